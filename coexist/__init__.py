@@ -1,0 +1,1 @@
+"""Coexist: one WhatsApp number, in the phone app and in a team inbox."""

@@ -1,0 +1,1 @@
+"""Config, database, clock, crypto, log, embedded PostgreSQL: nothing of WhatsApp in here."""

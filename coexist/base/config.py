@@ -1,0 +1,332 @@
+"""Every setting, with its documentation. `docs/settings.md` is written from here:
+
+python -m coexist.base.config > docs/settings.md
+"""
+
+import base64
+import binascii
+import difflib
+import os
+import re
+import sys
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+from coexist.base.errors import Invalid
+
+PREFIX: Final = "COEXIST_"
+CONFIG_VARIABLE: Final = "COEXIST_CONFIG"
+KEY_BYTES: Final = 32
+MEBIBYTE: Final = 1024 * 1024
+
+
+def _text(raw: str) -> str:
+    return raw
+
+
+def _number(low: int, high: int) -> Callable[[str], int]:
+    def parse(raw: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,18}", raw) or not low <= int(raw) <= high:
+            raise ValueError(f"a whole number from {low} to {high}")
+        return int(raw)
+
+    return parse
+
+
+def _switch(raw: str) -> bool:
+    if raw.lower() in ("true", "yes", "on", "1"):
+        return True
+    if raw.lower() in ("false", "no", "off", "0"):
+        return False
+    raise ValueError("true or false")
+
+
+def _choice(*names: str) -> Callable[[str], str]:
+    def parse(raw: str) -> str:
+        if raw.lower() not in names:
+            raise ValueError(f"one of {', '.join(names)}")
+        return raw.lower()
+
+    return parse
+
+
+def _matching(pattern: str, words: str) -> Callable[[str], str]:
+    def parse(raw: str) -> str:
+        if not re.fullmatch(pattern, raw):
+            raise ValueError(words)
+        return raw
+
+    return parse
+
+
+def _web_address(raw: str) -> str:
+    words = "a web address such as https://inbox.example.com"
+    try:
+        parts = urlsplit(raw)
+        named = bool(parts.hostname) and parts.port != 0
+    except ValueError as error:
+        raise ValueError(words) from error
+    if parts.scheme not in ("http", "https") or not named or parts.query or parts.fragment:
+        raise ValueError(words)
+    return raw.rstrip("/")
+
+
+def _database_url(raw: str) -> str:
+    if not raw.startswith(("postgresql://", "postgres://")):
+        raise ValueError("a PostgreSQL address such as postgresql://user:password@host:5432/coexist")
+    return raw
+
+
+def _folder(raw: str) -> Path:
+    path = Path(raw).expanduser()
+    if path.exists() and not path.is_dir():
+        raise ValueError("a folder, but a file of that name is there")
+    return path.absolute()
+
+
+def _listed(raw: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in raw.split(",") if part.strip())
+
+
+def _secrets(raw: str) -> tuple[bytes, ...]:
+    return tuple(part.encode() for part in _listed(raw))
+
+
+def _keys(raw: str) -> tuple[bytes, ...]:
+    try:
+        keys = tuple(base64.b64decode(part, validate=True) for part in _listed(raw))
+    except (binascii.Error, ValueError):
+        keys = (b"",)
+    if any(len(key) != KEY_BYTES for key in keys):
+        raise ValueError(f"{KEY_BYTES} random bytes in base64, as `openssl rand -base64 {KEY_BYTES}` prints them")
+    return keys
+
+
+def _origins(raw: str) -> tuple[str, ...]:
+    origins = _listed(raw)
+    if not all(re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?", origin) for origin in origins):
+        raise ValueError("origins such as https://crm.example.com, without a path, separated by commas")
+    return origins
+
+
+def _hosts(raw: str) -> tuple[str, ...]:
+    hosts = tuple(host.lower() for host in _listed(raw))
+    if not all(re.fullmatch(r"[a-z0-9.-]+(:[0-9]{1,5})?", host) for host in hosts):
+        raise ValueError("host names such as lookaside.fbsbx.com, separated by commas")
+    return hosts
+
+
+def _setting(
+    parse: Callable[[str], Any],
+    default: Any,
+    doc: str,
+    *,
+    variable: str = "",
+    secret: bool = False,
+    shown: str = "",
+) -> Any:
+    """A field with its variable (from the field's name unless told), parser and documentation.
+
+    `parse` raises ValueError with the words of what it wants; `shown` is the default in words.
+    """
+    metadata = {"parse": parse, "doc": doc, "variable": variable, "secret": secret, "shown": shown}
+    return field(default=default, repr=not secret, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """What an operator decides. Secrets are left out of its `repr`."""
+
+    database_url: str | None = _setting(
+        _database_url,
+        None,
+        "PostgreSQL 15 or newer, as `postgresql://user:password@host:5432/name`. Without it an embedded "
+        "PostgreSQL runs in the data folder.",
+        secret=True,
+        shown="embedded",
+    )
+    data_dir: Path = _setting(
+        _folder,
+        Path("data").absolute(),
+        "Where files, the key file and the embedded database live. Back it up.",
+        shown="`./data`",
+    )
+    base_url: str = _setting(
+        _web_address, "http://127.0.0.1:8400", "The address people and Meta reach us at, from outside."
+    )
+    host: str = _setting(_text, "127.0.0.1", "The address to listen on; `0.0.0.0` for every interface.")
+    port: int = _setting(_number(1, 65535), 8400, "The port to listen on.")
+    workers: int = _setting(
+        _number(1, 64),
+        1,
+        "How many processes answer HTTP. Start more `coexist work` for more appliers and senders.",
+    )
+    app_id: str | None = _setting(
+        _matching(r"[0-9]{5,20}", "the digits of App settings > Basic > App ID"),
+        None,
+        "The id of your Meta app.",
+    )
+    app_secrets: tuple[bytes, ...] = _setting(
+        _secrets,
+        (),
+        "The secret of your Meta app: every webhook must be signed with it. During a rotation give several, "
+        "separated by commas; the first signs our own calls.",
+        variable="COEXIST_APP_SECRET",
+        secret=True,
+    )
+    verify_token: str | None = _setting(
+        _matching(r"\S{8,200}", "8 to 200 characters without spaces"),
+        None,
+        "The word you type beside the webhook address in Meta's dashboard; choose it at random.",
+        secret=True,
+    )
+    graph_url: str = _setting(_web_address, "https://graph.facebook.com", "Where Meta's Graph API is.")
+    graph_version: str = _setting(
+        _matching(r"v[0-9]{1,3}\.[0-9]{1,2}", "a Graph API version such as v25.0"),
+        "v25.0",
+        "The version of the Graph API that is called.",
+    )
+    secret_keys: tuple[bytes, ...] = _setting(
+        _keys,
+        (),
+        "The key that encrypts tokens in the database: 32 random bytes in base64 "
+        "(`openssl rand -base64 32`). During a rotation give several, separated by commas, the new one "
+        "first.",
+        variable="COEXIST_SECRET_KEY",
+        secret=True,
+        shown="the file `secret.key` of the data folder, made at the first start",
+    )
+    sync_enabled: bool = _setting(
+        _switch,
+        True,
+        "Whether contacts and history of the phone are asked for, and taken in when they come. When it is "
+        "off nothing is imported, and the sync panel says so.",
+    )
+    sends_per_second: int = _setting(
+        _number(1, 20),
+        10,
+        "Messages a second sent by one coexistence number. Meta allows such a number 20.",
+    )
+    media_hosts: tuple[str, ...] = _setting(
+        _hosts,
+        ("lookaside.fbsbx.com",),
+        "Hosts, besides the Graph host, that the access token may be sent to when a file is downloaded.",
+    )
+    media_max_bytes: int = _setting(
+        _number(1, 2048 * MEBIBYTE), 100 * MEBIBYTE, "The largest file taken in or sent, in bytes."
+    )
+    webhook_max_bytes: int = _setting(
+        _number(3 * MEBIBYTE, 64 * MEBIBYTE),
+        4 * MEBIBYTE,
+        "The largest webhook body accepted, in bytes. Meta sends up to 3 MiB.",
+    )
+    frame_ancestors: tuple[str, ...] = _setting(
+        _origins, (), "Origins that may show our pages in a frame, such as your CRM.", shown="none"
+    )
+    log_format: Literal["text", "json"] = _setting(
+        _choice("text", "json"), "text", "`text` for people, `json` for a log collector."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = _setting(
+        _choice("debug", "info", "warning", "error"), "info", "The least important line that is logged."
+    )
+
+
+def load(environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings from the environment and, where it says nothing, the TOML file `COEXIST_CONFIG` names.
+
+    An empty value counts as not given. Raises `Invalid` with one sentence for each wrong value: the
+    variable, what it takes, and what was given unless that is a secret.
+    """
+    given = {name: (value, name) for name, value in environ.items() if name.startswith(PREFIX)}
+    path = given.pop(CONFIG_VARIABLE, ("", ""))[0]
+    problems = _misspelt(given)
+    if path:
+        for name, value in _from_file(Path(path).expanduser()).items():
+            given.setdefault(name, (value, f"{name} in {path}"))
+    values: dict[str, Any] = {}
+    for one in fields(Settings):
+        raw, where = given.get(_variable(one), ("", ""))
+        if raw.strip():
+            try:
+                values[one.name] = one.metadata["parse"](raw.strip())
+            except ValueError as wanted:
+                was = "" if one.metadata["secret"] else f", not {raw.strip()!r}"
+                problems.append(f"{where} must be {wanted}{was}.")
+    if problems:
+        raise Invalid("\n".join(problems))
+    return Settings(**values)
+
+
+def require(settings: Settings, *names: str) -> None:
+    """Refuse to go on, with one `Invalid` naming every variable, when one of these fields is not set."""
+    missing = [one for one in fields(Settings) if one.name in names and not getattr(settings, one.name)]
+    if missing:
+        raise Invalid("\n".join(f"{_variable(one)} is not set: {one.metadata['doc']}" for one in missing))
+
+
+def document() -> str:
+    """`docs/settings.md`, from the fields of `Settings`."""
+    head = (
+        "# Settings\n\n"
+        "Each is an environment variable. `COEXIST_CONFIG` may name a TOML file with the same names\n"
+        '(`COEXIST_PORT = 8400`, lists as `["a", "b"]`); the environment wins. An empty value counts as not\n'
+        "given. A wrong value is refused at the start, with a sentence that names it.\n\n"
+        "This page is written by `python -m coexist.base.config`.\n\n"
+        "| Variable | Default | What it decides |\n|---|---|---|\n"
+    )
+    return head + "".join(
+        f"| `{_variable(one)}` | {_default_words(one)} | {one.metadata['doc']} |\n" for one in fields(Settings)
+    )
+
+
+def _variable(one: Field[Any]) -> str:
+    return one.metadata["variable"] or PREFIX + one.name.upper()
+
+
+def _default_words(one: Field[Any]) -> str:
+    if one.metadata["shown"]:
+        return str(one.metadata["shown"])
+    if isinstance(one.default, bool):
+        return f"`{str(one.default).lower()}`"
+    if isinstance(one.default, tuple):
+        return f"`{','.join(one.default)}`" if one.default else "not set"
+    return "not set" if one.default is None else f"`{one.default}`"
+
+
+def _misspelt(given: Mapping[str, object]) -> list[str]:
+    """Names that are nearly ours. Others are let be: Kubernetes, for one, adds variables of its own."""
+    known = [_variable(one) for one in fields(Settings)]
+    near = {name: difflib.get_close_matches(name, known, 1, 0.9) for name in given if name not in known}
+    return [f"{name} is not a setting. Did you mean {match[0]}?" for name, match in near.items() if match]
+
+
+def _from_file(path: Path) -> dict[str, str]:
+    """The file's values as the environment would have them. Here every unknown name is refused."""
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise Invalid(f"{CONFIG_VARIABLE} names {path}, which cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Invalid(f"{path} is not a TOML file: {error}.") from error
+    known = {_variable(one) for one in fields(Settings)}
+    unknown = sorted(content.keys() - known)
+    if unknown:
+        raise Invalid(f"{path} has {', '.join(unknown)}, which is no setting. docs/settings.md lists them all.")
+    values: dict[str, str] = {}
+    for name, value in content.items():
+        match value:
+            case bool() | int() | str():
+                values[name] = str(value)
+            case list() if all(isinstance(part, str) for part in value):
+                values[name] = ",".join(value)
+            case _:
+                raise Invalid(f"{name} in {path} must be a text, a number, true, false or a list of texts.")
+    return values
+
+
+if __name__ == "__main__":
+    sys.stdout.write(document())

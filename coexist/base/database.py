@@ -1,0 +1,174 @@
+"""Connections to PostgreSQL: a pool, a transaction, and a connection that listens."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeAlias, TypeVar
+
+import msgspec
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.errors import DeadlockDetected, SerializationFailure
+from psycopg.rows import TupleRow
+from psycopg.types.json import set_json_dumps, set_json_loads
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from coexist.base.errors import Unavailable
+
+Connection: TypeAlias = AsyncConnection[TupleRow]
+Pool: TypeAlias = AsyncConnectionPool[Connection]
+T = TypeVar("T")
+
+CONNECT_TIMEOUT_S: Final = 10
+STATEMENT_TIMEOUT_MS: Final = 30_000
+LOCK_TIMEOUT_MS: Final = 10_000
+IDLE_IN_TRANSACTION_TIMEOUT_MS: Final = 60_000
+ATTEMPTS: Final = 5
+RETRY_PAUSE_S: Final = 0.02
+
+# A peer that vanished without a word is noticed after 10 + 3 * 5 seconds, at both ends: the server then
+# ends the session and its locks are free.
+_CLIENT_SIDE: Final[dict[str, Any]] = {
+    "connect_timeout": CONNECT_TIMEOUT_S,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
+_SERVER_SIDE: Final = {
+    "TimeZone": "UTC",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "25000",
+    "client_connection_check_interval": "5s",
+}
+_SET_ALL: Final = """
+    select set_config(name, value, false)
+    from unnest(%s::text[], %s::text[]) as wanted(name, value)
+"""
+
+
+@asynccontextmanager
+async def open_pool(
+    database_url: str,
+    *,
+    application: str = "coexist",
+    min_size: int = 1,
+    max_size: int = 10,
+    statement_timeout_ms: int = STATEMENT_TIMEOUT_MS,
+) -> AsyncIterator[Pool]:
+    """A pool of autocommit connections, closed at the end of the block. Times come back aware, in UTC.
+
+    `application` is what `pg_stat_activity` shows. A statement ends after `statement_timeout_ms`, a wait
+    for a lock after LOCK_TIMEOUT_MS. Raises `Unavailable` when no connection can be made.
+    """
+    limits = {
+        "statement_timeout": f"{statement_timeout_ms}",
+        "lock_timeout": f"{LOCK_TIMEOUT_MS}",
+        "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_TIMEOUT_MS}",
+    }
+
+    async def configure(connection: Connection) -> None:
+        await _prepare(connection, limits)
+
+    pool: Pool = AsyncConnectionPool(
+        database_url,
+        kwargs=_CLIENT_SIDE | {"application_name": application, "autocommit": True},
+        min_size=min_size,
+        max_size=max_size,
+        timeout=CONNECT_TIMEOUT_S,
+        configure=configure,
+        check=AsyncConnectionPool.check_connection,  # a restarted database costs nobody an error
+        open=False,
+        name=application,
+    )
+    try:
+        try:
+            await pool.open(wait=True, timeout=CONNECT_TIMEOUT_S)
+        except PoolTimeout as error:
+            raise unreachable() from error
+        yield pool
+    finally:
+        await pool.close()
+
+
+@asynccontextmanager
+async def transaction(pool: Pool) -> AsyncIterator[Connection]:
+    """A connection inside one transaction: committed at the end of the block, rolled back by an exception.
+
+    Raises `Unavailable` when the database cannot be reached, or is lost on the way. A commit whose answer
+    was lost may or may not have happened.
+    """
+    try:
+        async with pool.connection() as connection, connection.transaction():
+            yield connection
+    except PoolTimeout as error:
+        raise unreachable() from error
+    except psycopg.OperationalError as error:
+        if is_connection_loss(error):
+            raise unreachable() from error
+        raise
+
+
+async def in_transaction(pool: Pool, work: Callable[[Connection], Awaitable[T]]) -> T:
+    """What `work` returns, run in a transaction, again from its start when it lost a deadlock or a race.
+
+    `work` must do nothing outside of the database. After ATTEMPTS the database's error is raised.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            async with transaction(pool) as connection:
+                return await work(connection)
+        except (DeadlockDetected, SerializationFailure):
+            if attempt == ATTEMPTS:
+                raise
+            await asyncio.sleep(RETRY_PAUSE_S * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+@asynccontextmanager
+async def connect_listen(
+    database_url: str, *channels: str, application: str = "coexist listen"
+) -> AsyncIterator[Connection]:
+    """A connection of its own that listens to `channels`; read it with `connection.notifies()`.
+
+    Raises `Unavailable` when no connection can be made. One that breaks later raises OperationalError in
+    `notifies()`: connect again, and read what was missed from the tables.
+    """
+    try:
+        connection: Connection = await AsyncConnection.connect(
+            database_url, autocommit=True, application_name=application, **_CLIENT_SIDE
+        )
+    except psycopg.OperationalError as error:
+        raise unreachable() from error
+    async with connection:
+        await _prepare(connection, {})
+        for channel in channels:
+            await connection.execute(psycopg.sql.SQL("listen {}").format(psycopg.sql.Identifier(channel)))
+        yield connection
+
+
+def is_connection_loss(error: psycopg.Error) -> bool:
+    """Whether the connection is gone, as against a statement that failed on a good one."""
+    code = error.sqlstate
+    return isinstance(error, psycopg.OperationalError) and (
+        code is None or code.startswith(("08", "57P")) or code == "53300"
+    )
+
+
+async def _prepare(connection: Connection, limits: dict[str, str]) -> None:
+    set_json_loads(msgspec.json.decode, connection)
+    set_json_dumps(msgspec.json.encode, connection)
+    wanted = _SERVER_SIDE | limits
+    await connection.execute(_SET_ALL, (list(wanted), list(wanted.values())))
+
+
+def unreachable() -> Unavailable:
+    """The error for a database that does not answer; chain the cause to it."""
+    return Unavailable(
+        "The database cannot be reached.",
+        next_step="Check that PostgreSQL runs and COEXIST_DATABASE_URL is right.",
+    )

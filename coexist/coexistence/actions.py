@@ -1,0 +1,176 @@
+"""Connecting a number, and asking for its one-shot sync."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from typing import Final
+
+from coexist.base import clock
+from coexist.base.crypto import Keyring
+from coexist.base.database import Connection
+from coexist.base.errors import Conflict, Invalid
+from coexist.coexistence import rules, store, words
+from coexist.coexistence.model import Existing
+from coexist.events import feed
+from coexist.events.feed import Kind, NewEvent
+from coexist.inbox import connection, credentials, inboxes
+from coexist.inbox.connection import Line
+from coexist.inbox.inboxes import Inbox
+from coexist.meta.phones import digits, pretty
+
+CLOCK_SKEW: Final = timedelta(minutes=5)
+NAME_CHARS: Final = 100
+DISPLAY_DIGITS: Final = range(5, 16)  # E.164 allows 15; short codes are no WhatsApp numbers
+
+
+async def connect(
+    conn: Connection,
+    keyring: Keyring,
+    *,
+    account_id: int,
+    waba_id: str,
+    phone_number_id: str,
+    display_phone_number: str,
+    token: str,
+    is_coexistence: bool,
+    onboarded_at: datetime | None = None,
+    name: str | None = None,
+    portfolio_id: str | None = None,
+) -> Inbox:
+    """Connect a business phone number, or authorise a connected one again, and return its inbox.
+
+    The same number in the same account stays the same inbox and takes the new token. A later ``onboarded_at``
+    gives it a new right to sync; None keeps the one it has, or means now. Nothing is asked of Meta here.
+
+    Raises Conflict for a number of another account (A8), for a plain Cloud API form over a coexistence number
+    (A9) and for another WABA without a new onboarding (A7); Invalid for a value that cannot be used. Needs a
+    transaction by the caller; appends the events last.
+    """
+    number = _number(display_phone_number)
+    _check_id(waba_id, "WABA id")
+    _check_id(phone_number_id, "phone_number_id")
+    _check_id(portfolio_id or waba_id, "portfolio id")
+    _check_token(token)
+    since = _onboarded_at(onboarded_at)
+    values = {
+        "account_id": account_id,
+        "waba_id": waba_id,
+        "phone_number_id": phone_number_id,
+        "display_phone_number": number,
+        "is_coexistence": is_coexistence,
+        "name": _name(name),
+    }
+    existing = await store.find_number(conn, phone_number_id)
+    if existing is None:
+        scope_id = await store.put_scope(conn, account_id, portfolio_id or waba_id)
+        first = {
+            **values,
+            "scope_id": scope_id,
+            "onboarded_at": since,
+            "name": values["name"] or pretty(number),
+        }
+        inbox_id = await store.insert_inbox(conn, first)
+        if inbox_id is None:
+            existing = await store.find_number(conn, phone_number_id)
+    if existing is not None:
+        _may_replace(existing, account_id, waba_id, since if onboarded_at else None, is_coexistence)
+        inbox_id = existing.id
+        since = max(since, existing.onboarded_at) if onboarded_at else existing.onboarded_at
+        await store.update_inbox(conn, {**values, "id": inbox_id, "onboarded_at": since})
+    assert inbox_id is not None
+    await store.put_syncs(conn, inbox_id, since)
+    await credentials.seal_token(conn, keyring, inbox_id, token)
+    event = connection.AUTHORISED if existing else connection.CONNECTED
+    line = Line(inbox_id, clock.now(), connection.OURS, event, {"is_coexistence": is_coexistence})
+    await connection.record(conn, [line])
+    await connection.refresh(conn, [inbox_id])
+    await store.requeue_unrouted(conn, [phone_number_id, waba_id])
+    await feed.append(conn, [NewEvent(account_id, Kind.INBOX_CHANGED, inbox_id=inbox_id)])
+    return await inboxes.get(conn, account_id, inbox_id)
+
+
+async def request_syncs(conn: Connection, account_id: int, inbox_id: int, *, is_switched_on: bool = True) -> int:
+    """Ask for the contacts and the history of a number, as far as they were never asked for.
+
+    Only marks them as wanted and wakes the worker, which asks Meta once. Returns how many are wanted now:
+    none when both were asked for before. ``is_switched_on`` is the installation's switch; with it, the
+    account's or the inbox's off, the syncs say so and nothing is asked (requirement B11).
+
+    Raises Conflict when asking is no use: not a coexistence number, not connected, or the 24 hours are over.
+    """
+    inbox = await inboxes.get(conn, account_id, inbox_id)
+    if not inbox.is_coexistence:
+        raise Conflict("This number is not in the WhatsApp Business app: it has no contacts or history to share.")
+    changed = NewEvent(account_id, Kind.SYNC_PROGRESSED, inbox_id=inbox_id)
+    if not (is_switched_on and inbox.sync_enabled):
+        await store.switch_off(conn, inbox_id, inbox.onboarded_at)
+        await feed.append(conn, [changed])
+        return 0
+    if inbox.state != connection.State.CONNECTED:
+        raise Conflict("The number is not connected at the moment.", next_step="Reconnect it, then ask again.")
+    if clock.now() >= rules.deadline(inbox.onboarded_at):
+        await store.give_up(conn, inbox_id, inbox.onboarded_at, rules.TOO_LATE, words.TOO_LATE_WORDS)
+        await feed.append(conn, [changed])
+        return 0
+    wanted = await store.want(conn, inbox_id, inbox.onboarded_at)
+    await feed.append(conn, [changed])
+    return wanted
+
+
+def _may_replace(
+    existing: Existing, account_id: int, waba_id: str, since: datetime | None, is_coexistence: bool
+) -> None:
+    if existing.account_id != account_id:
+        raise Conflict(
+            "This number is already connected to another account of this Coexist.",
+            next_step="Connect it there, or remove it there first.",
+        )
+    if existing.is_coexistence and not is_coexistence:
+        raise Conflict(
+            "This number is connected together with the WhatsApp Business app, and that stays so.",
+            next_step="Give --coexistence to renew its token.",
+        )
+    is_new_onboarding = since is not None and since > existing.onboarded_at
+    if existing.waba_id != waba_id and not is_new_onboarding:
+        raise Conflict(
+            f"This number belongs to WABA {existing.waba_id}, not {waba_id}.",
+            next_step="Give that WABA id; or, if the number was connected anew, the time of it (--since).",
+        )
+
+
+def _number(raw: str) -> str:
+    number = digits(raw)
+    if number is None or len(number) not in DISPLAY_DIGITS or number.startswith("0"):
+        raise Invalid(
+            f"{raw[:40]!r} is not a phone number.",
+            next_step="Give it with its country code, such as +351 21 055 9000.",
+        )
+    return number
+
+
+def _check_id(raw: str, what: str) -> None:
+    if not re.fullmatch("[0-9]{1,32}", raw):
+        raise Invalid(f"{raw[:40]!r} is not a {what}: Meta's ids are digits.")
+
+
+def _check_token(token: str) -> None:
+    if not re.fullmatch(r"[\x21-\x7e]{1,4096}", token):
+        raise Invalid("The token is empty, or has spaces or signs that no access token has.")
+
+
+def _onboarded_at(given: datetime | None) -> datetime:
+    if given is None:
+        return clock.now()
+    if given.tzinfo is None:
+        raise Invalid("The time of onboarding needs a time zone, such as 2026-11-01T09:30:00Z.")
+    if given > clock.now() + CLOCK_SKEW:
+        raise Invalid("The time of onboarding lies in the future.")
+    return given
+
+
+def _name(raw: str | None) -> str | None:
+    name = " ".join((raw or "").split())
+    if not name.isprintable() or len(name) > NAME_CHARS:
+        raise Invalid(f"The name of an inbox may have at most {NAME_CHARS} readable characters.")
+    return name or None

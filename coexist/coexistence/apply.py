@@ -1,0 +1,97 @@
+"""Merges what Meta told about a number's connection and its sync. Order-free, duplicate-free, batch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias
+
+import msgspec
+
+from coexist.base.database import Connection
+from coexist.coexistence import arrivals, routes, rules
+from coexist.coexistence.arrivals import UNKNOWN, Batch, Chunk, Place
+from coexist.coexistence.model import SyncKind
+from coexist.events.feed import Kind, NewEvent
+from coexist.inbox import connection
+from coexist.inbox.connection import Line
+from coexist.inbox.inboxes import Inbox
+from coexist.meta.model import (
+    AccountUpdated,
+    AddressBookChanged,
+    Fact,
+    HistoryDeclined,
+    HistoryFailed,
+    HistoryProgressed,
+    NoticeGiven,
+)
+
+SyncFact: TypeAlias = HistoryProgressed | HistoryDeclined | HistoryFailed | AddressBookChanged
+AccountFact: TypeAlias = AccountUpdated | NoticeGiven
+HISTORY_FACTS: Final = (HistoryProgressed, HistoryDeclined, HistoryFailed)
+
+
+async def apply(conn: Connection, inboxes: Mapping[str, Inbox], facts: Sequence[Fact]) -> list[NewEvent]:
+    """Merge the facts about syncs and connections; facts of other kinds are left alone.
+
+    ``inboxes`` are the connected ones that the facts name, by phone_number_id; each fact's delivery must be
+    in the journal. What an inbox is switched off for is not merged (requirement B11). Returns the events to
+    append last in the transaction.
+    """
+    sync_facts = [fact for fact in facts if isinstance(fact, (*HISTORY_FACTS, AddressBookChanged))]
+    account_facts = [fact for fact in facts if isinstance(fact, AccountUpdated | NoticeGiven)]
+    return [
+        *(await _apply_sync(conn, inboxes, sync_facts) if sync_facts else ()),
+        *(await _apply_account(conn, account_facts) if account_facts else ()),
+    ]
+
+
+async def _apply_sync(conn: Connection, inboxes: Mapping[str, Inbox], facts: Sequence[SyncFact]) -> list[NewEvent]:
+    named = [(inboxes.get(fact.phone_number_id or ""), fact) for fact in facts]
+    wanted = [(inbox, fact) for inbox, fact in named if inbox is not None and inbox.sync_enabled]
+    received_at = await arrivals.received_at(conn, {fact.journal_id for _, fact in wanted})
+    onboardings = await arrivals.onboardings(conn, {inbox.id for inbox, _ in wanted})
+    batch = Batch()
+    for inbox, fact in wanted:
+        came_at = received_at[fact.journal_id]
+        kind = SyncKind.HISTORY if isinstance(fact, HISTORY_FACTS) else SyncKind.CONTACTS
+        since = rules.onboarding_of(came_at, onboardings.get(inbox.id, [inbox.onboarded_at]))
+        place = Place(inbox.id, kind, since)
+        told = batch.arrivals[place]
+        match fact:
+            case HistoryProgressed():
+                phase = UNKNOWN if fact.phase is None else fact.phase
+                order = UNKNOWN if fact.chunk_order is None else fact.chunk_order
+                batch.chunks[place].append(
+                    Chunk(phase, order, fact.progress or 0, fact.thread_count, fact.message_count, came_at)
+                )
+            case HistoryDeclined():
+                told.declined(fact.at)
+            case HistoryFailed():
+                told.failed((fact.at, fact.code or 0, fact.details or "Meta told an error without details."))
+            case AddressBookChanged():
+                told.received_at.add(came_at)
+    await arrivals.put_chunks(conn, batch.chunks)
+    await arrivals.merge(conn, batch.arrivals)
+    places = list(batch.arrivals)
+    await arrivals.refresh_history(conn, [place for place in places if place.kind is SyncKind.HISTORY])
+    await arrivals.refresh_contacts(conn, [place for place in places if place.kind is SyncKind.CONTACTS])
+    return [NewEvent(inbox.account_id, Kind.SYNC_PROGRESSED, inbox_id=inbox.id) for inbox, _ in wanted]
+
+
+async def _apply_account(conn: Connection, facts: Sequence[AccountFact]) -> list[NewEvent]:
+    known = await routes.find(conn, facts)
+    lines: list[Line] = []
+    concerned = {}
+    for fact in facts:
+        for route in routes.of(fact, known):
+            lines.append(_line(route.inbox_id, fact))
+            concerned[route.inbox_id] = route.account_id
+    await connection.record(conn, lines)
+    await connection.refresh(conn, concerned)
+    return [NewEvent(account_id, Kind.INBOX_CHANGED, inbox_id=inbox_id) for inbox_id, account_id in concerned.items()]
+
+
+def _line(inbox_id: int, fact: AccountFact) -> Line:
+    field = fact.field if isinstance(fact, NoticeGiven) else "account_update"
+    value = msgspec.json.decode(fact.value)
+    return Line(inbox_id, fact.at, field, fact.event or "", value if isinstance(value, dict) else {"value": value})

@@ -1,0 +1,70 @@
+"""Pure decisions about the one-shot sync: what an answer means, whose arrival it is, when it is complete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from coexist.meta.errors import ErrorClass, explain
+
+REQUEST_HOURS: Final = 24
+"""Meta takes a request only this long after the onboarding (meta-protocol 2.8)."""
+SILENCE_HOURS: Final = 6
+"""Nothing within this time of asking: shown as such, with the likely causes (requirement B5)."""
+CONTACTS_QUIET_MINUTES: Final = 10
+"""The contacts have no end signal: they count as complete after this much silence."""
+CALL_MINUTES: Final = 5
+"""A request without an answer for longer than this was interrupted: its outcome stays unknown."""
+REFUSALS_MAX: Final = 3
+"""How often one sync may be refused by Meta before it counts as failed (requirement B10)."""
+
+ALREADY_REQUESTED: Final = 2593107
+TOO_LATE: Final = 2593108
+DECLINED: Final = 2593109
+
+
+class Answer(StrEnum):
+    """What an error of the request means for the one chance."""
+
+    TAKEN = "taken"
+    TOO_LATE = "too_late"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+
+
+def answer_of(code: int | None) -> Answer:
+    """Return what the error code of an smb_app_data call means. meta-protocol 1.5 and 3."""
+    if code == ALREADY_REQUESTED:
+        return Answer.TAKEN
+    if code == TOO_LATE:
+        return Answer.TOO_LATE
+    is_unknown = code is None or explain(code).kind is ErrorClass.AMBIGUOUS
+    return Answer.UNKNOWN if is_unknown else Answer.REFUSED
+
+
+def deadline(onboarded_at: datetime) -> datetime:
+    """Return when the 24 hours in which a sync can be asked for end."""
+    return onboarded_at + timedelta(hours=REQUEST_HOURS)
+
+
+def onboarding_of(received_at: datetime, onboardings: Iterable[datetime]) -> datetime:
+    """Return the onboarding to which something received at a time belongs.
+
+    It is the last one before it. What came before the first (the number wrote to us before it was connected
+    here) counts for the first. ``onboardings`` must not be empty.
+    """
+    known = sorted(onboardings)
+    return max((each for each in known if each <= received_at), default=known[0])
+
+
+def progress_of(phases: Mapping[int, int]) -> tuple[int, bool]:
+    """Return the overall progress and whether the history is complete, from the highest progress per phase.
+
+    ``progress`` is overall by the docs, but could turn out to be per phase (requirement B8): complete is a
+    100 in the highest phase that came, never one in a phase that others followed.
+    """
+    if not phases:
+        return 0, False
+    return max(phases.values()), phases[max(phases)] == 100

@@ -1,0 +1,370 @@
+"""All SQL of connecting a number and of its one-shot sync."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from psycopg.rows import class_row
+
+from coexist.base import clock
+from coexist.base.database import Connection
+from coexist.coexistence import rules, words
+from coexist.coexistence.model import (
+    Existing,
+    Phase,
+    Request,
+    Sync,
+    SyncCounts,
+    SyncKind,
+    SyncPanel,
+    SyncReport,
+)
+from coexist.inbox import inboxes
+from coexist.meta.model import FROM_HISTORY
+
+CHANNEL: Final = "coexist_syncs"
+"""PostgreSQL's notification channel for "somebody wants a sync"; the payload is the inbox's id."""
+
+# ── connecting ────────────────────────────────────────────────────────────────────────────────────────────
+
+FIND_NUMBER: Final = """
+SELECT id, account_id, waba_id, is_coexistence, onboarded_at
+  FROM inboxes WHERE phone_number_id = %s FOR UPDATE
+"""
+
+
+async def find_number(conn: Connection, phone_number_id: str) -> Existing | None:
+    """Return, and lock, what is known of a number that is connected in any account."""
+    async with conn.cursor(row_factory=class_row(Existing)) as cursor:
+        await cursor.execute(FIND_NUMBER, (phone_number_id,))
+        return await cursor.fetchone()
+
+
+PUT_SCOPE: Final = """
+INSERT INTO contact_scopes (account_id, portfolio_id) VALUES (%s, %s)
+    ON CONFLICT (account_id, portfolio_id) DO UPDATE SET portfolio_id = EXCLUDED.portfolio_id
+RETURNING id
+"""
+
+
+async def put_scope(conn: Connection, account_id: int, portfolio_id: str) -> int:
+    """Return the id of the account's contact scope for a portfolio, made if it is new."""
+    cursor = await conn.execute(PUT_SCOPE, (account_id, portfolio_id))
+    row = await cursor.fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+INSERT_INBOX: Final = """
+INSERT INTO inboxes (account_id, scope_id, name, waba_id, phone_number_id, display_phone_number,
+                     is_coexistence, onboarded_at, state_at)
+VALUES (%(account_id)s, %(scope_id)s, %(name)s, %(waba_id)s, %(phone_number_id)s, %(display_phone_number)s,
+        %(is_coexistence)s, %(onboarded_at)s, %(onboarded_at)s)
+    ON CONFLICT (phone_number_id) DO NOTHING
+RETURNING id
+"""
+
+
+async def insert_inbox(conn: Connection, values: Mapping[str, Any]) -> int | None:
+    """Insert an inbox and return its id; None when somebody connected the number a moment ago."""
+    cursor = await conn.execute(INSERT_INBOX, values)
+    row = await cursor.fetchone()
+    return None if row is None else int(row[0])
+
+
+UPDATE_INBOX: Final = """
+UPDATE inboxes
+   SET waba_id = %(waba_id)s, display_phone_number = %(display_phone_number)s,
+       is_coexistence = %(is_coexistence)s, onboarded_at = %(onboarded_at)s, name = coalesce(%(name)s, name)
+ WHERE id = %(id)s
+"""
+
+
+async def update_inbox(conn: Connection, values: Mapping[str, Any]) -> None:
+    """Bring an inbox up to date with a connection that was authorised again."""
+    await conn.execute(UPDATE_INBOX, values)
+
+
+PUT_SYNCS: Final = """
+INSERT INTO syncs (inbox_id, kind, onboarded_at)
+SELECT %(inbox_id)s, kind, %(onboarded_at)s FROM unnest(enum_range(NULL::sync_kind)) AS kind
+    ON CONFLICT (inbox_id, kind, onboarded_at) DO NOTHING
+"""
+
+
+async def put_syncs(conn: Connection, inbox_id: int, onboarded_at: datetime) -> None:
+    """Give an onboarding its right to ask, once for each kind."""
+    await conn.execute(PUT_SYNCS, {"inbox_id": inbox_id, "onboarded_at": onboarded_at})
+
+
+# unrouted and backlog are the intake's tables: only connecting a number can know that its time has come (A6).
+REQUEUE_UNROUTED: Final = """
+WITH routed AS (DELETE FROM unrouted WHERE phone_number_id = ANY(%s) RETURNING journal_id)
+INSERT INTO backlog (lane, journal_id) SELECT DISTINCT 1, journal_id FROM routed ON CONFLICT DO NOTHING
+"""
+
+
+async def requeue_unrouted(conn: Connection, names: Collection[str]) -> int:
+    """Have deliveries applied that came before their number was connected; return how many."""
+    cursor = await conn.execute(REQUEUE_UNROUTED, (list(names),))
+    return cursor.rowcount
+
+
+# ── asking ────────────────────────────────────────────────────────────────────────────────────────────────
+
+SYNCS: Final = """
+SELECT s.inbox_id, s.kind::text, s.onboarded_at, s.state::text, s.wanted_at, s.requested_at, s.request_id,
+       s.refusals, s.first_arrival_at, s.last_arrival_at, s.completed_at, s.declined_at,
+       s.error_code, s.error, s.error_at
+  FROM syncs s JOIN inboxes i ON i.id = s.inbox_id AND i.onboarded_at = s.onboarded_at
+ WHERE s.inbox_id = %s
+ ORDER BY s.kind
+"""
+
+
+async def syncs(conn: Connection, inbox_id: int) -> Sequence[Sync]:
+    """Return the two syncs of the inbox's present onboarding, contacts first."""
+    async with conn.cursor(row_factory=class_row(Sync)) as cursor:
+        await cursor.execute(SYNCS, (inbox_id,))
+        return await cursor.fetchall()
+
+
+MARK: Final = """
+UPDATE syncs SET state = %(state)s::sync_state, wanted_at = %(wanted_at)s, error_code = %(code)s,
+                 error = %(error)s, error_at = %(error_at)s
+ WHERE inbox_id = %(inbox_id)s AND onboarded_at = %(onboarded_at)s
+   AND requested_at IS NULL AND state IN ('not_requested', 'switched_off') AND refusals < %(refusals)s
+"""
+
+
+async def want(conn: Connection, inbox_id: int, onboarded_at: datetime) -> int:
+    """Mark what has never been asked for as wanted, and wake whoever asks; return how many syncs."""
+    wanted = await conn.execute(MARK, _mark(inbox_id, onboarded_at, "not_requested", wanted_at=clock.now()))
+    if wanted.rowcount:
+        await conn.execute("SELECT pg_notify(%s, %s)", (CHANNEL, str(inbox_id)))
+    return wanted.rowcount
+
+
+async def switch_off(conn: Connection, inbox_id: int, onboarded_at: datetime) -> None:
+    """Note that the operator's switch kept us from asking. Switched on again, it can still be asked for."""
+    await conn.execute(MARK, _mark(inbox_id, onboarded_at, "switched_off"))
+
+
+async def give_up(conn: Connection, inbox_id: int, onboarded_at: datetime, code: int, error: str) -> None:
+    """Note that it is no use to ask any more, and why."""
+    await conn.execute(MARK, _mark(inbox_id, onboarded_at, "failed", code=code, error=error))
+
+
+def _mark(
+    inbox_id: int,
+    onboarded_at: datetime,
+    state: str,
+    *,
+    wanted_at: datetime | None = None,
+    code: int | None = None,
+    error: str | None = None,
+) -> dict[str, Any]:
+    return {
+        "inbox_id": inbox_id,
+        "onboarded_at": onboarded_at,
+        "state": state,
+        "wanted_at": wanted_at,
+        "code": code,
+        "error": error,
+        "error_at": clock.now() if error else None,
+        "refusals": rules.REFUSALS_MAX,
+    }
+
+
+WANTED: Final = """
+SELECT DISTINCT s.inbox_id
+  FROM syncs s JOIN inboxes i ON i.id = s.inbox_id AND i.onboarded_at = s.onboarded_at
+ WHERE s.wanted_at IS NOT NULL AND s.requested_at IS NULL AND s.state = 'not_requested'
+   AND i.state = 'connected'
+"""
+
+
+async def wanted_inboxes(conn: Connection) -> list[int]:
+    """Return the inboxes with a sync that is wanted and was never asked for."""
+    cursor = await conn.execute(WANTED)
+    return [int(row[0]) for row in await cursor.fetchall()]
+
+
+# The one guard of the one chance (B3): who turns requested_at from null may call Meta, and nobody else ever.
+# The history waits until Meta has answered for the contacts, or until that answer was lost (B1).
+CLAIM: Final = """
+UPDATE syncs s
+   SET state = 'requesting', requested_at = %(now)s, error_code = NULL, error = NULL, error_at = NULL
+  FROM inboxes i JOIN accounts a ON a.id = i.account_id
+ WHERE s.inbox_id = %(inbox_id)s AND s.kind = %(kind)s::sync_kind
+   AND i.id = s.inbox_id AND i.onboarded_at = s.onboarded_at
+   AND s.wanted_at IS NOT NULL AND s.requested_at IS NULL AND s.state = 'not_requested'
+   AND i.is_coexistence AND i.state = 'connected' AND i.sync_enabled AND a.sync_enabled
+   AND i.onboarded_at > %(too_old)s
+   AND (s.kind = 'contacts' OR EXISTS (
+       SELECT FROM syncs c
+        WHERE c.inbox_id = s.inbox_id AND c.kind = 'contacts' AND c.onboarded_at = s.onboarded_at
+          AND c.state <> 'not_requested' AND (c.state <> 'requesting' OR c.requested_at < %(lost)s)))
+RETURNING s.inbox_id, i.account_id, s.kind::text, s.onboarded_at, s.requested_at, i.phone_number_id
+"""
+
+
+async def claim(conn: Connection, inbox_id: int, kind: SyncKind) -> Request | None:
+    """Take the one right to ask for a sync: once this is committed, Meta may be called. None: it may not."""
+    now = clock.now()
+    values = {
+        "inbox_id": inbox_id,
+        "kind": kind,
+        "now": now,
+        "too_old": now - timedelta(hours=rules.REQUEST_HOURS),
+        "lost": now - timedelta(minutes=rules.CALL_MINUTES),
+    }
+    async with conn.cursor(row_factory=class_row(Request)) as cursor:
+        await cursor.execute(CLAIM, values)
+        return await cursor.fetchone()
+
+
+# What arrived meanwhile has moved the state on already; then only the request's own columns are written.
+SETTLE: Final = """
+UPDATE syncs
+   SET request_id = coalesce(%(request_id)s, request_id),
+       state = CASE WHEN state = 'requesting' THEN %(state)s::sync_state ELSE state END,
+       error_code = coalesce(%(code)s, error_code), error = coalesce(%(error)s, error),
+       error_at = coalesce(%(error_at)s, error_at)
+ WHERE inbox_id = %(inbox_id)s AND kind = %(kind)s::sync_kind AND onboarded_at = %(onboarded_at)s
+   AND requested_at = %(requested_at)s
+"""
+
+
+async def settle(
+    conn: Connection,
+    request: Request,
+    state: str,
+    *,
+    request_id: str | None = None,
+    code: int | None = None,
+    error: str | None = None,
+) -> None:
+    """Write down Meta's answer to a request."""
+    answer = {"state": state, "request_id": request_id, "code": code, "error": error}
+    await conn.execute(SETTLE, {**_key(request), **answer, "error_at": clock.now() if error else None})
+
+
+GIVE_BACK: Final = """
+UPDATE syncs
+   SET requested_at = NULL, wanted_at = NULL, refusals = refusals + 1,
+       error_code = %(code)s, error = %(error)s, error_at = %(error_at)s,
+       state = CASE WHEN refusals + 1 >= %(refusals)s THEN 'failed' ELSE 'not_requested' END::sync_state
+ WHERE inbox_id = %(inbox_id)s AND kind = %(kind)s::sync_kind AND onboarded_at = %(onboarded_at)s
+   AND requested_at = %(requested_at)s AND state = 'requesting'
+"""
+
+
+async def give_back(conn: Connection, request: Request, code: int | None, error: str) -> None:
+    """Give the right back after an answer that proves the request was not accepted."""
+    values = {"code": code, "error": error, "error_at": clock.now(), "refusals": rules.REFUSALS_MAX}
+    await conn.execute(GIVE_BACK, {**_key(request), **values})
+
+
+def _key(request: Request) -> dict[str, Any]:
+    return {
+        "inbox_id": request.inbox_id,
+        "kind": request.kind,
+        "onboarded_at": request.onboarded_at,
+        "requested_at": request.requested_at,
+    }
+
+
+# What time alone decides. A request that was lost in a crash counts like one that Meta took.
+SWEEP: Final = """
+UPDATE syncs s
+   SET state = CASE WHEN s.state = 'receiving' THEN 'completed'
+                    WHEN s.state = 'not_requested' THEN 'failed'
+                    ELSE 'nothing_arrived' END::sync_state,
+       completed_at = CASE WHEN s.state = 'receiving' THEN s.last_arrival_at END,
+       error_code = CASE WHEN s.state = 'not_requested' THEN %(too_late)s ELSE s.error_code END,
+       error = CASE WHEN s.state = 'not_requested' THEN %(too_late_words)s ELSE s.error END,
+       error_at = CASE WHEN s.state = 'not_requested' THEN %(now)s ELSE s.error_at END
+  FROM inboxes i
+ WHERE i.id = s.inbox_id
+   AND (s.state IN ('requesting', 'requested') AND s.requested_at < %(silent)s
+     OR s.state = 'receiving' AND s.kind = 'contacts' AND s.last_arrival_at < %(quiet)s
+     OR s.state = 'not_requested' AND s.wanted_at IS NOT NULL AND s.onboarded_at <= %(too_old)s)
+RETURNING i.account_id, i.id
+"""
+
+
+async def sweep(conn: Connection) -> list[tuple[int, int]]:
+    """Move on what silence or the 24 hours have decided; return (account id, inbox id) of what changed."""
+    now = clock.now()
+    values = {
+        "now": now,
+        "silent": now - timedelta(hours=rules.SILENCE_HOURS),
+        "quiet": now - timedelta(minutes=rules.CONTACTS_QUIET_MINUTES),
+        "too_old": now - timedelta(hours=rules.REQUEST_HOURS),
+        "too_late": rules.TOO_LATE,
+        "too_late_words": words.TOO_LATE_WORDS,
+    }
+    cursor = await conn.execute(SWEEP, values)
+    return sorted({(int(account_id), int(inbox_id)) for account_id, inbox_id in await cursor.fetchall()})
+
+
+# ── the panel ─────────────────────────────────────────────────────────────────────────────────────────────
+
+PHASES: Final = """
+SELECT c.phase, max(c.progress) AS progress, count(*)::int AS chunk_count,
+       sum(c.thread_count)::int AS thread_count, sum(c.message_count)::int AS message_count
+  FROM history_chunks c JOIN inboxes i ON i.id = c.inbox_id AND i.onboarded_at = c.onboarded_at
+ WHERE c.inbox_id = %s
+ GROUP BY c.phase ORDER BY c.phase
+"""
+
+COUNTS: Final = """
+SELECT (SELECT count(*) FROM contacts c WHERE c.scope_id = i.scope_id) AS contacts,
+       (SELECT count(*) FROM conversations c WHERE c.inbox_id = i.id) AS conversations,
+       m.imported_messages, m.placeholders, f.media_waiting, f.media_stored, f.media_gone
+  FROM inboxes i,
+       LATERAL (SELECT count(*) FILTER (WHERE imported) AS imported_messages,
+                       count(*) FILTER (WHERE content_rank < %(content)s) AS placeholders
+                  FROM messages WHERE inbox_id = i.id) m,
+       LATERAL (SELECT count(*) FILTER (WHERE state = 'waiting') AS media_waiting,
+                       count(*) FILTER (WHERE state = 'stored') AS media_stored,
+                       count(*) FILTER (WHERE state IN ('gone', 'failed')) AS media_gone
+                  FROM media WHERE inbox_id = i.id) f
+ WHERE i.id = %(inbox_id)s
+"""
+
+
+async def counts(conn: Connection, inbox_id: int) -> SyncCounts:
+    """Return what an inbox holds. ``placeholders`` are messages whose content stayed on the phone so far."""
+    async with conn.cursor(row_factory=class_row(SyncCounts)) as cursor:
+        await cursor.execute(COUNTS, {"inbox_id": inbox_id, "content": FROM_HISTORY})
+        found = await cursor.fetchone()
+    assert found is not None
+    return found
+
+
+async def phases(conn: Connection, inbox_id: int) -> Sequence[Phase]:
+    """Return the phases of the present onboarding's history that have come, in order."""
+    async with conn.cursor(row_factory=class_row(Phase)) as cursor:
+        await cursor.execute(PHASES, (inbox_id,))
+        return await cursor.fetchall()
+
+
+async def sync_panel(conn: Connection, account_id: int, inbox_id: int) -> SyncPanel:
+    """Return all that the page of a number shows of its sync, or raise NotFound."""
+    inbox = await inboxes.get(conn, account_id, inbox_id)
+    contacts, history = [SyncReport(sync, words.sentence(sync, clock.now())) for sync in await syncs(conn, inbox_id)]
+    received = await phases(conn, inbox_id)
+    progress, _ = rules.progress_of({phase.phase: phase.progress for phase in received})
+    return SyncPanel(
+        inbox_id=inbox_id,
+        contacts=contacts,
+        history=history,
+        phases=received,
+        progress=progress,
+        counts=await counts(conn, inbox_id),
+        deadline_at=rules.deadline(inbox.onboarded_at),
+    )

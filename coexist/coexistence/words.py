@@ -1,0 +1,70 @@
+"""The states of a sync, in words for a person."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from coexist.coexistence.model import Sync, SyncKind, SyncState
+from coexist.coexistence.rules import SILENCE_HOURS, deadline
+
+TOO_LATE_WORDS: Final = (
+    "More than 24 hours have passed since the number was connected, and Meta shares nothing after that. To "
+    "get another chance, disconnect in the WhatsApp Business app (Settings > Account > Business Platform), "
+    "then connect the number again."
+)
+KEEP_OPEN: Final = "Keep the WhatsApp Business app open on the phone: this takes minutes, sometimes hours."
+UNKNOWN: Final = "the answer is not known. We wait for what arrives and never ask twice."
+SILENT: Final = (
+    f"We asked, but nothing arrived within {SILENCE_HOURS} hours. Likely causes: the phone was offline or "
+    "the app closed; the webhook fields history, smb_app_state_sync and smb_message_echoes were not "
+    "subscribed when we asked; there is nothing to share. Open the app on the phone: what still comes is taken in. "
+    "Meta's support can look the request up by its id."
+)
+
+SENTENCES: Final[dict[SyncState, dict[SyncKind, str]]] = {
+    SyncState.NOT_REQUESTED: {
+        SyncKind.CONTACTS: "The phone's contacts have not been asked for.",
+        SyncKind.HISTORY: "The phone's chat history has not been asked for.",
+    },
+    SyncState.REQUESTING: {
+        SyncKind.CONTACTS: f"We are asking for the contacts. If this stays, {UNKNOWN}",
+        SyncKind.HISTORY: f"We are asking for the chat history. If this stays, {UNKNOWN}",
+    },
+    SyncState.REQUESTED: {
+        SyncKind.CONTACTS: f"The contacts are on their way. {KEEP_OPEN}",
+        SyncKind.HISTORY: f"The chat history is on its way. {KEEP_OPEN}",
+    },
+    SyncState.RECEIVING: {
+        SyncKind.CONTACTS: f"Contacts are coming in. {KEEP_OPEN}",
+        SyncKind.HISTORY: f"The chat history is coming in. {KEEP_OPEN}",
+    },
+    SyncState.COMPLETED: {
+        SyncKind.CONTACTS: "The phone's contacts are here. Changes in its address book go on coming in.",
+        SyncKind.HISTORY: "The chat history is complete. Files older than 14 days stay on the phone.",
+    },
+    SyncState.DECLINED: {
+        SyncKind.CONTACTS: "The business chose not to share its contacts.",
+        SyncKind.HISTORY: "The business chose not to share its chat history. New messages do come in.",
+    },
+    SyncState.NOTHING_ARRIVED: {SyncKind.CONTACTS: SILENT, SyncKind.HISTORY: SILENT},
+    SyncState.FAILED: {
+        SyncKind.CONTACTS: "The contacts could not be asked for.",
+        SyncKind.HISTORY: "The chat history could not be asked for.",
+    },
+    SyncState.SWITCHED_OFF: {
+        SyncKind.CONTACTS: "Taking in contacts from the phone is switched off here, so none were asked for.",
+        SyncKind.HISTORY: "Taking in history from the phone is switched off here, so none was asked for.",
+    },
+}
+
+
+def sentence(sync: Sync, now: datetime) -> str:
+    """Return what the state of a sync means, with the last error and the way out if there is one."""
+    state = SyncState(sync.state)
+    parts = [SENTENCES[state][SyncKind(sync.kind)]]
+    if sync.error and state is not SyncState.DECLINED:
+        parts.append(sync.error)
+    elif state is SyncState.NOT_REQUESTED and now >= deadline(sync.onboarded_at):
+        parts.append(TOO_LATE_WORDS)
+    return " ".join(parts)

@@ -1,0 +1,114 @@
+"""The feed: what changed, for whoever shows or reacts to it.
+
+Rows of one account commit in the order of their ids: ``append`` takes the account's feed lock and is the last
+thing a transaction does, so a reader that asks for ``id > last`` never skips a row that commits late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from itertools import groupby
+from typing import Any
+
+import msgspec
+from psycopg import AsyncConnection
+from psycopg.rows import class_row
+
+CHANNEL = "coexist_events"
+"""PostgreSQL's notification channel; the payload is ``account_id:last_event_id``."""
+
+PAGE_ROWS = 500
+"""Rows ``since`` returns at most in one call."""
+
+
+class Kind(StrEnum):
+    """What an event says. The payload holds ids and counts, never message text."""
+
+    MESSAGE_ADDED = "message_added"
+    MESSAGE_CHANGED = "message_changed"
+    MESSAGE_REMOVED = "message_removed"
+    CONVERSATION_CHANGED = "conversation_changed"
+    CONTACT_CHANGED = "contact_changed"  # payload: contact_id
+    INBOX_CHANGED = "inbox_changed"
+    SYNC_PROGRESSED = "sync_progressed"
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event before it has an id. Equal ones in one transaction are told once."""
+
+    account_id: int
+    kind: Kind
+    inbox_id: int | None = None
+    conversation_id: int | None = None
+    message_id: int | None = None
+    contact_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A row of the feed."""
+
+    id: int
+    account_id: int
+    inbox_id: int | None
+    conversation_id: int | None
+    message_id: int | None
+    kind: str
+    at: datetime
+    payload: Mapping[str, Any] = field(default_factory=dict)
+
+
+# Two keys name the feed lock of one account, apart from every other advisory lock of ours.
+LOCK_CLASS = 0x46454544  # "FEED"
+
+APPEND = """
+INSERT INTO events (account_id, inbox_id, conversation_id, message_id, kind, payload)
+SELECT account_id, inbox_id, conversation_id, message_id, kind,
+       CASE WHEN contact_id IS NULL THEN '{}' ELSE jsonb_build_object('contact_id', contact_id) END
+  FROM ROWS FROM (json_to_recordset(%s::json) AS (
+       account_id int, kind text, inbox_id int, conversation_id bigint, message_id bigint, contact_id bigint))
+       WITH ORDINALITY AS e (account_id, kind, inbox_id, conversation_id, message_id, contact_id, n)
+ ORDER BY n
+RETURNING id
+"""
+
+
+async def append(conn: AsyncConnection[Any], events: Iterable[NewEvent]) -> None:
+    """Append ``events``, each distinct one once, and tell every listener. Must be the transaction's last statements."""
+    distinct = sorted(dict.fromkeys(events), key=lambda event: event.account_id)
+    for account_id, group in groupby(distinct, key=lambda event: event.account_id):
+        rows = list(group)
+        await conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (LOCK_CLASS, account_id))
+        cursor = await conn.execute(APPEND, (msgspec.json.encode(rows).decode(),))
+        last = [row[0] for row in await cursor.fetchall()][-1]
+        await conn.execute("SELECT pg_notify(%s, %s)", (CHANNEL, f"{account_id}:{last}"))
+
+
+SINCE = """
+SELECT id, account_id, inbox_id, conversation_id, message_id, kind, at, payload
+  FROM events
+ WHERE account_id = %s AND id > %s
+ ORDER BY id
+ LIMIT %s
+"""
+
+
+async def since(
+    conn: AsyncConnection[Any], account_id: int, last_id: int, *, limit: int = PAGE_ROWS
+) -> Sequence[Event]:
+    """Return the events of one account after ``last_id``, oldest first, ``limit`` rows at most."""
+    async with conn.cursor(row_factory=class_row(Event)) as cursor:
+        await cursor.execute(SINCE, (account_id, last_id, limit))
+        return await cursor.fetchall()
+
+
+async def last_id(conn: AsyncConnection[Any], account_id: int) -> int:
+    """Return the id of the account's newest event, 0 when there is none."""
+    cursor = await conn.execute("SELECT coalesce(max(id), 0) FROM events WHERE account_id = %s", (account_id,))
+    row = await cursor.fetchone()
+    assert row is not None
+    return int(row[0])

@@ -1,0 +1,256 @@
+"""Facts about people and messages, merged into the tables: one statement per table, whatever the batch's size.
+
+``mentions`` says whom a batch names; the edge resolves them (``resolution.resolve``) before it opens the transaction
+in which ``apply`` runs. Nothing here depends on the order, duplication or batching of facts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from coexist.base.database import Connection
+from coexist.events.feed import Kind, NewEvent
+from coexist.inbox import changes, locks, sent, summary
+from coexist.inbox.book import EntryRow, ProfileRow, store_entries, store_profiles
+from coexist.inbox.changes import ChangeRow, MessageKey, StatusRow
+from coexist.inbox.files import FileRow, store_files
+from coexist.inbox.identity import Change
+from coexist.inbox.inboxes import Inbox
+from coexist.inbox.merge import Merged, MessageRow, merge
+from coexist.inbox.resolution import Mention, People, version_of
+from coexist.meta import model
+from coexist.meta.model import (
+    AddressBookChanged,
+    Fact,
+    IdentityChanged,
+    MessageEdited,
+    MessageReacted,
+    MessageRevoked,
+    MessageTold,
+    ProfileSeen,
+    StatusTold,
+)
+
+OUR_REF_PREFIX = "cx:"
+"""What our callback data starts with; other programs may send through the same number with theirs."""
+
+TOLD_CONTACTS_COUNT = 20
+"""Above this many changed contacts in one batch (a first address book), screens hear of the sync alone."""
+
+
+class StalePeople(Exception):
+    """Identities changed hands between resolving and applying: resolve again."""
+
+
+def mentions(facts: Iterable[Fact], inboxes: Mapping[str, Inbox]) -> list[Mention]:
+    """Return whom ``facts`` name. Statuses tell only of pairs: a status alone makes nobody a contact."""
+    found: dict[tuple[model.Person, int | None, datetime | None], Mention] = {}
+    for fact in facts:
+        inbox_id = None
+        match fact:
+            case MessageTold(person=person, sent_at=at):
+                assert fact.phone_number_id is not None
+                inbox_id = inboxes[fact.phone_number_id].id
+            case ProfileSeen(person=person, at=at) | AddressBookChanged(person=person, at=at):
+                pass
+            case StatusTold(recipient=person, at=at) if person.phone and (person.bsuid or person.parent_bsuid):
+                pass
+            case _:
+                continue
+        # A phone's owner may depend on the time, so phone-only mentions keep theirs; others fold to the earliest.
+        if person.bsuid or person.parent_bsuid:
+            known = found.get((person, inbox_id, None))
+            if known is None or at < known.at:
+                found[person, inbox_id, None] = Mention(person, at, inbox_id)
+        elif person.phone:
+            found[person, inbox_id, at] = Mention(person, at, inbox_id)
+    return list(found.values())
+
+
+def identity_changes(facts: Iterable[Fact]) -> list[Change]:
+    """Return the changes of identity that ``facts`` tell."""
+    return [Change(f.kind, f.previous, f.current, f.at) for f in facts if isinstance(f, IdentityChanged)]
+
+
+@dataclass(slots=True)
+class Rows:
+    """One scope's facts as rows, ready for one statement per table."""
+
+    inboxes: Mapping[str, Inbox]
+    people: People
+    messages: list[MessageRow] = field(default_factory=list)
+    files: list[FileRow] = field(default_factory=list)
+    changes: list[ChangeRow] = field(default_factory=list)
+    statuses: list[StatusRow] = field(default_factory=list)
+    profiles: list[ProfileRow] = field(default_factory=list)
+    entries: list[EntryRow] = field(default_factory=list)
+    conversations: dict[tuple[int, model.Person], int] = field(default_factory=dict)
+
+    def add(self, fact: Fact) -> None:
+        """File ``fact`` under its table. Facts about connections are not ours and pass by."""
+        match fact:
+            case MessageTold():
+                self._add_message(fact)
+            case StatusTold():
+                self._add_status(fact)
+            case MessageEdited():
+                self._add_change(fact, "edit", fact.text)
+            case MessageRevoked():
+                self._add_change(fact, "revoke", None)
+            case MessageReacted():
+                self._add_change(fact, "reaction", fact.emoji)
+            case ProfileSeen():
+                self._add_profile(fact)
+            case AddressBookChanged():
+                self._add_entry(fact)
+
+    def _inbox_id(self, fact: Fact) -> int:
+        assert fact.phone_number_id is not None
+        return self.inboxes[fact.phone_number_id].id
+
+    def _conversation_id(self, inbox_id: int, person: model.Person, at: datetime) -> int:
+        if person.bsuid is None and person.phone in self.people.contested:
+            return self.people.conversation_id(inbox_id, person, at)
+        key = (inbox_id, person)
+        if key not in self.conversations:  # a history chunk asks for the same few people thousands of times
+            self.conversations[key] = self.people.conversation_id(inbox_id, person, at)
+        return self.conversations[key]
+
+    def _add_message(self, fact: MessageTold) -> None:
+        inbox_id, person = self._inbox_id(fact), fact.person
+        peer = person.bsuid or person.parent_bsuid or person.phone
+        assert peer is not None
+        self.messages.append(
+            MessageRow(
+                inbox_id=inbox_id,
+                wamid=fact.wamid,
+                conversation_id=self._conversation_id(inbox_id, person, fact.sent_at),
+                peer=peer,
+                direction=fact.direction,
+                origin=fact.origin,
+                imported=fact.imported,
+                opens_window=fact.opens_window,
+                is_time_doubtful=fact.is_time_doubtful,
+                content_rank=fact.content_rank,
+                direction_rank=_direction_rank(fact),
+                forwarded=fact.forwarded,
+                status=model.STATUS_RANK[fact.status] if fact.status else None,
+                type=fact.type,
+                sent_at=fact.sent_at,
+                text=fact.text,
+                content=msgspec.Raw(fact.content) if fact.content else None,
+                reply_to=fact.reply_to,
+            )
+        )
+        if fact.media is not None:
+            self.files.append(FileRow.of(inbox_id, fact.wamid, fact.media, fact.content_rank, fact.sent_at))
+
+    def _add_status(self, fact: StatusTold) -> None:
+        self.statuses.append(
+            StatusRow(
+                inbox_id=self._inbox_id(fact),
+                wamid=fact.wamid,
+                status=model.STATUS_RANK[fact.status],
+                at=fact.at,
+                our_ref=_our_ref(fact.our_ref),
+                pricing=msgspec.Raw(fact.pricing) if fact.pricing else None,
+                errors=msgspec.Raw(fact.errors) if fact.errors else None,
+            )
+        )
+
+    def _add_change(self, fact: MessageEdited | MessageRevoked | MessageReacted, kind: str, text: str | None) -> None:
+        self.changes.append(ChangeRow(self._inbox_id(fact), fact.wamid, fact.target, kind, fact.by, fact.at, text))
+
+    def _add_profile(self, fact: ProfileSeen) -> None:
+        person = fact.person
+        value = person.bsuid or person.parent_bsuid or person.phone
+        if value and (fact.name or person.username):
+            kind = "phone" if value == person.phone else "bsuid"
+            self.profiles.append(ProfileRow(self.people.scope_id, kind, value, fact.name, person.username, fact.at))
+
+    def _add_entry(self, fact: AddressBookChanged) -> None:
+        person = fact.person
+        value = person.phone or person.bsuid or person.parent_bsuid
+        if value:
+            kind = "phone" if person.phone else "bsuid"
+            self.entries.append(
+                EntryRow(
+                    self._inbox_id(fact),
+                    kind,
+                    value,
+                    fact.full_name,
+                    fact.first_name,
+                    fact.is_removed,
+                    fact.at,
+                )
+            )
+
+
+def _direction_rank(fact: MessageTold) -> int:
+    """How good a witness of the direction a fact is (meta-protocol 10, row 4)."""
+    if not fact.imported:
+        return model.LIVE
+    return model.PLACEHOLDER if fact.content_rank == model.FROM_HISTORY_MEDIA else model.FROM_HISTORY
+
+
+def _our_ref(callback_data: str | None) -> UUID | None:
+    if callback_data is None or not callback_data.startswith(OUR_REF_PREFIX):
+        return None
+    try:
+        return UUID(callback_data.removeprefix(OUR_REF_PREFIX))
+    except ValueError:
+        return None
+
+
+async def apply(
+    conn: Connection, account_id: int, inboxes: Mapping[str, Inbox], people: People, facts: Sequence[Fact]
+) -> list[NewEvent]:
+    """Merge the facts of one contact scope. Returns the events to append, live changes only.
+
+    Raises ``StalePeople`` when ``people`` is no longer true; the caller rolls back and resolves again.
+    """
+    rows = Rows(inboxes, people)
+    for fact in facts:
+        rows.add(fact)
+    if rows.changes or rows.statuses:
+        await locks.own_apply(conn, people.scope_id)
+    else:
+        await locks.share_apply(conn, people.scope_id)
+    if await version_of(conn, people.scope_id) != people.version:
+        raise StalePeople
+    contact_ids = await store_profiles(conn, rows.profiles) | await store_entries(conn, rows.entries)
+    contacts = await summary.refresh_contacts(conn, contact_ids)
+    events = await _apply_messages(conn, account_id, rows)
+    if len(contacts) <= TOLD_CONTACTS_COUNT:
+        events += [NewEvent(account_id, Kind.CONTACT_CHANGED, contact_id=id_) for id_ in sorted(contacts)]
+    return events
+
+
+async def _apply_messages(conn: Connection, account_id: int, rows: Rows) -> list[NewEvent]:
+    merged = await merge(conn, rows.messages) if rows.messages else Merged((), (), frozenset())
+    await store_files(conn, rows.files)
+    await changes.add_changes(conn, rows.changes)
+    await changes.add_statuses(conn, rows.statuses)
+    events = await sent.name_by_reference(conn, [row.our_ref for row in rows.statuses if row.our_ref])
+    told: set[MessageKey] = {(row.inbox_id, row.target) for row in rows.changes}
+    told |= {(row.inbox_id, row.wamid) for row in rows.statuses}
+    live = told | {(row.inbox_id, row.wamid) for row in rows.messages if not row.imported}
+    keys = told | {(row.inbox_id, row.wamid) for row in rows.messages}
+    if merged.is_merged:
+        await changes.wake(conn, keys)
+    settled = await changes.settle(conn, keys)
+    conversations = merged.conversation_ids | {conversation_id for _, conversation_id, _ in settled.values()}
+    await summary.refresh(conn, conversations)
+    changed = {*merged.changed, *(ids for key, ids in settled.items() if key in live)} - set(merged.added)
+    events += [NewEvent(account_id, Kind.MESSAGE_ADDED, *ids) for ids in sorted(merged.added, key=lambda ids: ids[2])]
+    events += [NewEvent(account_id, Kind.MESSAGE_CHANGED, *ids) for ids in sorted(changed)]
+    shown = {(inbox_id, conversation_id) for inbox_id, conversation_id, _ in changed | set(merged.added)}
+    return events + [
+        NewEvent(account_id, Kind.CONVERSATION_CHANGED, inbox_id, conversation_id)
+        for inbox_id, conversation_id in sorted(shown)
+    ]

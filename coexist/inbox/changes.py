@@ -1,0 +1,175 @@
+"""What happens to messages after they were written: edits, revokes, reactions and statuses.
+
+Each is kept as its own row, keyed by the wamid it names, and waits there until that message is known. What a message
+shows of them (``edited_text``, ``revoked_at``, ``reactions``, ``status``, ``errors``) is computed from those rows, so it
+does not matter which came first. Callers hold the scope's apply lock (exclusively, when they add changes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from coexist.base.database import Connection
+
+
+class ChangeRow(msgspec.Struct, frozen=True, gc=False):
+    """An edit (``text`` is the new one), a revoke, or a reaction (``text`` is the emoji, None takes it back)."""
+
+    inbox_id: int
+    wamid: str
+    target: str
+    kind: str
+    by: str
+    at: datetime
+    text: str | None
+
+
+class StatusRow(msgspec.Struct, frozen=True, gc=False):
+    """One status of one message, as told by Meta; ``status`` is a rank of ``STATUS_RANK``."""
+
+    inbox_id: int
+    wamid: str
+    status: int
+    at: datetime
+    our_ref: UUID | None
+    pricing: msgspec.Raw | None
+    errors: msgspec.Raw | None
+
+
+MessageKey = tuple[int, str]
+"""(inbox id, wamid)"""
+
+# The same own wamid with other content is not foreseen by Meta; the greater row wins, so that order cannot matter.
+ADD_CHANGES = """
+INSERT INTO message_changes AS old (inbox_id, wamid, target, kind, by, at, text)
+SELECT DISTINCT ON (inbox_id, wamid) inbox_id, wamid, target, kind, by, at, text
+  FROM json_to_recordset(%s::json) AS c (inbox_id int, wamid text, target text, kind change_kind,
+                                         by message_direction, at timestamptz, text text)
+ ORDER BY inbox_id, wamid, at DESC, kind DESC, target DESC, by DESC, text DESC NULLS LAST
+    ON CONFLICT (inbox_id, wamid) DO UPDATE
+   SET target = excluded.target, kind = excluded.kind, by = excluded.by, at = excluded.at, text = excluded.text,
+       is_waiting = true
+ WHERE (excluded.at, excluded.kind, excluded.target, excluded.by, coalesce(excluded.text, ''))
+     > (old.at, old.kind, old.target, old.by, coalesce(old.text, ''))
+"""
+
+ADD_STATUSES = """
+INSERT INTO message_statuses AS old (inbox_id, wamid, status, at, our_ref, pricing, errors)
+SELECT DISTINCT ON (inbox_id, wamid, status) inbox_id, wamid, status,
+       min(at) OVER same, our_ref, pricing, errors
+  FROM json_to_recordset(%s::json) AS s (inbox_id int, wamid text, status smallint, at timestamptz,
+                                         our_ref uuid, pricing jsonb, errors jsonb)
+WINDOW same AS (PARTITION BY inbox_id, wamid, status)
+ ORDER BY inbox_id, wamid, status, our_ref DESC NULLS LAST, pricing DESC NULLS LAST, errors DESC NULLS LAST
+    ON CONFLICT (inbox_id, wamid, status) DO UPDATE
+   SET at = least(old.at, excluded.at), our_ref = coalesce(old.our_ref, excluded.our_ref),
+       pricing = greatest(old.pricing, excluded.pricing), errors = greatest(old.errors, excluded.errors),
+       is_waiting = true
+ WHERE excluded.at < old.at OR (old.our_ref IS NULL AND excluded.our_ref IS NOT NULL)
+    OR greatest(old.pricing, excluded.pricing) IS DISTINCT FROM old.pricing
+    OR greatest(old.errors, excluded.errors) IS DISTINCT FROM old.errors
+"""
+
+
+async def add_changes(conn: Connection, rows: Sequence[ChangeRow]) -> None:
+    """Keep edits, revokes and reactions; ``settle`` shows them on their messages."""
+    if rows:
+        await conn.execute(ADD_CHANGES, (msgspec.json.encode(rows).decode(),))
+
+
+async def add_statuses(conn: Connection, rows: Sequence[StatusRow]) -> None:
+    """Keep statuses; ``settle`` shows them on their messages."""
+    if rows:
+        await conn.execute(ADD_STATUSES, (msgspec.json.encode(rows).decode(),))
+
+
+KEYS = "SELECT inbox_id, wamid FROM json_to_recordset(%(keys)s::json) AS k (inbox_id int, wamid text)"
+
+ANY_WAITING = """
+SELECT EXISTS (SELECT FROM message_changes WHERE is_waiting AND inbox_id = ANY(%(inboxes)s)),
+       EXISTS (SELECT FROM message_statuses WHERE is_waiting AND inbox_id = ANY(%(inboxes)s))
+"""
+
+# Only the author of a message can edit or revoke it; a revoke wins over any edit by being shown first. Of reactions
+# the newest of each side counts. Ties go to the greater value.
+SETTLE_CHANGES = f"""
+WITH woken AS (
+    UPDATE message_changes w SET is_waiting = false
+      FROM ({KEYS}) k JOIN messages m USING (inbox_id, wamid)
+     WHERE w.is_waiting AND w.inbox_id = k.inbox_id AND w.target = k.wamid
+    RETURNING w.inbox_id, w.target),
+target AS (SELECT DISTINCT inbox_id, target FROM woken)
+UPDATE messages m
+   SET edited_text = e.text, edited_at = e.at, revoked_at = v.at, reactions = r.reactions
+  FROM target t
+  JOIN messages o ON o.inbox_id = t.inbox_id AND o.wamid = t.target
+  LEFT JOIN LATERAL (SELECT text, at FROM message_changes
+                      WHERE inbox_id = t.inbox_id AND target = t.target AND kind = 'edit' AND by = o.direction
+                      ORDER BY at DESC, text DESC NULLS LAST LIMIT 1) e ON true
+  LEFT JOIN LATERAL (SELECT min(at) AS at FROM message_changes
+                      WHERE inbox_id = t.inbox_id AND target = t.target AND kind = 'revoke' AND by = o.direction) v ON true
+  LEFT JOIN LATERAL (SELECT jsonb_agg(jsonb_build_object('by', by, 'emoji', text, 'at', at) ORDER BY by)
+                            FILTER (WHERE text IS NOT NULL) AS reactions
+                       FROM (SELECT DISTINCT ON (by) by, text, at FROM message_changes
+                              WHERE inbox_id = t.inbox_id AND target = t.target AND kind = 'reaction'
+                              ORDER BY by, at DESC, text DESC NULLS LAST) newest) r ON true
+ WHERE m.id = o.id
+RETURNING m.inbox_id, m.conversation_id, m.id, m.wamid
+"""
+
+SETTLE_STATUSES = f"""
+WITH woken AS (
+    UPDATE message_statuses w SET is_waiting = false
+      FROM ({KEYS}) k JOIN messages m USING (inbox_id, wamid)
+     WHERE w.is_waiting AND w.inbox_id = k.inbox_id AND w.wamid = k.wamid
+    RETURNING w.inbox_id, w.wamid)
+UPDATE messages m
+   SET status = greatest(m.status, s.status), errors = s.errors
+  FROM (SELECT DISTINCT inbox_id, wamid FROM woken) t
+  CROSS JOIN LATERAL (SELECT max(status) AS status, max(errors::text)::jsonb AS errors FROM message_statuses
+                       WHERE inbox_id = t.inbox_id AND wamid = t.wamid) s
+ WHERE m.inbox_id = t.inbox_id AND m.wamid = t.wamid
+   AND (m.status, m.errors) IS DISTINCT FROM (greatest(m.status, s.status), s.errors)
+RETURNING m.inbox_id, m.conversation_id, m.id, m.wamid
+"""
+
+
+WAKE = f"""
+WITH k AS ({KEYS}),
+     changed AS (UPDATE message_changes c SET is_waiting = true FROM k WHERE c.inbox_id = k.inbox_id AND c.target = k.wamid)
+UPDATE message_statuses s SET is_waiting = true FROM k WHERE s.inbox_id = k.inbox_id AND s.wamid = k.wamid
+"""
+
+
+async def wake(conn: Connection, keys: Collection[MessageKey]) -> None:
+    """Have ``settle`` show again what it showed before: a merge may have changed who wrote the message."""
+    await conn.execute(WAKE, {"keys": _as_json(keys)})
+
+
+async def settle(conn: Connection, keys: Collection[MessageKey]) -> dict[MessageKey, tuple[int, int, int]]:
+    """Show on the messages ``keys`` whatever waits for them. Returns (inbox, conversation, message) ids of those changed.
+
+    ``keys`` are the wamids that were added or named in this transaction. Statements see the rows that the transaction
+    wrote before, and the lock keeps others from adding what would be missed.
+    """
+    if not keys:
+        return {}
+    given = {"inboxes": list({inbox_id for inbox_id, _ in keys}), "keys": _as_json(keys)}
+    changed: dict[MessageKey, tuple[int, int, int]] = {}
+    waiting = await (await conn.execute(ANY_WAITING, given)).fetchone()
+    assert waiting is not None
+    for is_waiting, statement in zip(waiting, (SETTLE_CHANGES, SETTLE_STATUSES), strict=True):
+        if is_waiting:
+            rows = await (await conn.execute(statement, given)).fetchall()
+            changed |= {
+                (inbox_id, wamid): (inbox_id, conversation_id, id_) for inbox_id, conversation_id, id_, wamid in rows
+            }
+    return changed
+
+
+def _as_json(keys: Collection[MessageKey]) -> str:
+    return msgspec.json.encode([{"inbox_id": inbox_id, "wamid": wamid} for inbox_id, wamid in keys]).decode()

@@ -1,0 +1,25 @@
+"""The access token of an inbox, sealed in its row."""
+
+from __future__ import annotations
+
+from coexist.base.crypto import Keyring
+from coexist.base.database import Connection
+
+
+async def token_of(conn: Connection, keyring: Keyring, inbox_id: int) -> str | None:
+    """Return the inbox's access token, None when it has none. Raises SecretUnreadable."""
+    cursor = await conn.execute("SELECT token FROM inboxes WHERE id = %s", (inbox_id,))
+    row = await cursor.fetchone()
+    if row is None or row[0] is None:
+        return None
+    return keyring.decrypt(row[0], row=_row(inbox_id)).decode()
+
+
+async def seal_token(conn: Connection, keyring: Keyring, inbox_id: int, token: str) -> None:
+    """Keep a new access token for the inbox."""
+    sealed = keyring.encrypt(token.encode(), row=_row(inbox_id))
+    await conn.execute("UPDATE inboxes SET token = %s WHERE id = %s", (sealed, inbox_id))
+
+
+def _row(inbox_id: int) -> str:
+    return f"inbox:{inbox_id}:token"

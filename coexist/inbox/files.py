@@ -1,0 +1,74 @@
+"""What is known of a message's file; ``media`` fetches the bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from coexist.base.database import Connection
+from coexist.meta.model import MediaFile
+
+
+class FileRow(msgspec.Struct, frozen=True, gc=False):
+    """A row of ``media`` as Meta told it."""
+
+    inbox_id: int
+    wamid: str
+    media_id: str | None
+    mime_type: str | None
+    sha256: str | None
+    file_name: str | None
+    url: str | None
+    is_voice: bool
+    is_animated: bool
+    content_rank: int
+    told_at: datetime
+
+    @classmethod
+    def of(cls, inbox_id: int, wamid: str, file: MediaFile, content_rank: int, told_at: datetime) -> FileRow:
+        """Return the row for ``file``, told with the message ``wamid``."""
+        return cls(
+            inbox_id,
+            wamid,
+            file.media_id,
+            file.mime_type,
+            file.sha256,
+            file.file_name,
+            file.url,
+            file.is_voice,
+            file.is_animated,
+            content_rank,
+            told_at,
+        )
+
+
+# The better told file wins, like the message's content. One that is stored already is fetched again only when the
+# better telling is of another file.
+STORE = """
+WITH told AS (
+    SELECT DISTINCT ON (inbox_id, wamid) *
+      FROM json_to_recordset(%s::json) AS f (inbox_id int, wamid text, media_id text, mime_type text, sha256 text,
+                                             file_name text, url text, is_voice boolean, is_animated boolean,
+                                             content_rank smallint, told_at timestamptz)
+     ORDER BY inbox_id, wamid, content_rank DESC, media_id COLLATE "C" DESC NULLS LAST)
+INSERT INTO media AS old (inbox_id, wamid, media_id, mime_type, sha256, file_name, url, is_voice, is_animated,
+                          content_rank, told_at)
+SELECT inbox_id, wamid, media_id, mime_type, sha256, file_name, url, is_voice, is_animated, content_rank, told_at
+  FROM told
+    ON CONFLICT (inbox_id, wamid) DO UPDATE
+   SET media_id = excluded.media_id, mime_type = excluded.mime_type, sha256 = excluded.sha256,
+       file_name = excluded.file_name, url = excluded.url, is_voice = excluded.is_voice,
+       is_animated = excluded.is_animated, content_rank = excluded.content_rank, told_at = excluded.told_at,
+       state = CASE WHEN old.state = 'stored' AND old.stored_sha256 = excluded.sha256 THEN old.state ELSE 'waiting' END,
+       attempts = 0, next_attempt_at = now(), error = NULL
+ WHERE (excluded.content_rank, coalesce(excluded.media_id, '') COLLATE "C")
+     > (old.content_rank, coalesce(old.media_id, '') COLLATE "C")
+"""
+
+
+async def store_files(conn: Connection, rows: Sequence[FileRow]) -> None:
+    """Keep what is known of each file, and put it in line to be fetched."""
+    if rows:
+        await conn.execute(STORE, (msgspec.json.encode(rows).decode(),))

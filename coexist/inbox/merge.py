@@ -1,0 +1,146 @@
+"""Messages into the table, as sets.
+
+What is new is inserted; what is there already is merged. Every column's rule commutes, so any order, duplication or
+batching of the same facts ends in the same rows:
+
+- content (type, text, file, time, quote) comes from the highest ``content_rank``, equal ranks from the greater row;
+- direction and origin likewise from ``direction_rank``: the array a late file detail stood in is the weakest witness;
+- status is the highest rank; ``imported`` holds while only history told it; the window opens if any copy opens it;
+- ``peer`` prefers a BSUID (letters sort above digits), and the conversation follows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from coexist.base.database import Connection
+
+
+class MessageRow(msgspec.Struct, frozen=True, gc=False):
+    """A row of ``messages`` as it goes to the database, in JSON."""
+
+    inbox_id: int
+    wamid: str
+    conversation_id: int
+    peer: str
+    direction: str
+    origin: str
+    imported: bool
+    opens_window: bool
+    is_time_doubtful: bool
+    content_rank: int
+    direction_rank: int
+    forwarded: int
+    status: int | None
+    type: str
+    sent_at: datetime
+    text: str | None
+    content: msgspec.Raw | None
+    reply_to: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What became of the rows: live ones by id, and every conversation whose summary may have changed."""
+
+    added: Sequence[tuple[int, int, int]]  # (inbox id, conversation id, message id), live messages only
+    changed: Sequence[tuple[int, int, int]]
+    conversation_ids: frozenset[int]
+    is_merged: bool = False  # whether some of the messages were there already
+
+
+ROWS = """
+json_to_recordset(%s::json) AS r (
+    inbox_id int, wamid text, conversation_id bigint, peer text, direction message_direction, origin message_origin,
+    imported boolean, opens_window boolean, is_time_doubtful boolean, content_rank smallint, direction_rank smallint,
+    forwarded smallint, status smallint, type text, sent_at timestamptz, text text, content jsonb, reply_to text)
+"""
+
+COLUMNS = """inbox_id, wamid, conversation_id, peer, direction, origin, imported, opens_window, is_time_doubtful,
+    content_rank, direction_rank, forwarded, status, type, sent_at, text, content, reply_to"""
+
+# Sorted, so that two batches with messages in common wait for each other in one direction only. Of an import only
+# the count comes back: thousands of ids would cost more than they tell.
+INSERT = f"""
+WITH inserted AS (
+    INSERT INTO messages ({COLUMNS})
+    SELECT {COLUMNS} FROM {ROWS} ORDER BY inbox_id, wamid
+        ON CONFLICT (inbox_id, wamid) DO NOTHING
+    RETURNING id, inbox_id, conversation_id, imported)
+SELECT inbox_id, conversation_id, id, (SELECT count(*) FROM inserted) FROM inserted WHERE NOT imported
+UNION ALL
+SELECT 0, 0, 0, (SELECT count(*) FROM inserted)
+"""
+
+MERGE = f"""
+WITH told AS (
+    SELECT m.id, m.conversation_id AS old_conversation_id, r.*,
+           (r.content_rank, r.sent_at, r.type, coalesce(r.text, ''), coalesce(r.content::text, ''),
+            coalesce(r.reply_to, ''), r.forwarded, r.is_time_doubtful)
+         > (m.content_rank, m.sent_at, m.type, coalesce(m.text, ''), coalesce(m.content::text, ''),
+            coalesce(m.reply_to, ''), m.forwarded, m.is_time_doubtful) AS has_content,
+           (r.direction_rank, r.direction, r.origin) > (m.direction_rank, m.direction, m.origin) AS has_direction,
+           r.peer > m.peer COLLATE "C" AS has_peer
+      FROM {ROWS} JOIN messages m ON m.inbox_id = r.inbox_id AND m.wamid = r.wamid
+     ORDER BY m.inbox_id, m.wamid
+       FOR NO KEY UPDATE OF m)
+UPDATE messages m
+   SET content_rank = CASE WHEN t.has_content THEN t.content_rank ELSE m.content_rank END,
+       type = CASE WHEN t.has_content THEN t.type ELSE m.type END,
+       text = CASE WHEN t.has_content THEN t.text ELSE m.text END,
+       content = CASE WHEN t.has_content THEN t.content ELSE m.content END,
+       reply_to = CASE WHEN t.has_content THEN t.reply_to ELSE m.reply_to END,
+       forwarded = CASE WHEN t.has_content THEN t.forwarded ELSE m.forwarded END,
+       sent_at = CASE WHEN t.has_content THEN t.sent_at ELSE m.sent_at END,
+       is_time_doubtful = CASE WHEN t.has_content THEN t.is_time_doubtful ELSE m.is_time_doubtful END,
+       direction_rank = CASE WHEN t.has_direction THEN t.direction_rank ELSE m.direction_rank END,
+       direction = CASE WHEN t.has_direction THEN t.direction ELSE m.direction END,
+       origin = CASE WHEN t.has_direction THEN t.origin ELSE m.origin END,
+       peer = CASE WHEN t.has_peer THEN t.peer ELSE m.peer END,
+       conversation_id = CASE WHEN t.has_peer THEN t.conversation_id ELSE m.conversation_id END,
+       status = greatest(m.status, t.status),
+       imported = m.imported AND t.imported,
+       opens_window = m.opens_window OR t.opens_window
+  FROM told t
+ WHERE m.id = t.id
+   AND (t.has_content OR t.has_direction OR t.has_peer OR t.status > coalesce(m.status, -1)
+        OR (m.imported AND NOT t.imported) OR (t.opens_window AND NOT m.opens_window))
+RETURNING m.inbox_id, m.conversation_id, m.id, m.imported, t.old_conversation_id
+"""
+
+
+async def merge(conn: Connection, rows: Sequence[MessageRow]) -> Merged:
+    """Insert or merge ``rows``; the same wamid may occur more than once."""
+    document = msgspec.json.encode(rows).decode()
+    answers = await (await conn.execute(INSERT, (document,))).fetchall()
+    added = [(inbox_id, conversation_id, id_) for inbox_id, conversation_id, id_, _ in answers if id_]
+    touched = {row.conversation_id for row in rows}
+    changed: dict[int, tuple[int, int, int]] = {}
+    is_merged = answers[-1][3] < len(rows)
+    if is_merged:  # some were there already, or twice among these
+        for round_ in _rounds(rows):
+            document = msgspec.json.encode(round_).decode()
+            for inbox_id, conversation_id, id_, imported, old in await (
+                await conn.execute(MERGE, (document,))
+            ).fetchall():
+                touched |= {conversation_id, old}
+                if not imported:
+                    changed[id_] = (inbox_id, conversation_id, id_)
+    return Merged(added, list(changed.values()), frozenset(touched), is_merged)
+
+
+def _rounds(rows: Sequence[MessageRow]) -> list[list[MessageRow]]:
+    """Split so that no round names a message twice: one statement may change a row only once."""
+    rounds: list[list[MessageRow]] = []
+    seen: dict[tuple[int, str], int] = {}
+    for row in rows:
+        number = seen.get((row.inbox_id, row.wamid), 0)
+        seen[row.inbox_id, row.wamid] = number + 1
+        if number == len(rounds):
+            rounds.append([])
+        rounds[number].append(row)
+    return rounds

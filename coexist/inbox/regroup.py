@@ -1,0 +1,158 @@
+"""Moving messages after their people: two contacts turn out to be one person, or one phone to have had two owners.
+
+Runs under the scope's exclusive apply lock, in the transaction that changed the identities. No message is ever
+dropped; what a person here decided (name, note, assignment, state, drafts) goes along.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from coexist.base.database import Connection
+from coexist.events.feed import Kind, NewEvent
+from coexist.inbox import summary
+
+if TYPE_CHECKING:
+    from coexist.inbox.evidence import Closure, Identity
+
+WRITTEN_FROM = """
+SELECT DISTINCT m.peer, m.sent_at
+  FROM conversations c JOIN messages m ON m.conversation_id = c.id
+ WHERE c.contact_id = ANY(%s) AND m.peer = ANY(%s)
+"""
+
+
+async def written_from(
+    conn: Connection, contact_ids: Collection[int], phones: Collection[str]
+) -> Sequence[tuple[str, datetime]]:
+    """Return (phone, time) of every message that is known only by one of ``phones``."""
+    return await (await conn.execute(WRITTEN_FROM, (list(contact_ids), list(phones)))).fetchall()
+
+
+GROUPS = """
+SELECT c.inbox_id, c.id, c.contact_id, m.peer, CASE WHEN m.peer = ANY(%s) THEN m.sent_at END AS at, array_agg(m.id)
+  FROM conversations c JOIN messages m ON m.conversation_id = c.id
+ WHERE c.contact_id = ANY(%s)
+ GROUP BY 1, 2, 3, 4, 5
+"""
+
+CONVERSATION = """
+INSERT INTO conversations (inbox_id, contact_id) VALUES (%s, %s)
+    ON CONFLICT (inbox_id, contact_id) DO UPDATE SET contact_id = excluded.contact_id
+RETURNING id
+"""
+
+MOVE_MESSAGES = "UPDATE messages SET conversation_id = %s WHERE id = ANY(%s)"
+
+RAISE_VERSION = "UPDATE contact_scopes SET version = version + 1 WHERE id = %s RETURNING account_id"
+
+
+async def follow(conn: Connection, scope_id: int, *, before: Sequence[Identity], after: Closure) -> list[NewEvent]:
+    """Put every message of the people concerned into the conversation of who they are now.
+
+    ``before`` are the identities as they were, ``after`` the closure with their new contacts. Returns the events to
+    append. Contacts and conversations that nobody is left in are folded into their successors and removed.
+    """
+    row = await (await conn.execute(RAISE_VERSION, (scope_id,))).fetchone()
+    assert row is not None
+    contact_of = after.contact_by_node()
+    contested = [i.value for i in after.identities if i.kind == "phone" and after.evidence.is_contested(i.value)]
+    concerned = sorted({i.contact_id for i in before} | set(after.contact_ids))
+    groups = await (await conn.execute(GROUPS, (contested, concerned))).fetchall()
+    touched: set[int] = set()
+    moves: dict[tuple[int, int], list[int]] = defaultdict(list)  # (inbox, contact) → message ids
+    for inbox_id, conversation_id, contact_id, peer, at, message_ids in groups:
+        owner = contact_of[after.evidence.node_of_phone(peer, at)] if at else contact_of[_node(after, peer)]
+        if owner != contact_id:
+            moves[inbox_id, owner] += message_ids
+            touched.add(conversation_id)
+    for (inbox_id, contact_id), message_ids in sorted(moves.items()):
+        made = await (await conn.execute(CONVERSATION, (inbox_id, contact_id))).fetchone()
+        assert made is not None
+        await conn.execute(MOVE_MESSAGES, (made[0], message_ids))
+        touched.add(made[0])
+    touched |= await _fold_contacts(conn, before, after)
+    await summary.refresh(conn, touched)
+    await summary.refresh_contacts(conn, [*concerned, *after.contact_ids])
+    return [NewEvent(row[0], Kind.CONVERSATION_CHANGED, conversation_id=id_) for id_ in sorted(touched)] + [
+        NewEvent(row[0], Kind.CONTACT_CHANGED, contact_id=id_) for id_ in after.contact_ids
+    ]
+
+
+def _node(after: Closure, peer: str) -> str:
+    """``peer`` is a BSUID when it has a dot (``PT.4001``), a phone's digits otherwise."""
+    return after.node("bsuid" if "." in peer else "phone", peer)
+
+
+# ── contacts that turned out to be somebody else ──────────────────────────────────────────────────────────
+
+# What people decided about the vanished contact's conversations goes to the successor's, the newest decision first.
+FOLD_CONVERSATIONS = """
+UPDATE conversations AS kept
+   SET set_state = CASE WHEN gone.set_state_at > coalesce(kept.set_state_at, '-infinity')
+                        THEN gone.set_state ELSE kept.set_state END,
+       set_state_at = greatest(kept.set_state_at, gone.set_state_at),
+       set_state_after = greatest(kept.set_state_after, gone.set_state_after),
+       snoozed_until = coalesce(kept.snoozed_until, gone.snoozed_until),
+       assignee_id = coalesce(kept.assignee_id, gone.assignee_id),
+       read_at = greatest(kept.read_at, gone.read_at),
+       read_up_to = greatest(kept.read_up_to, gone.read_up_to)
+  FROM conversations AS gone
+ WHERE gone.contact_id = %(gone)s AND kept.contact_id = %(kept)s AND kept.inbox_id = gone.inbox_id
+RETURNING kept.id
+"""
+
+FOLD_DRAFTS = """
+UPDATE drafts SET conversation_id = kept.id
+  FROM conversations gone JOIN conversations kept ON kept.inbox_id = gone.inbox_id AND kept.contact_id = %(kept)s
+ WHERE gone.contact_id = %(gone)s AND drafts.conversation_id = gone.id
+   AND NOT EXISTS (SELECT FROM drafts d WHERE d.conversation_id = kept.id AND d.user_id = drafts.user_id)
+"""
+
+DROP_CONVERSATIONS = """
+DELETE FROM conversations gone USING conversations kept
+ WHERE gone.contact_id = %(gone)s AND kept.contact_id = %(kept)s AND kept.inbox_id = gone.inbox_id
+"""
+
+# Conversations the successor has no counterpart of simply become theirs.
+HAND_OVER = "UPDATE conversations SET contact_id = %(kept)s WHERE contact_id = %(gone)s RETURNING id"
+
+FOLD_CONTACT = """
+UPDATE contacts AS kept
+   SET agent_name = CASE WHEN gone.agent_name_at > coalesce(kept.agent_name_at, '-infinity')
+                         THEN gone.agent_name ELSE kept.agent_name END,
+       agent_name_at = greatest(kept.agent_name_at, gone.agent_name_at),
+       note = CASE WHEN kept.note IS NULL OR gone.note IS NULL THEN coalesce(kept.note, gone.note)
+                   ELSE concat_ws(E'\\n\\n', kept.note, gone.note) END
+  FROM contacts AS gone
+ WHERE gone.id = %(gone)s AND kept.id = %(kept)s
+"""
+
+DROP_CONTACT = "DELETE FROM contacts WHERE id = %(gone)s"
+
+
+async def _fold_contacts(conn: Connection, before: Sequence[Identity], after: Closure) -> set[int]:
+    """Fold every contact that has no identity left into the one that has its oldest. Returns conversations touched."""
+    still = set(after.contact_ids)
+    successor: dict[int, int] = {}
+    now = {(i.kind, i.value): i.contact_id for i in after.identities}
+    for identity in before:
+        if identity.contact_id not in still:
+            successor.setdefault(identity.contact_id, now[identity.kind, identity.value])
+    touched: set[int] = set()
+    for gone, kept in sorted(successor.items()):
+        pair = {"gone": gone, "kept": kept}
+        touched |= _ids(await (await conn.execute(FOLD_CONVERSATIONS, pair)).fetchall())
+        for statement in (FOLD_DRAFTS, DROP_CONVERSATIONS):
+            await conn.execute(statement, pair)
+        touched |= _ids(await (await conn.execute(HAND_OVER, pair)).fetchall())
+        for statement in (FOLD_CONTACT, DROP_CONTACT):
+            await conn.execute(statement, pair)
+    return touched
+
+
+def _ids(rows: Iterable[tuple[int, ...]]) -> set[int]:
+    return {row[0] for row in rows}

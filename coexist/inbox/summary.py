@@ -1,0 +1,158 @@
+"""What a list shows of a conversation and a contact, computed from their rows.
+
+A summary is a function of the tables and nothing else, so it cannot depend on the order in which they were filled:
+everybody who changes messages or identities calls ``refresh`` afterwards, in the same transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from coexist.base.database import Connection
+
+UNREAD_LIMIT = 10_000
+"""Messages counted as unread at most, per conversation: beyond it nobody counts."""
+
+LATEST_DAYS = 8
+"""How late a live message can come: Meta redelivers for 7 days. What a person has read or resolved is told by message
+ids, not by times, because a late message with an early time was not on their screen; the time bounds the search."""
+
+# In the order of ids, so that two who refresh the same conversations wait for rather than block each other.
+LOCK = "SELECT id FROM conversations WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
+
+# Live messages decide: an import opens, counts and awaits nothing (D7). Without a live message or a decision of a
+# person, a conversation is open when the customer had the last word shortly before the number connected (D8).
+REFRESH = f"""
+WITH summary AS (
+    SELECT c.id, first.sent_at AS first_message_at, last.id AS last_message_id, last.sent_at AS last_message_at,
+           win.id AS window_message_id, win.sent_at AS window_opened_at, wait.sent_at AS waiting_since,
+           coalesce(unread.count, 0) AS unread_count,
+           CASE WHEN c.set_state IS NOT NULL AND heard.id IS NULL THEN c.set_state
+                WHEN heard.id IS NOT NULL OR told.sent_at IS NOT NULL THEN 'open'
+                WHEN last.direction = 'inbound'
+                     AND last.sent_at >= i.onboarded_at - make_interval(days => i.keep_open_days) THEN 'open'
+                ELSE 'resolved' END AS state
+      FROM conversations c
+      JOIN inboxes i ON i.id = c.inbox_id
+      LEFT JOIN LATERAL (SELECT sent_at FROM messages WHERE conversation_id = c.id
+                          ORDER BY sent_at, id LIMIT 1) first ON true
+      LEFT JOIN LATERAL (SELECT id, sent_at, direction FROM messages WHERE conversation_id = c.id
+                          ORDER BY sent_at DESC, id DESC LIMIT 1) last ON true
+      LEFT JOIN LATERAL (SELECT id FROM messages
+                          WHERE conversation_id = c.id AND direction = 'inbound' AND NOT imported
+                            AND id > c.set_state_after
+                            AND sent_at > coalesce(c.set_state_at - interval '{LATEST_DAYS} days', '-infinity')
+                          ORDER BY sent_at DESC LIMIT 1) heard ON true
+      LEFT JOIN LATERAL (SELECT sent_at FROM messages
+                          WHERE conversation_id = c.id AND direction = 'outbound' AND NOT imported
+                          ORDER BY sent_at DESC, id DESC LIMIT 1) told ON true
+      LEFT JOIN LATERAL (SELECT id, sent_at FROM messages
+                          WHERE conversation_id = c.id AND direction = 'inbound' AND NOT imported
+                            AND opens_window AND sent_at >= i.onboarded_at
+                          ORDER BY sent_at DESC, id DESC LIMIT 1) win ON true
+      LEFT JOIN LATERAL (SELECT sent_at FROM messages
+                          WHERE conversation_id = c.id AND direction = 'inbound' AND NOT imported
+                            AND sent_at > coalesce(told.sent_at, '-infinity')
+                          ORDER BY sent_at, id LIMIT 1) wait ON true
+      LEFT JOIN LATERAL (SELECT count(*) FROM (
+                           SELECT 1 FROM messages
+                            WHERE conversation_id = c.id AND direction = 'inbound' AND NOT imported
+                              AND id > c.read_up_to
+                              AND sent_at > coalesce(c.read_at - interval '{LATEST_DAYS} days', '-infinity')
+                              AND sent_at > coalesce(told.sent_at, '-infinity')
+                            LIMIT {UNREAD_LIMIT}) counted) unread ON true
+     WHERE c.id = ANY(%s))
+UPDATE conversations c
+   SET first_message_at = s.first_message_at, last_message_id = s.last_message_id,
+       last_message_at = s.last_message_at, window_message_id = s.window_message_id,
+       window_opened_at = s.window_opened_at, waiting_since = s.waiting_since,
+       unread_count = s.unread_count, state = s.state
+  FROM summary s
+ WHERE c.id = s.id
+   AND (c.first_message_at, c.last_message_id, c.last_message_at, c.window_message_id, c.window_opened_at,
+        c.waiting_since, c.unread_count, c.state)
+       IS DISTINCT FROM
+       (s.first_message_at, s.last_message_id, s.last_message_at, s.window_message_id, s.window_opened_at,
+        s.waiting_since, s.unread_count::int, s.state::conversation_state)
+RETURNING c.id, c.contact_id
+"""
+
+# A contact was first seen when its first message was written, however late that message came to us (D9).
+FIRST_SEEN = """
+UPDATE contacts k
+   SET first_seen_at = s.first_at
+  FROM (SELECT contact_id, min(first_message_at) AS first_at FROM conversations
+         WHERE contact_id = ANY(%s) GROUP BY contact_id) s
+ WHERE k.id = s.contact_id AND k.first_seen_at IS DISTINCT FROM s.first_at
+"""
+
+
+async def refresh(conn: Connection, conversation_ids: Collection[int]) -> set[int]:
+    """Compute the conversations' summaries anew. Returns the ids of those that changed."""
+    if not conversation_ids:
+        return set()
+    ids = list(conversation_ids)
+    await conn.execute(LOCK, (ids,))
+    rows = await (await conn.execute(REFRESH, (ids,))).fetchall()
+    if rows:
+        await conn.execute(FIRST_SEEN, (sorted({row[1] for row in rows}),))
+    return {row[0] for row in rows}
+
+
+# Names by source; what is shown is the first there is of: ours, the address book's, the profile's (F7). Per number
+# only the newest entry of a person's counts, so a removal is not undone by the same entry under another id (F8).
+REFRESH_CONTACTS = """
+WITH entry AS (
+    SELECT DISTINCT ON (i.contact_id, e.inbox_id) i.contact_id, e.at, e.is_removed, e.inbox_id,
+           coalesce(nullif(e.full_name, ''), nullif(e.first_name, '')) AS name
+      FROM identities i
+      JOIN inboxes x ON x.scope_id = i.scope_id
+      JOIN address_book_entries e ON e.inbox_id = x.id AND e.kind = i.kind AND e.value = i.value
+     WHERE i.contact_id = ANY(%(ids)s)
+     ORDER BY i.contact_id, e.inbox_id, e.at DESC, e.is_removed, name COLLATE "C" DESC NULLS LAST),
+book AS (
+    SELECT DISTINCT ON (contact_id) contact_id, name FROM entry WHERE NOT is_removed
+     ORDER BY contact_id, at DESC, name COLLATE "C" DESC NULLS LAST),
+profile AS (
+    SELECT DISTINCT ON (contact_id) contact_id, profile_name FROM identities
+     WHERE contact_id = ANY(%(ids)s) AND profile_name IS NOT NULL
+     ORDER BY contact_id, profile_name_at DESC, profile_name COLLATE "C" DESC),
+handle AS (
+    SELECT DISTINCT ON (contact_id) contact_id, username FROM identities
+     WHERE contact_id = ANY(%(ids)s) AND username IS NOT NULL
+     ORDER BY contact_id, username_at DESC, username COLLATE "C" DESC),
+number AS (
+    SELECT DISTINCT ON (contact_id) contact_id, value FROM identities
+     WHERE contact_id = ANY(%(ids)s) AND kind = 'phone'
+     ORDER BY contact_id, is_wa_id DESC, value COLLATE "C" DESC),
+summary AS (
+    SELECT k.id, b.name AS address_book_name, b.contact_id IS NOT NULL AS is_in_address_book, p.profile_name,
+           h.username, n.value AS phone,
+           coalesce(nullif(k.agent_name, ''), b.name, nullif(p.profile_name, ''), '@' || h.username, '') AS display_name
+      FROM contacts k
+      LEFT JOIN book b ON b.contact_id = k.id
+      LEFT JOIN profile p ON p.contact_id = k.id
+      LEFT JOIN handle h ON h.contact_id = k.id
+      LEFT JOIN number n ON n.contact_id = k.id
+     WHERE k.id = ANY(%(ids)s))
+UPDATE contacts k
+   SET address_book_name = s.address_book_name, is_in_address_book = s.is_in_address_book,
+       profile_name = s.profile_name, username = s.username, phone = s.phone, display_name = s.display_name
+  FROM summary s
+ WHERE k.id = s.id
+   AND (k.address_book_name, k.is_in_address_book, k.profile_name, k.username, k.phone, k.display_name)
+       IS DISTINCT FROM
+       (s.address_book_name, s.is_in_address_book, s.profile_name, s.username, s.phone, s.display_name)
+RETURNING k.id
+"""
+
+LOCK_CONTACTS = "SELECT id FROM contacts WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
+
+
+async def refresh_contacts(conn: Connection, contact_ids: Collection[int]) -> set[int]:
+    """Compute the contacts' names and numbers anew. Returns the ids of those that changed."""
+    if not contact_ids:
+        return set()
+    ids = list(contact_ids)
+    await conn.execute(LOCK_CONTACTS, (ids,))
+    return {row[0] for row in await (await conn.execute(REFRESH_CONTACTS, {"ids": ids})).fetchall()}

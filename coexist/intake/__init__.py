@@ -1,0 +1,1 @@
+"""Meta's webhook in: verify, journal, answer; then claim, parse, apply, quarantine."""

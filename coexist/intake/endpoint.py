@@ -1,0 +1,127 @@
+"""Meta's webhook endpoint: verify the raw bytes, make them durable, answer 200 (meta-protocol 4).
+
+A raw ASGI callable beside the framework: it decodes nothing, and a framework would cost half of its rate. Nothing in a
+body can make it answer anything but 200 once the signature is right; what the body means is found out later.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
+
+import structlog
+
+from coexist.base import clock
+from coexist.base.config import Settings
+from coexist.base.crypto import verify_signature
+from coexist.base.errors import AppError
+from coexist.intake.journal import Journal
+from coexist.meta.route import peek
+
+log = structlog.get_logger(__name__)
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+SIGNATURE_HEADER = b"x-hub-signature-256"
+
+
+class BodyTooLarge(Exception):
+    """More bytes than COEXIST_WEBHOOK_MAX_BYTES."""
+
+
+class ClientGone(Exception):
+    """The sender hung up before its body was complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """The ASGI app at ``/webhook``."""
+
+    settings: Settings
+    journal: Journal
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer ``GET`` (verification) and ``POST`` (a delivery); other methods get 405."""
+        match scope["method"]:
+            case "POST":
+                await self._accept(scope, receive, send)
+            case "GET" | "HEAD":
+                await self._verify(scope, send)
+            case _:
+                await _answer(send, 405, b"Only GET and POST.", (b"allow", b"GET, POST"))
+
+    async def _verify(self, scope: Scope, send: Send) -> None:
+        """Give back ``hub.challenge`` to whoever knows our verify token (meta-protocol 4.1)."""
+        query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        mode, token, challenge = (query.get(f"hub.{name}", [""])[0] for name in ("mode", "verify_token", "challenge"))
+        expected = self.settings.verify_token
+        if mode == "subscribe" and expected and hmac.compare_digest(token.encode(), expected.encode()):
+            log.info("webhook_verified")
+            await _answer(send, 200, challenge.encode())
+        else:
+            log.warning("webhook_verification_refused", mode=mode, token_is_set=bool(expected))
+            await _answer(send, 403, b"The verify token is not the one in COEXIST_VERIFY_TOKEN.")
+
+    async def _accept(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Store a signed delivery and say 200; anything else must make Meta keep it and send it again."""
+        received_at = clock.now()
+        headers = dict(scope["headers"])
+        try:
+            body = await _read(receive, headers, self.settings.webhook_max_bytes)
+        except BodyTooLarge:
+            log.error("webhook_too_large", limit_bytes=self.settings.webhook_max_bytes)
+            await _answer(send, 413, b"The body is larger than COEXIST_WEBHOOK_MAX_BYTES.", (b"connection", b"close"))
+            return
+        except ClientGone:
+            return
+        signature = headers.get(SIGNATURE_HEADER)
+        if not verify_signature(self.settings.app_secrets, body, signature.decode("latin-1") if signature else None):
+            log.warning("webhook_signature_refused", is_signed=signature is not None, bytes=len(body))
+            await _answer(send, 401, b"The signature does not fit the body and COEXIST_APP_SECRET.")
+            return
+        try:
+            await self.journal.append(body, received_at=received_at, lane=peek(body).lane)
+        except AppError as error:
+            await _answer(send, error.status, error.message.encode(), (b"retry-after", b"5"))
+            return
+        await _answer(send, 200, b"")
+
+
+async def _read(receive: Receive, headers: dict[bytes, bytes], max_bytes: int) -> bytes:
+    """Read the body, never more than ``max_bytes`` of it into memory."""
+    announced = headers.get(b"content-length", b"0")
+    if announced.isdigit() and int(announced) > max_bytes:
+        raise BodyTooLarge
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > max_bytes:
+            raise BodyTooLarge
+        if not message.get("more_body", False):
+            return b"".join((*chunks, chunk)) if chunks else chunk
+        chunks.append(chunk)
+
+
+async def _answer(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", b"text/plain; charset=utf-8"),
+                (b"content-length", str(len(body)).encode()),
+                *headers,
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})

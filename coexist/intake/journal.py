@@ -1,0 +1,112 @@
+"""The journal's one writer in a process: group commit.
+
+Deliveries that arrive while a commit is under way wait for the next one and share it. No timer: an idle journal writes
+at once, a busy one writes as fast as the disk commits, and the busier it is the more each commit carries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import psycopg
+import structlog
+from psycopg import AsyncConnection
+
+from coexist.base.database import Pool, transaction
+from coexist.base.errors import AppError, Unavailable
+from coexist.intake.store import APPEND
+
+log = structlog.get_logger(__name__)
+
+GROUP_BYTES = 16 * 1024 * 1024
+"""Bodies that share a commit at most; what is beyond waits for the next one."""
+
+WAITING_BYTES = 256 * 1024 * 1024
+"""Bodies waiting for a commit at most: beyond it deliveries are refused with 503 and Meta sends them again."""
+
+CHANNEL = "coexist_backlog"
+"""Told after each commit, so that a worker claims at once."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    received_at: datetime
+    lane: int
+    body: bytes
+    committed: asyncio.Future[None]
+
+
+@dataclass(slots=True)
+class Journal:
+    """Where deliveries are made durable. Make one with ``open_journal``."""
+
+    _pool: Pool
+    _queue: list[_Waiting] = field(default_factory=list)
+    _waiting_bytes: int = 0
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def append(self, body: bytes, *, received_at: datetime, lane: int) -> None:
+        """Return once ``body`` is durable. Raises ``Unavailable`` when it is not: the caller must not say 200."""
+        if self._waiting_bytes + len(body) > WAITING_BYTES:
+            raise Unavailable("More deliveries are waiting for the database than fit in memory.")
+        waiting = _Waiting(received_at, lane, body, asyncio.get_running_loop().create_future())
+        self._queue.append(waiting)
+        self._waiting_bytes += len(body)
+        self._wake.set()
+        await waiting.committed
+
+    async def write(self) -> None:
+        """Write whatever waits, for ever. One task per journal."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while group := self._take_group():
+                await self._commit(group)
+
+    def _take_group(self) -> list[_Waiting]:
+        size = count = 0
+        for waiting in self._queue:
+            size += len(waiting.body)
+            if count and size > GROUP_BYTES:
+                break
+            count += 1
+        group, self._queue = self._queue[:count], self._queue[count:]
+        return group
+
+    async def _commit(self, group: list[_Waiting]) -> None:
+        error: Exception | None = None
+        try:
+            async with transaction(self._pool) as conn:
+                await _insert(conn, group)
+        except (AppError, psycopg.Error) as failure:
+            log.error("journal_not_written", deliveries=len(group), error=str(failure))
+            error = Unavailable("The delivery could not be stored; it is not acknowledged.")
+        finally:
+            self._waiting_bytes -= sum(len(waiting.body) for waiting in group)
+        for waiting in group:
+            if not waiting.committed.done():  # a caller that hung up no longer waits
+                waiting.committed.set_exception(error) if error else waiting.committed.set_result(None)
+
+
+async def _insert(conn: AsyncConnection[tuple[object, ...]], group: list[_Waiting]) -> None:
+    given = ([w.received_at for w in group], [w.body for w in group], [w.lane for w in group])
+    await conn.execute(APPEND, given, binary=True)
+    await conn.execute(f"NOTIFY {CHANNEL}")
+
+
+@asynccontextmanager
+async def open_journal(pool: Pool) -> AsyncIterator[Journal]:
+    """A journal whose writer runs until the block ends; what still waits then is written first."""
+    journal = Journal(pool)
+    writer = asyncio.create_task(journal.write(), name="journal writer")
+    try:
+        yield journal
+    finally:
+        writer.cancel()
+        await asyncio.gather(writer, return_exceptions=True)
+        while group := journal._take_group():
+            await journal._commit(group)

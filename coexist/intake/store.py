@@ -1,0 +1,112 @@
+"""SQL of the journal, its backlog, and what could not be applied."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from coexist.base.database import Connection
+from coexist.meta.model import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One webhook POST, as journaled."""
+
+    journal_id: int
+    received_at: datetime
+    body: bytes
+
+
+# One statement and one commit for every delivery that came in while the last commit was under way (group commit).
+APPEND = """
+WITH delivery AS (
+    INSERT INTO journal (received_at, body)
+    SELECT received_at, body FROM unnest(%s::timestamptz[], %s::bytea[]) WITH ORDINALITY AS d (received_at, body, n)
+     ORDER BY n
+    RETURNING id),
+numbered AS (SELECT id, row_number() OVER (ORDER BY id) AS n FROM delivery)
+INSERT INTO backlog (lane, journal_id)
+SELECT lane, id FROM numbered JOIN unnest(%s::smallint[]) WITH ORDINALITY AS l (lane, n) USING (n)
+"""
+
+CLAIM = """
+WITH claimed AS (
+    SELECT lane, journal_id FROM backlog
+     WHERE lane = %(lane)s
+     ORDER BY journal_id
+     LIMIT %(count)s
+       FOR UPDATE SKIP LOCKED)
+SELECT j.id AS journal_id, j.received_at, j.body
+  FROM claimed c JOIN journal j ON j.id = c.journal_id
+ ORDER BY j.id
+"""
+
+
+async def claim(conn: Connection, lane: int, count: int) -> list[Delivery]:
+    """Take the oldest ``count`` deliveries of the lane that nobody else has taken.
+
+    The claim is this transaction's row locks: if we die, they are free at once and nothing is half done.
+    """
+    rows = await (await conn.execute(CLAIM, {"lane": lane, "count": count}, binary=True)).fetchall()
+    return [Delivery(*row) for row in rows]
+
+
+DONE = "DELETE FROM backlog WHERE journal_id = ANY(%s)"
+
+
+async def done(conn: Connection, journal_ids: Collection[int]) -> None:
+    """Take the deliveries off the backlog: their effects commit together with this."""
+    await conn.execute(DONE, (list(journal_ids),))
+
+
+UNROUTED = """
+INSERT INTO unrouted (phone_number_id, journal_id)
+SELECT phone_number_id, journal_id FROM json_to_recordset(%s::json) AS u (phone_number_id text, journal_id bigint)
+    ON CONFLICT DO NOTHING
+"""
+
+
+async def keep_unrouted(conn: Connection, pairs: Iterable[tuple[str, int]]) -> None:
+    """Keep (phone_number_id, journal_id) of what names a number that nobody has connected here yet (A6)."""
+    rows = [{"phone_number_id": number, "journal_id": journal_id} for number, journal_id in pairs]
+    if rows:
+        await conn.execute(UNROUTED, (msgspec.json.encode(rows).decode(),))
+
+
+FORGET_PROBLEMS = "DELETE FROM quarantine WHERE journal_id = ANY(%s) AND part <> ALL(%s)"
+
+QUARANTINE = """
+INSERT INTO quarantine AS old (journal_id, part, phone_number_id, error)
+SELECT journal_id, part, phone_number_id, error
+  FROM json_to_recordset(%s::json) AS q (journal_id bigint, part text, phone_number_id text, error text)
+    ON CONFLICT (journal_id, part) DO UPDATE
+   SET error = excluded.error, attempts = old.attempts + 1, last_at = now()
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Guilty:
+    """A part of a delivery that could not be applied, and why."""
+
+    journal_id: int
+    problem: Problem
+
+
+async def settle_quarantine(conn: Connection, journal_ids: Collection[int], guilty: Sequence[Guilty]) -> None:
+    """Write down what failed in these deliveries, and forget what failed before and no longer does."""
+    await conn.execute(FORGET_PROBLEMS, (list(journal_ids), [g.problem.part for g in guilty]))
+    if guilty:
+        rows = [
+            {
+                "journal_id": g.journal_id,
+                "part": g.problem.part,
+                "phone_number_id": g.problem.phone_number_id,
+                "error": g.problem.error,
+            }
+            for g in guilty
+        ]
+        await conn.execute(QUARANTINE, (msgspec.json.encode(rows).decode(),))

@@ -1,0 +1,213 @@
+"""From the journal into the tables: claim a batch, parse it, apply it, take it off the backlog, in one transaction.
+
+Claims are row locks, so a worker that dies leaves nothing half done and its batch is free at once. Several workers on
+several hosts take different deliveries (SKIP LOCKED); what they apply at the same time commutes, and the locks of
+``inbox.locks`` keep apart what does not. A batch that fails is halved until the guilty part stands alone: that part is
+quarantined with its error and nothing waits behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+import psycopg
+import structlog
+from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled, SerializationFailure
+
+from coexist.base.database import Connection, Pool, is_connection_loss, transaction
+from coexist.base.errors import AppError
+from coexist.coexistence.apply import apply as apply_connection
+from coexist.events import feed
+from coexist.events.feed import NewEvent
+from coexist.inbox import inboxes as inbox_rows
+from coexist.inbox.apply import StalePeople, identity_changes, mentions
+from coexist.inbox.apply import apply as apply_inbox
+from coexist.inbox.inboxes import Inbox
+from coexist.inbox.resolution import resolve
+from coexist.intake import store
+from coexist.intake.store import Delivery, Guilty
+from coexist.meta.model import (
+    AccountUpdated,
+    AddressBookChanged,
+    Fact,
+    HistoryDeclined,
+    HistoryFailed,
+    HistoryProgressed,
+    MessageTold,
+    NoticeGiven,
+    Parsed,
+    Problem,
+)
+from coexist.meta.parse import facts_of
+
+log = structlog.get_logger(__name__)
+
+LIVE_LANE, BULK_LANE = 0, 1
+
+DELIVERIES_COUNT = {LIVE_LANE: 400, BULK_LANE: 2}
+"""Deliveries claimed at once: a live one is a message or a few, a bulk one is a chunk of up to 3 MB."""
+
+POLL_S = 1.0
+"""How long a lost notification can delay a delivery."""
+
+PAUSE_AFTER_ERROR_S = 1.0
+"""Between attempts while the database is away or a batch cannot be applied at all."""
+
+STALE_ATTEMPTS = 20
+"""How often one batch may find its people changed under it before that is a bug."""
+
+# Not the fault of what is applied: the same batch, later, can succeed.
+PASSING = (AppError, DeadlockDetected, SerializationFailure, LockNotAvailable, QueryCanceled)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What applying some facts came to."""
+
+    events: list[NewEvent] = field(default_factory=list)
+    guilty: list[Guilty] = field(default_factory=list)
+
+
+async def run(pool: Pool, lane: int, *, sync_enabled: bool, wake: asyncio.Event) -> None:
+    """Apply the lane's backlog for ever. ``wake`` is set when something may have been journaled."""
+    while True:
+        wake.clear()  # before looking: what is journaled from here on sets it again
+        try:
+            if await apply_next(pool, lane, sync_enabled=sync_enabled):
+                continue
+        except (AppError, psycopg.Error) as error:
+            log.error("batch_not_applied", lane=lane, error=str(error), error_type=type(error).__name__)
+            await asyncio.sleep(PAUSE_AFTER_ERROR_S)
+            continue
+        with suppress(TimeoutError):
+            await asyncio.wait_for(wake.wait(), POLL_S)
+
+
+async def apply_next(pool: Pool, lane: int, *, sync_enabled: bool, count: int | None = None) -> int:
+    """Apply the lane's next batch. Returns how many deliveries that were; 0 means that nothing waits."""
+    async with transaction(pool) as conn:
+        deliveries = await store.claim(conn, lane, count or DELIVERIES_COUNT[lane])
+        if not deliveries:
+            return 0
+        journal_ids = [delivery.journal_id for delivery in deliveries]
+        parsed = [_parse(delivery) for delivery in deliveries]
+        facts = [fact for one in parsed for fact in one.facts]
+        known, unrouted = await _route(conn, facts, sync_enabled=sync_enabled)
+        await store.keep_unrouted(conn, unrouted)
+        outcome = await _apply_or_halve(conn, pool, known, _wanted(facts, known))
+        problems = [
+            Guilty(delivery.journal_id, problem)
+            for delivery, one in zip(deliveries, parsed, strict=True)
+            for problem in one.problems
+        ]
+        await store.settle_quarantine(conn, journal_ids, problems + outcome.guilty)
+        await store.done(conn, journal_ids)
+        await feed.append(conn, outcome.events)
+    return len(deliveries)
+
+
+def _parse(delivery: Delivery) -> Parsed:
+    try:
+        return facts_of(delivery.body, delivery.received_at, journal_id=delivery.journal_id)
+    except Exception as error:  # a bug in the parser must not stop what is behind this delivery
+        log.exception("delivery_not_parsed", journal_id=delivery.journal_id)
+        return Parsed(facts=[], problems=[Problem(part="", error=_in_words(error))], ignored={})
+
+
+async def _route(
+    conn: Connection, facts: Iterable[Fact], *, sync_enabled: bool
+) -> tuple[dict[str, Inbox], set[tuple[str, int]]]:
+    """Return the inboxes the facts name, and (name, journal id) of what is not connected here yet (A6)."""
+    numbers: dict[str, set[int]] = defaultdict(set)
+    wabas: dict[str, set[int]] = defaultdict(set)
+    for fact in facts:
+        if fact.phone_number_id:
+            numbers[fact.phone_number_id].add(fact.journal_id)
+        elif isinstance(fact, AccountUpdated | NoticeGiven) and fact.waba_id:
+            wabas[fact.waba_id].add(fact.journal_id)
+    known = await inbox_rows.by_phone_number_ids(conn, numbers)
+    known_wabas = {row.waba_id for row in await inbox_rows.of_wabas(conn, wabas)} if wabas else set()
+    missing = {name: ids for name, ids in numbers.items() if name not in known}
+    missing |= {name: ids for name, ids in wabas.items() if name not in known_wabas}
+    switched = {name: row if sync_enabled else replace(row, sync_enabled=False) for name, row in known.items()}
+    return switched, {(name, journal_id) for name, ids in missing.items() for journal_id in ids}
+
+
+def _wanted(facts: Sequence[Fact], known: Mapping[str, Inbox]) -> list[Fact]:
+    """Leave out what names a number that is not connected, and what syncs bring while they are switched off (B11)."""
+    wanted = [fact for fact in facts if fact.phone_number_id is None or fact.phone_number_id in known]
+    if all(row.sync_enabled for row in known.values()):
+        return wanted
+    # A change under field `history` or `smb_app_state_sync` goes as a whole: profiles and edits in it, too.
+    off = {
+        _change_of(fact)
+        for fact in wanted
+        if _is_of_sync(fact) and fact.phone_number_id and not known[fact.phone_number_id].sync_enabled
+    }
+    return [fact for fact in wanted if _change_of(fact) not in off]
+
+
+def _is_of_sync(fact: Fact) -> bool:
+    if isinstance(fact, MessageTold):
+        return fact.imported
+    return isinstance(fact, HistoryProgressed | HistoryDeclined | HistoryFailed | AddressBookChanged)
+
+
+def _change_of(fact: Fact) -> tuple[int, str]:
+    return fact.journal_id, ".".join(fact.part.split(".")[:2])
+
+
+async def _apply_or_halve(conn: Connection, pool: Pool, known: Mapping[str, Inbox], facts: Sequence[Fact]) -> Outcome:
+    """Apply ``facts``, or all but the guilty ones. Passing errors are raised: the whole batch is tried again."""
+    if not facts:
+        return Outcome()
+    try:
+        return Outcome(events=await _apply(conn, pool, known, facts))
+    except PASSING:
+        raise
+    except Exception as error:
+        if isinstance(error, psycopg.Error) and is_connection_loss(error):
+            raise
+        if len(facts) > 1:
+            log.warning("batch_halved", facts=len(facts), error=str(error), error_type=type(error).__name__)
+            middle = len(facts) // 2
+            first = await _apply_or_halve(conn, pool, known, facts[:middle])
+            second = await _apply_or_halve(conn, pool, known, facts[middle:])
+            return Outcome(first.events + second.events, first.guilty + second.guilty)
+        (guilty,) = facts
+        log.exception("part_quarantined", journal_id=guilty.journal_id, part=guilty.part)
+        problem = Problem(part=guilty.part, error=_in_words(error), phone_number_id=guilty.phone_number_id)
+        return Outcome(guilty=[Guilty(guilty.journal_id, problem)])
+
+
+async def _apply(conn: Connection, pool: Pool, known: Mapping[str, Inbox], facts: Sequence[Fact]) -> list[NewEvent]:
+    """Apply ``facts`` in a savepoint, so that a failure leaves nothing of them. Returns the events to append."""
+    by_scope: dict[tuple[int, int], list[Fact]] = defaultdict(list)
+    for fact in facts:
+        if fact.phone_number_id is not None:
+            row = known[fact.phone_number_id]
+            by_scope[row.scope_id, row.account_id].append(fact)
+    for _ in range(STALE_ATTEMPTS):
+        people = {
+            scope_id: await resolve(pool, scope_id, mentions(some, known), identity_changes(some))
+            for (scope_id, _), some in sorted(by_scope.items())
+        }
+        try:
+            async with conn.transaction():  # rolling back gives the scope's lock free for whoever changes people
+                events: list[NewEvent] = []
+                for (scope_id, account_id), some in sorted(by_scope.items()):
+                    events += await apply_inbox(conn, account_id, known, people[scope_id], some)
+                return events + await apply_connection(conn, known, facts)
+        except StalePeople:
+            log.info("people_changed", facts=len(facts))
+    raise RuntimeError(f"people changed under a batch {STALE_ATTEMPTS} times")
+
+
+def _in_words(error: Exception) -> str:
+    """The error for the quarantine: its type and first line, without the values that a database adds below."""
+    first_line = str(error).split("\n", 1)[0]
+    return f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__

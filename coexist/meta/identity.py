@@ -1,0 +1,72 @@
+"""One person goes on under another id: ``user_id_update`` and system messages (meta-protocol 5.1, 5.10, 6.4)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from coexist.meta import wire
+from coexist.meta.decode import given, read
+from coexist.meta.model import IdentityChanged
+from coexist.meta.persons import Contacts
+from coexist.meta.phones import digits
+from coexist.meta.reading import Change
+from coexist.meta.wording import System
+
+
+def read_user_id_updates(change: Change) -> None:
+    """Field ``user_id_update``: old and new BSUID of a person, and of their parent where portfolios are linked."""
+    value = read(change.value, wire.UserIdUpdateValue)
+    change.flaw(change.part, value)
+    if not change.belongs_to(value.metadata):
+        return
+    if not value.user_id_update and value.flaw is None:
+        change.ignore()
+    contacts = Contacts(value.contacts, change.own)
+    for place, update in enumerate(value.user_id_update):
+        part = f"{change.part}.user_id_update[{place}]"
+        change.flaw(part, update)
+        at, _ = change.reading.moment(update.timestamp)
+        told = _tell(change, part, "bsuid", update.user_id, at)
+        told |= _tell(change, part, "parent_bsuid", update.parent_user_id, at)
+        if not told and update.flaw is None:
+            change.problem(part, "an update that does not name both ids, previous and current")
+        current = update.user_id.current if update.user_id is not None else None
+        contacts.person(digits(update.wa_id), current, None, at, is_wa_id=True)
+    for profile in contacts.profiles(change, names_only=True):
+        change.tell(profile)
+
+
+def _tell(change: Change, part: str, kind: str, ids: wire.PreviousAndCurrent | None, at: datetime) -> bool:
+    if ids is None or not ids.previous or not ids.current:
+        return False
+    change.tell(
+        IdentityChanged(
+            journal_id=change.journal_id,
+            part=part,
+            phone_number_id=change.phone_number_id,
+            kind=kind,
+            previous=ids.previous,
+            current=ids.current,
+            at=at,
+        )
+    )
+    return True
+
+
+def tell_system_change(change: Change, message: wire.Message, part: str, at: datetime) -> None:
+    """The change that a live system message tells of; the message itself is told as a line of the chat.
+
+    ``from`` and ``from_user_id`` are the old ids, the ``system`` object has the new ones. Where the old one is not
+    named nothing can be told: the person's next message brings the new id beside one that is known.
+    """
+    if not given(message.system):
+        return
+    system = read(message.system, System)
+    number = digits(system.wa_id) or digits(system.new_wa_id)
+    for kind, previous, current in (
+        ("phone", digits(message.from_), number),
+        ("bsuid", message.from_user_id, system.user_id),
+        ("parent_bsuid", message.from_parent_user_id, system.parent_user_id),
+    ):
+        if previous != current:
+            _tell(change, part, kind, wire.PreviousAndCurrent(previous=previous, current=current), at)

@@ -1,0 +1,43 @@
+"""What became of the messages we sent: ``statuses[]`` of field ``messages`` (meta-protocol 5.3)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from coexist.meta import wire
+from coexist.meta.decode import compact, given
+from coexist.meta.model import STATUS_RANK, StatusTold
+from coexist.meta.persons import Contacts
+from coexist.meta.phones import digits
+from coexist.meta.reading import Change
+
+META_STATUSES: Final = frozenset(STATUS_RANK) - {"queued"}
+"""``deleted`` and ``warning`` of the old API, and what is yet to be invented, are counted as ignored."""
+
+
+def tell_status(change: Change, status: wire.Status, part: str, contacts: Contacts) -> None:
+    """One status of one message; one for a group, or of a name we do not know, stays in the journal."""
+    change.flaw(part, status)
+    name = (status.status or "").lower()
+    if not status.id or not name:
+        change.problem(part, "a status without the message's id or without a name")
+        return
+    if status.recipient_type == "group" or name not in META_STATUSES:
+        change.ignore()
+        return
+    at, _ = change.reading.moment(status.timestamp)
+    parent = status.recipient_parent_user_id or status.parent_recipient_user_id or status.parent_user_id
+    change.tell(
+        StatusTold(
+            journal_id=change.journal_id,
+            part=part,
+            phone_number_id=change.phone_number_id,
+            wamid=status.id,
+            status=name,
+            at=at,
+            recipient=contacts.person(digits(status.recipient_id), status.recipient_user_id, parent, at, is_wa_id=True),
+            our_ref=status.biz_opaque_callback_data or None,
+            pricing=compact(status.pricing) if given(status.pricing) else None,
+            errors=compact(status.errors) if given(status.errors) else None,
+        )
+    )

@@ -1,0 +1,44 @@
+"""The bodies that go to Graph's /messages. Pure. meta-protocol 7.1 and 7.2."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+from uuid import UUID
+
+OUR_REF_PREFIX: Final = "cx:"
+"""What our callback data starts with: the status webhooks give it back to us."""
+
+HAS_LINK: Final = re.compile(r"https?://", re.IGNORECASE)
+
+
+def callback_data(our_ref: UUID) -> str:
+    """Return what goes as ``biz_opaque_callback_data``, so that a status finds the message we sent."""
+    return f"{OUR_REF_PREFIX}{our_ref}"
+
+
+def recipient(peer: str, phone: str | None = None) -> dict[str, str]:
+    """Return the fields that address a person: ``to`` for a phone, ``recipient`` for a BSUID (requirement F6).
+
+    A phone goes with ``+`` and every digit as received: without ``+`` Meta may put the business's own country
+    before it. A BSUID whose phone is known goes to that phone, which needs no feature of 2026.
+    """
+    number = peer if peer.isdigit() else phone
+    return {"to": f"+{number}"} if number else {"recipient": peer}
+
+
+def text(
+    peer: str, body: str, our_ref: UUID, *, phone: str | None = None, reply_to: str | None = None
+) -> dict[str, Any]:
+    """Return a text message; ``reply_to`` is the wamid of the message it quotes."""
+    message: dict[str, Any] = {
+        "messaging_product": "whatsapp",
+        "recipient_type": "individual",
+        **recipient(peer, phone),
+        "type": "text",
+        "text": {"body": body, "preview_url": HAS_LINK.search(body) is not None},
+        "biz_opaque_callback_data": callback_data(our_ref),
+    }
+    if reply_to is not None:
+        message["context"] = {"message_id": reply_to}
+    return message

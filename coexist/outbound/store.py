@@ -1,0 +1,330 @@
+"""All SQL of the outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from psycopg.rows import class_row
+
+from coexist.base import clock
+from coexist.base.database import Connection
+from coexist.events.feed import Kind, NewEvent
+from coexist.meta.model import SENT_BY_US, STATUS_RANK
+from coexist.outbound.model import OutboxState, Sending, Sent, Target
+
+CHANNEL: Final = "coexist_outbox"
+"""PostgreSQL's notification channel for "there is something to send"; the payload is the inbox's id."""
+
+CALL_LOST_S: Final = 120
+"""An attempt without an outcome for longer than any call can last: its process died, and nobody knows more."""
+
+QUEUED, FAILED = STATUS_RANK["queued"], STATUS_RANK["failed"]
+
+# ── writing ───────────────────────────────────────────────────────────────────────────────────────────────
+
+SCOPE: Final = """
+SELECT i.scope_id FROM conversations c JOIN inboxes i ON i.id = c.inbox_id
+ WHERE c.id = %s AND i.account_id = %s
+"""
+
+
+async def scope_of(conn: Connection, account_id: int, conversation_id: int) -> int | None:
+    """Return the contact scope of a conversation of the account."""
+    row = await (await conn.execute(SCOPE, (conversation_id, account_id))).fetchone()
+    return None if row is None else int(row[0])
+
+
+# The contact's last message says how to reach them; an id that was given up since then leads to its successor (F5).
+TARGET: Final = """
+WITH RECURSIVE place AS (
+    SELECT c.id AS conversation_id, i.id AS inbox_id, i.state::text AS inbox_state, i.scope_id, c.window_opened_at
+      FROM conversations c JOIN inboxes i ON i.id = c.inbox_id
+     WHERE c.id = %(conversation_id)s AND i.account_id = %(account_id)s
+       FOR NO KEY UPDATE OF c),
+last AS (
+    SELECT peer, sent_at FROM messages WHERE conversation_id = %(conversation_id)s
+     ORDER BY direction = 'inbound' DESC, sent_at DESC, id DESC LIMIT 1),
+chain (peer, at) AS (
+    SELECT peer, sent_at FROM last
+     UNION
+    SELECT g.current, g.at
+      FROM chain h JOIN place p ON true
+      JOIN identity_changes g ON g.scope_id = p.scope_id AND g.previous = h.peer AND g.at >= h.at
+                             AND g.kind IN ('bsuid', 'phone')),
+peer AS (SELECT peer FROM chain ORDER BY at DESC, peer COLLATE "C" DESC LIMIT 1)
+SELECT p.*, e.peer, n.phone
+  FROM place p
+  LEFT JOIN peer e ON true
+  LEFT JOIN LATERAL (
+       SELECT s.phone FROM identity_sightings s
+         JOIN identities i ON i.scope_id = s.scope_id AND i.kind = 'phone' AND i.value = s.phone
+        WHERE s.scope_id = p.scope_id AND s.bsuid = e.peer AND i.is_wa_id AND NOT i.is_contested
+        ORDER BY s.first_at DESC, s.phone COLLATE "C" DESC LIMIT 1) n ON true
+"""
+
+
+async def target(conn: Connection, account_id: int, conversation_id: int) -> Target | None:
+    """Return, and lock, the conversation to write in, if it is the account's."""
+    async with conn.cursor(row_factory=class_row(Target)) as cursor:
+        await cursor.execute(TARGET, {"conversation_id": conversation_id, "account_id": account_id})
+        return await cursor.fetchone()
+
+
+BY_REF: Final = """
+SELECT m.id FROM messages m JOIN inboxes i ON i.id = m.inbox_id
+ WHERE m.our_ref = %s AND i.account_id = %s AND m.conversation_id = %s
+"""
+
+
+async def message_of(conn: Connection, account_id: int, conversation_id: int, our_ref: UUID) -> int | None:
+    """Return the message that was written with this reference before."""
+    row = await (await conn.execute(BY_REF, (our_ref, account_id, conversation_id))).fetchone()
+    return None if row is None else int(row[0])
+
+
+async def wamid_of(conn: Connection, conversation_id: int, message_id: int) -> str | None:
+    """Return Meta's id of a message of the conversation, None if it has none or is elsewhere."""
+    cursor = await conn.execute(
+        "SELECT wamid FROM messages WHERE id = %s AND conversation_id = %s", (message_id, conversation_id)
+    )
+    row = await cursor.fetchone()
+    return None if row is None else row[0]
+
+
+INSERT_MESSAGE: Final = """
+INSERT INTO messages (inbox_id, conversation_id, peer, direction, origin, imported, opens_window, is_time_doubtful,
+                      content_rank, direction_rank, forwarded, status, type, sent_at, text, reply_to, author_id,
+                      our_ref)
+VALUES (%(inbox_id)s, %(conversation_id)s, %(peer)s, 'outbound', 'api', false, false, false,
+        %(rank)s, %(rank)s, 0, %(status)s, %(type)s, %(sent_at)s, %(text)s, %(reply_to)s, %(author_id)s,
+        %(our_ref)s)
+    ON CONFLICT (our_ref) WHERE our_ref IS NOT NULL DO NOTHING
+RETURNING id
+"""
+
+
+async def insert_message(conn: Connection, values: Mapping[str, Any]) -> int | None:
+    """Insert a message of ours; None when its reference was used before."""
+    row = await (await conn.execute(INSERT_MESSAGE, {**values, "rank": SENT_BY_US, "status": QUEUED})).fetchone()
+    return None if row is None else int(row[0])
+
+
+INSERT_ROW: Final = """
+INSERT INTO outbox (our_ref, inbox_id, message_id, payload, next_attempt_at, created_at)
+VALUES (%(our_ref)s, %(inbox_id)s, %(message_id)s, %(payload)s::json, %(now)s, %(now)s)
+"""
+
+
+async def enqueue(conn: Connection, inbox_id: int, message_id: int, our_ref: UUID, payload: Mapping[str, Any]) -> None:
+    """Put a message in line and wake the sender."""
+    values = {
+        "our_ref": our_ref,
+        "inbox_id": inbox_id,
+        "message_id": message_id,
+        "payload": msgspec.json.encode(payload).decode(),
+        "now": clock.now(),
+    }
+    await conn.execute(INSERT_ROW, values)
+    await wake(conn, inbox_id)
+
+
+async def wake(conn: Connection, inbox_id: int) -> None:
+    """Tell the sender, at commit, that there is something to send."""
+    await conn.execute("SELECT pg_notify(%s, %s)", (CHANNEL, str(inbox_id)))
+
+
+# ── a person decides ──────────────────────────────────────────────────────────────────────────────────────
+
+SENT: Final = """
+SELECT m.id AS message_id, m.inbox_id, m.conversation_id, m.our_ref, m.wamid, m.status, m.text, m.reply_to,
+       o.state::text
+  FROM messages m
+  JOIN inboxes i ON i.id = m.inbox_id AND i.account_id = %s
+  JOIN outbox o ON o.message_id = m.id
+ WHERE m.id = %s
+   FOR UPDATE OF o
+"""
+
+
+async def sent(conn: Connection, account_id: int, message_id: int) -> Sent | None:
+    """Return, and lock, a message that was written here."""
+    async with conn.cursor(row_factory=class_row(Sent)) as cursor:
+        await cursor.execute(SENT, (account_id, message_id))
+        return await cursor.fetchone()
+
+
+REQUEUE: Final = """
+WITH again AS (
+    UPDATE outbox SET state = 'queued', attempts = 0, next_attempt_at = %(now)s, sending_at = NULL, settled_at = NULL,
+                      error_code = NULL, error = NULL, fbtrace_id = NULL, created_at = %(now)s
+     WHERE message_id = %(message_id)s RETURNING message_id)
+UPDATE messages m SET status = %(status)s, errors = NULL, sent_at = %(now)s FROM again WHERE m.id = again.message_id
+"""
+
+
+async def requeue(conn: Connection, message_id: int) -> None:
+    """Put a message that certainly never reached Meta in line again, as of now."""
+    await conn.execute(REQUEUE, {"message_id": message_id, "now": clock.now(), "status": QUEUED})
+
+
+async def delete_message(conn: Connection, message_id: int) -> None:
+    """Forget a message of ours that never reached Meta, with its outbox row."""
+    await conn.execute("DELETE FROM messages WHERE id = %s AND wamid IS NULL", (message_id,))
+
+
+GIVE_UP: Final = """
+UPDATE outbox SET state = 'failed', error = %s, settled_at = %s WHERE message_id = %s AND state = 'unclear'
+"""
+
+
+async def give_up(conn: Connection, message_id: int, error: str) -> None:
+    """Let a message of unknown outcome rest. A status that comes after all still settles it."""
+    await conn.execute(GIVE_UP, (error, clock.now(), message_id))
+
+
+# ── sending ───────────────────────────────────────────────────────────────────────────────────────────────
+
+DUE: Final = """
+SELECT DISTINCT o.inbox_id
+  FROM outbox o JOIN inboxes i ON i.id = o.inbox_id
+ WHERE o.state = 'queued' AND o.next_attempt_at <= %s AND i.state = 'connected'
+ ORDER BY o.inbox_id
+"""
+
+
+async def due_inboxes(conn: Connection) -> list[int]:
+    """Return the connected inboxes that have something to send now. An offboarded one waits (requirement G3)."""
+    return [int(row[0]) for row in await (await conn.execute(DUE, (clock.now(),))).fetchall()]
+
+
+CLAIM_LOCK: Final = 0x53454E44  # "SEND": one claims for a number at a time, so that its rate is counted right
+
+# The first of each conversation only: what was written later waits until its outcome is known.
+CLAIM: Final = """
+WITH allowed AS (
+    SELECT greatest(0, %(per_second)s - count(*))::int AS n FROM outbox
+     WHERE inbox_id = %(inbox_id)s AND sending_at > %(a_second_ago)s),
+first AS (
+    SELECT o.our_ref
+      FROM outbox o JOIN messages m ON m.id = o.message_id
+     WHERE o.inbox_id = %(inbox_id)s AND o.state = 'queued' AND o.next_attempt_at <= %(now)s
+       AND NOT EXISTS (
+           SELECT FROM outbox e JOIN messages em ON em.id = e.message_id
+            WHERE e.inbox_id = o.inbox_id AND em.conversation_id = m.conversation_id
+              AND e.state IN ('queued', 'sending') AND (e.created_at, e.our_ref) < (o.created_at, o.our_ref))
+     ORDER BY o.created_at, o.our_ref
+     LIMIT (SELECT n FROM allowed)
+       FOR UPDATE OF o SKIP LOCKED)
+UPDATE outbox o SET state = 'sending', attempts = o.attempts + 1, sending_at = %(now)s
+  FROM first f, messages m, inboxes i
+ WHERE o.our_ref = f.our_ref AND m.id = o.message_id AND i.id = o.inbox_id AND i.state = 'connected'
+RETURNING o.our_ref, o.inbox_id, i.account_id, o.message_id, m.conversation_id, i.phone_number_id, o.attempts,
+          o.payload
+"""
+
+
+async def claim(conn: Connection, inbox_id: int, per_second: int) -> Sequence[Sending]:
+    """Mark what may be sent now for one number as being sent. Only after the commit may Graph be called.
+
+    Counts the attempts of the last second by every sender of every host, so a number keeps to its rate (G7).
+    """
+    cursor = await conn.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", (CLAIM_LOCK, inbox_id))
+    if await cursor.fetchone() != (True,):
+        return []  # somebody else is claiming for this number
+    now = clock.now()
+    values = {
+        "inbox_id": inbox_id,
+        "per_second": per_second,
+        "now": now,
+        "a_second_ago": now - timedelta(seconds=1),
+    }
+    async with conn.cursor(row_factory=class_row(Sending)) as rows:
+        await rows.execute(CLAIM, values)
+        return await rows.fetchall()
+
+
+SETTLE: Final = """
+UPDATE outbox
+   SET state = %(state)s::outbox_state, settled_at = %(settled_at)s, error_code = %(code)s, error = %(error)s,
+       fbtrace_id = %(fbtrace_id)s, next_attempt_at = coalesce(%(next_at)s, next_attempt_at),
+       attempts = attempts - %(uncounted)s
+ WHERE our_ref = %(our_ref)s AND state IN ('sending', 'unclear')
+"""
+
+
+async def settle(
+    conn: Connection,
+    our_ref: UUID,
+    state: OutboxState,
+    *,
+    next_at: datetime | None = None,
+    is_counted: bool = True,
+    code: int | None = None,
+    error: str | None = None,
+    fbtrace_id: str | None = None,
+) -> bool:
+    """Write down what became of an attempt; False when it was settled otherwise meanwhile."""
+    values = {
+        "our_ref": our_ref,
+        "state": state,
+        "settled_at": None if state is OutboxState.QUEUED else clock.now(),
+        "next_at": next_at,
+        "uncounted": 0 if is_counted else 1,
+        "code": code,
+        "error": error,
+        "fbtrace_id": fbtrace_id,
+    }
+    return (await conn.execute(SETTLE, values)).rowcount > 0
+
+
+async def mark_failed(conn: Connection, message_id: int, code: int | None, error: str) -> None:
+    """Show on a message that Meta did not take it."""
+    errors = msgspec.json.encode([{"code": code, "title": error}]).decode()
+    await conn.execute(
+        "UPDATE messages SET status = %s, errors = %s::jsonb WHERE id = %s AND wamid IS NULL",
+        (FAILED, errors, message_id),
+    )
+
+
+PAUSE: Final = """
+UPDATE outbox o SET next_attempt_at = greatest(o.next_attempt_at, %(until)s)
+  FROM inboxes i, inboxes me
+ WHERE me.id = %(inbox_id)s AND i.id = o.inbox_id AND o.state = 'queued'
+   AND (%(whole)s = 'all' OR %(whole)s = 'waba' AND i.waba_id = me.waba_id OR i.id = me.id)
+"""
+
+
+async def pause(conn: Connection, inbox_id: int, whole: str, until: datetime) -> None:
+    """Let the queue of a number, of its WABA (``waba``) or of everybody (``all``) rest for a while."""
+    await conn.execute(PAUSE, {"inbox_id": inbox_id, "whole": whole, "until": until})
+
+
+# A status or echo that named the wamid settles every doubt; an attempt nobody answers for is unclear.
+SWEEP: Final = """
+UPDATE outbox o
+   SET state = CASE WHEN m.wamid IS NOT NULL THEN 'accepted' ELSE 'unclear' END::outbox_state,
+       settled_at = %(now)s,
+       error = CASE WHEN m.wamid IS NOT NULL THEN NULL ELSE o.error END,
+       error_code = CASE WHEN m.wamid IS NOT NULL THEN NULL ELSE o.error_code END
+  FROM messages m, inboxes i
+ WHERE m.id = o.message_id AND i.id = o.inbox_id
+   AND (o.state IN ('queued', 'unclear', 'failed') AND m.wamid IS NOT NULL
+     OR o.state = 'sending' AND o.sending_at < %(lost)s)
+RETURNING i.account_id, o.inbox_id, m.conversation_id, m.id AS message_id
+"""
+
+
+async def sweep(conn: Connection) -> list[NewEvent]:
+    """Settle what time or a status has decided; return the events to append."""
+    now = clock.now()
+    cursor = await conn.execute(SWEEP, {"now": now, "lost": now - timedelta(seconds=CALL_LOST_S)})
+    return [changed(*row) for row in await cursor.fetchall()]
+
+
+def changed(account_id: int, inbox_id: int, conversation_id: int, message_id: int) -> NewEvent:
+    """Return the event for a bubble that looks different now."""
+    return NewEvent(account_id, Kind.MESSAGE_CHANGED, inbox_id, conversation_id, message_id)

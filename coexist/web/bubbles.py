@@ -1,0 +1,301 @@
+"""A message as its bubble shows it: who wrote it, what it says, what became of it. Pure, one place for all words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+from typing import Any, Final
+
+from markupsafe import Markup
+
+from coexist.inbox.model import ListRow, Message
+from coexist.meta.model import STATUS_RANK
+from coexist.web import kinds, words
+from coexist.web.cards import Card, cards_of
+from coexist.web.kinds import Kind, kind_of
+from coexist.web.richtext import TEXT_SHOWN_CHARS, rich
+
+MEDIA_SHARED: Final = timedelta(days=14)
+"""Meta passes on files of a history only when they are younger than this at onboarding (meta-protocol 5.4)."""
+
+FORWARDED: Final = ("", "Forwarded", "Forwarded many times")
+INLINE_IMAGES: Final = frozenset({"image/jpeg", "image/png", "image/webp", "image/gif"})
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who wrote it. ``origin`` is the bubble's tint: contact, app or api; ``mark`` an icon beside the name."""
+
+    origin: str
+    name: str
+    mark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What became of a message of ours: an icon, a word for the class, and the words for hovering and reading."""
+
+    icon: str
+    word: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """The message's file. ``state``: phone (placeholder), waiting, stored, failed or gone; ``said`` explains it."""
+
+    kind: str
+    state: str
+    said: str
+    name: str
+    size: str
+    width: int | None
+    height: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """The message this one answers; without ``message_id`` it is not here."""
+
+    message_id: int | None
+    name: str
+    icon: str
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a message of ours did not go out (or may not have), and what a person can do about it."""
+
+    said: str
+    can_retry: bool = True
+    can_discard: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Bubble:
+    """Everything the bubble's template needs; it decides nothing itself."""
+
+    id: int
+    conversation_id: int
+    sort_key: str
+    side: str
+    author: Author
+    kind: Kind
+    body: Markup | None
+    rest: Markup | None
+    note: str
+    file: File | None
+    cards: Sequence[Card]
+    quote: Quote | None
+    forwarded: str
+    reactions: Sequence[tuple[str, str]]
+    is_imported: bool
+    is_edited: bool
+    is_deleted: bool
+    earlier: Sequence[Markup]
+    tick: Tick | None
+    problem: Problem | None
+    time: str
+    full_time: str
+    day: str
+    day_key: str
+
+
+def bubble_of(message: Message, zone: tzinfo, now: datetime) -> Bubble:
+    """The bubble of a message for viewers in ``zone`` at ``now``."""
+    kind = kind_of(message.type, content_rank=message.content_rank, is_voice=message.media_is_voice)
+    contact_name = words.contact_name(message.contact_name)
+    text = message.text if message.edited_at is None else message.edited_text
+    cards = cards_of(message.content)
+    file = _file(message, kind)
+    is_explained = bool(text) or bool(cards) or file is not None
+    return Bubble(
+        id=message.id,
+        conversation_id=message.conversation_id,
+        sort_key=f"{int(message.sent_at.timestamp() * 1000):014d}-{message.id:012d}",
+        side="in" if message.direction == "inbound" else "out",
+        author=author_of(message.origin, message.author),
+        kind=kind,
+        body=rich(text[:TEXT_SHOWN_CHARS]) if text and kind is not kinds.ON_THE_PHONE else None,
+        rest=rich(text[TEXT_SHOWN_CHARS:]) if text and len(text) > TEXT_SHOWN_CHARS else None,
+        note=_note(message, kind, is_explained),
+        file=file,
+        cards=cards,
+        quote=_quote(message, contact_name),
+        forwarded=FORWARDED[min(message.forwarded, 2)],
+        reactions=_reactions(message.reactions, contact_name),
+        is_imported=message.imported,
+        is_edited=message.edited_at is not None,
+        is_deleted=message.revoked_at is not None,
+        earlier=[rich(earlier) for earlier in message.earlier_texts if earlier],
+        tick=tick_of(message.direction, message.origin, message.status, message.outbox_state),
+        problem=_problem(message),
+        time=words.clock_time(message.sent_at, zone),
+        full_time=words.full(message.sent_at, zone)
+        + (" — Meta gave no usable time; this is when we received it" if message.is_time_doubtful else ""),
+        day=words.day(message.sent_at, zone, now),
+        day_key=message.sent_at.astimezone(zone).date().isoformat(),
+    )
+
+
+def author_of(origin: str, agent: str | None) -> Author:
+    """The contact, the phone app, an agent by name, or a program that sent through the API."""
+    if origin == "contact":
+        return Author("contact", "")
+    if origin == "app":
+        return Author("app", "Phone app", "smartphone")
+    return Author("api", agent or "Sent by a program")
+
+
+QUEUED: Final = Tick("clock", "queued", "Queued: not yet handed to WhatsApp")
+FAILED: Final = Tick("circle-alert", "failed", "Not sent")
+UNCLEAR: Final = Tick("circle-help", "unclear", "It may or may not have been sent")
+TICKS: Final[dict[int, Tick]] = {
+    STATUS_RANK["queued"]: QUEUED,
+    STATUS_RANK["pending"]: Tick("clock", "queued", "Handed to WhatsApp, not yet confirmed"),
+    STATUS_RANK["failed"]: FAILED,
+    STATUS_RANK["sent"]: Tick("check", "sent", "Sent, not yet delivered"),
+    STATUS_RANK["delivered"]: Tick("check-check", "delivered", "Delivered, not yet read"),
+    STATUS_RANK["read"]: Tick("check-check", "read", "Read"),
+    STATUS_RANK["played"]: Tick("check-check", "read", "Played"),
+}
+
+
+def tick_of(direction: str, origin: str, status: int | None, outbox_state: str | None) -> Tick | None:
+    """The tick of a message of ours; a status of Meta's outweighs what our outbox thinks."""
+    if direction == "inbound":
+        return None
+    is_on_its_way = status is None or status < STATUS_RANK["sent"]
+    if origin == "api" and is_on_its_way and outbox_state in ("failed", "unclear"):
+        return FAILED if outbox_state == "failed" else UNCLEAR
+    if status is None:
+        return QUEUED if origin == "api" and outbox_state in ("queued", "sending") else None
+    return TICKS.get(status)
+
+
+def _problem(message: Message) -> Problem | None:
+    is_settled = message.status is not None and message.status >= STATUS_RANK["sent"]
+    if message.origin != "api" or is_settled:
+        return None
+    if message.outbox_state == "unclear":
+        said = message.outbox_error or "WhatsApp did not answer: this may or may not have reached the customer."
+        return Problem(f"{said} Look at the phone before you send it again.")
+    if message.outbox_state == "failed":
+        return Problem(message.outbox_error or _first_error(message) or "WhatsApp did not accept it.")
+    if message.status == STATUS_RANK["failed"]:
+        return Problem(_first_error(message) or "WhatsApp could not deliver it.", can_discard=False)
+    return None
+
+
+def _first_error(message: Message) -> str:
+    for error in message.errors or ():
+        data = error.get("error_data")
+        details = data.get("details") if isinstance(data, Mapping) else None
+        said = details or error.get("message") or error.get("title")
+        if isinstance(said, str) and said:
+            code = error.get("code")
+            return f"{said} (WhatsApp error {code})" if code else said
+    return ""
+
+
+def _file(message: Message, kind: Kind) -> File | None:
+    if kind is kinds.ON_THE_PHONE:
+        is_too_old = message.sent_at < message.onboarded_at - MEDIA_SHARED
+        said = (
+            "Only on the phone: older than 14 days when the number was connected."
+            if is_too_old
+            else "On the phone. WhatsApp may still send it."
+        )
+        return File("file", "phone", said, "", "", None, None)
+    if message.media_state is None:
+        return None
+    state, said = message.media_state, ""
+    if state == "waiting":
+        said = "Being fetched"
+    elif state == "failed":
+        said = message.media_error or "It could not be fetched. It is still on the phone."
+    elif state == "gone":
+        said = message.media_error or "WhatsApp no longer has it. It is only on the phone."
+    return File(
+        kind=_file_kind(message),
+        state=state,
+        said=said,
+        name=message.media_file_name or kind.word,
+        size=words.size(message.media_bytes),
+        width=message.media_width,
+        height=message.media_height,
+    )
+
+
+def _file_kind(message: Message) -> str:
+    """How the file is shown: by what it is, not by what the message calls it."""
+    mime = (message.media_mime_type or "").split(";")[0].strip().lower()
+    if message.type == "sticker" and mime in INLINE_IMAGES:
+        return "sticker"
+    if message.type == "document":
+        return "document"
+    if mime in INLINE_IMAGES:
+        return "image"
+    if mime.startswith("video/"):
+        return "video"
+    if mime.startswith("audio/"):
+        return "audio"
+    return "document"
+
+
+def _note(message: Message, kind: Kind, is_explained: bool) -> str:
+    if kind is kinds.PHONE_ONLY:
+        return "" if message.text else kind.sentence
+    if is_explained or kind is kinds.ON_THE_PHONE:
+        return ""
+    return kind.sentence or f"{kind.word}: its content did not come with the message."
+
+
+def _quote(message: Message, contact_name: str) -> Quote | None:
+    if not message.reply_to:
+        return None
+    if message.quote_id is None or message.quote_origin is None or message.quote_type is None:
+        return Quote(None, "", "", "Answers a message that is not here")
+    author = author_of(message.quote_origin, message.quote_author)
+    kind = kind_of(message.quote_type)
+    said = "Deleted message" if message.quote_is_revoked else message.quote_text or kind.word or "Message"
+    return Quote(message.quote_id, author.name or contact_name, kind.icon, said)
+
+
+def _reactions(reactions: Any, contact_name: str) -> Sequence[tuple[str, str]]:
+    """(emoji, who) of each reaction; at most one of each side."""
+    found: list[tuple[str, str]] = []
+    for reaction in reactions if isinstance(reactions, list) else ():
+        if isinstance(reaction, Mapping) and isinstance(reaction.get("emoji"), str):
+            by = contact_name if reaction.get("by") == "inbound" else "Us"
+            found.append((reaction["emoji"], by))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The second line of the list: the origin's mark, who, the type's icon, and the words."""
+
+    mark: str
+    mark_word: str
+    mark_class: str
+    lead: str
+    icon: str
+    said: str
+    is_deleted: bool
+
+
+def preview_of(row: ListRow) -> Preview:
+    """The preview line of a conversation's last message."""
+    kind = kind_of(row.type, content_rank=row.content_rank, is_voice=row.is_voice)
+    said = "Deleted message" if row.is_revoked else row.text or kind.word or "Message"
+    mark, mark_word, mark_class, lead = "", "", "", ""
+    if row.origin == "app":
+        mark, mark_word, mark_class = "smartphone", "Phone app", "app"
+    elif row.origin == "api":
+        tick = tick_of(row.direction, row.origin, row.status, None) or QUEUED
+        mark, mark_word, mark_class = tick.icon, tick.title, tick.word
+        lead = f"{(row.author or 'Program').split()[0]}:"
+    return Preview(mark, mark_word, mark_class, lead, kind.icon if not row.is_revoked else "", said, row.is_revoked)

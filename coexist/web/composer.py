@@ -1,0 +1,65 @@
+"""The composer: whether one may write now, until when, and in plain words why not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import Final
+from uuid import UUID, uuid4
+
+from coexist.inbox.model import Conversation
+from coexist.inbox.window import Why, Window
+from coexist.outbound.rules import TEXT_CHARS_MAX
+from coexist.web import words
+
+SHUT: Final = {
+    "removed": "This number was disconnected from here. Connect it again to send.",
+    "token_invalid": "WhatsApp no longer accepts our access. Connect the number again to send.",
+    "restricted": "WhatsApp has restricted this number. Look at the WhatsApp Business app or Meta Business Suite.",
+}
+OFFBOARDED: Final = ". The number is disconnected for now: what you send waits until it is back"
+
+
+@dataclass(frozen=True, slots=True)
+class Composer:
+    """``said`` stands above the text: until when one may write, or what it takes. ``why`` explains it further."""
+
+    is_open: bool
+    said: str
+    why: str
+    opened_by: int | None
+    expires_at: datetime | None
+    draft: str
+    our_ref: UUID
+    chars_max: int = TEXT_CHARS_MAX
+
+
+def composer_of(conversation: Conversation, window: Window, zone: tzinfo, now: datetime) -> Composer:
+    """The composer of a conversation at ``now``, with a new reference under which a text is sent once."""
+    if conversation.inbox_state in SHUT:
+        said = SHUT[conversation.inbox_state]
+        reason = conversation.inbox_state_reason or ""
+        return _closed(conversation, said, reason and f"WhatsApp's reason: {reason}.")
+    on_phone = " On the phone you can always answer." if conversation.is_coexistence else ""
+    if window.opened_at is None or window.expires_at is None:
+        said = f"You can write here once {words.contact_name(conversation.name)} has written.{on_phone}"
+        return _closed(conversation, said, Why.NEVER)
+    if not window.is_open:
+        said = f"Closed since {words.moment(window.expires_at, zone, now)}: it opens with their next message.{on_phone}"
+        why = f"{Why.EXPIRED} WhatsApp lets a business write freely for 24 hours after each one."
+        return _closed(conversation, said, why, window_message=True)
+    waits = OFFBOARDED if conversation.inbox_state == "offboarded" else ""
+    return Composer(
+        is_open=True,
+        said=f"You can write until {words.moment(window.expires_at, zone, now)}{waits}",
+        why=f"They wrote at {words.moment(window.opened_at, zone, now)}, and WhatsApp lets a business answer for 24 hours.",
+        opened_by=conversation.window_message_id,
+        expires_at=window.expires_at,
+        draft=conversation.draft,
+        our_ref=uuid4(),
+    )
+
+
+def _closed(conversation: Conversation, said: str, why: str, *, window_message: bool = False) -> Composer:
+    opened_by = conversation.window_message_id if window_message else None
+    return Composer(False, said, why, opened_by, None, conversation.draft, uuid4())

@@ -1,0 +1,76 @@
+"""What went wrong, as a page or, inside a page, as one line."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import quote
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ExceptionHandler
+
+from coexist.base import log
+from coexist.base.errors import AppError, NotFound, Unauthenticated
+from coexist.web.access import is_partial
+from coexist.web.render import html
+from coexist.web.state import web_of
+
+TITLES: Final = {
+    401: "Sign in first",
+    403: "Not allowed",
+    404: "Nothing here",
+    405: "Not like this",
+    413: "Too much at once",
+    429: "Too often",
+    500: "Something broke on our side",
+    503: "Back in a moment",
+}
+BROKEN: Final = AppError(
+    "The error is in the log. What you had typed and sent before is safe.",
+    next_step="Load the page again; if it stays, tell whoever runs this installation.",
+)
+_log = log.get("coexist.web")
+
+
+def failure_response(request: Request, error: AppError, status: int | None = None) -> Response:
+    """The error as a page, or as the text of a line when htmx asked for a part of a page."""
+    status = status or error.status
+    if is_partial(request):
+        # A header, because an error's body is never swapped into the page.
+        return Response(status_code=status, headers={"X-Failure": quote(str(error)[:1000])})
+    return html(
+        web_of(request),
+        "failure.html",
+        status=status,
+        title=TITLES.get(status, "That did not work"),
+        message=error.message,
+        next_step=error.next_step,
+    )
+
+
+def _expected(request: Request, error: Exception) -> Response:
+    assert isinstance(error, AppError)
+    if error.status >= 500:
+        _log.error("page_failed", path=request.url.path, status=error.status, error=error.message)
+    return failure_response(request, error)
+
+
+def _from_router(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return failure_response(request, NotFound("This page does not exist.", next_step="Go back to the inbox."))
+    return failure_response(request, AppError(error.detail), error.status_code)
+
+
+def _unexpected(request: Request, error: Exception) -> Response:
+    _log.error("page_crashed", path=request.url.path, exc_info=error)
+    return failure_response(request, BROKEN)
+
+
+FAILURES: Final[dict[type[Exception] | int, ExceptionHandler]] = {
+    AppError: _expected,
+    Unauthenticated: _expected,
+    HTTPException: _from_router,
+    Exception: _unexpected,
+}

@@ -1,0 +1,97 @@
+"""The numbers of an account: their list, and what became of the one-shot sync of each."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from coexist.base.database import transaction
+from coexist.coexistence import store as syncs
+from coexist.coexistence.model import SyncState
+from coexist.events import feed
+from coexist.inbox import inboxes
+from coexist.web.access import Viewer
+from coexist.web.conversations import shell
+from coexist.web.render import html
+from coexist.web.state import Web
+from coexist.web.strip import PHASES, strip_of
+
+INBOX_STATES: Final = {
+    "connected": ("good", "Connected", "Messages come in and go out."),
+    "offboarded": (
+        "bad",
+        "Disconnected for now",
+        "The phone was changed or set up again. It usually comes back by itself within minutes.",
+    ),
+    "removed": ("bad", "Disconnected", "The number was disconnected from here. Connect it again to go on."),
+    "token_invalid": ("bad", "Access refused", "WhatsApp no longer accepts our access. Connect the number again."),
+    "restricted": (
+        "bad",
+        "Restricted by WhatsApp",
+        "Look at the WhatsApp Business app or Meta Business Suite for the reason.",
+    ),
+}
+"""Colour, word and meaning of an inbox's state."""
+
+SYNC_WORDS: Final[dict[SyncState, tuple[str, str]]] = {
+    SyncState.NOT_REQUESTED: ("quiet", "Not requested"),
+    SyncState.REQUESTING: ("busy", "Requested, answer unknown"),
+    SyncState.REQUESTED: ("busy", "Requested"),
+    SyncState.RECEIVING: ("busy", "Receiving"),
+    SyncState.COMPLETED: ("good", "Completed"),
+    SyncState.DECLINED: ("quiet", "Declined by the business"),
+    SyncState.NOTHING_ARRIVED: ("bad", "Nothing arrived"),
+    SyncState.FAILED: ("bad", "Failed"),
+    SyncState.SWITCHED_OFF: ("quiet", "Switched off"),
+}
+"""Colour and word of a sync's state."""
+
+
+async def show_inboxes(request: Request, web: Web, viewer: Viewer) -> Response:
+    """The settings page: every number with its state in words."""
+    async with transaction(web.pool) as conn:
+        event_id = await feed.last_id(conn, viewer.account_id)
+        connected = await inboxes.of_account(conn, viewer.account_id)
+        strips = {inbox.id: await strip_of(conn, inbox.id) for inbox in connected if inbox.is_coexistence}
+    return html(
+        web,
+        "inboxes.html",
+        **shell(viewer),
+        event_id=event_id,
+        inboxes=connected,
+        strips=strips,
+        states=INBOX_STATES,
+        sync_words=SYNC_WORDS,
+    )
+
+
+async def show_sync(request: Request, web: Web, viewer: Viewer) -> Response:
+    """The sync panel of one number; only its changing part when htmx asks."""
+    inbox_id: int = request.path_params["inbox_id"]
+    async with transaction(web.pool) as conn:
+        event_id = await feed.last_id(conn, viewer.account_id)
+        inbox = await inboxes.get(conn, viewer.account_id, inbox_id)
+        panel = await syncs.sync_panel(conn, viewer.account_id, inbox_id) if inbox.is_coexistence else None
+    template = "parts/sync.html" if request.headers.get("HX-Target") == "div#sync" else "sync.html"
+    return html(
+        web,
+        template,
+        **shell(viewer),
+        inbox=inbox,
+        panel=panel,
+        event_id=event_id,
+        states=INBOX_STATES,
+        sync_words=SYNC_WORDS,
+        phase_words=PHASES,
+    )
+
+
+async def show_strip(request: Request, web: Web, viewer: Viewer) -> Response:
+    """The line under a conversation's header while history is coming in."""
+    inbox_id: int = request.path_params["inbox_id"]
+    async with transaction(web.pool) as conn:
+        await inboxes.get(conn, viewer.account_id, inbox_id)
+        strip = await strip_of(conn, inbox_id)
+    return html(web, "parts/strip.html", strip=strip, inbox_id=inbox_id)

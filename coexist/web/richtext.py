@@ -1,0 +1,86 @@
+"""Message text as HTML. Stored text is hostile: it is escaped first, and only then gets links and emphasis."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from markupsafe import Markup, escape
+
+TEXT_SHOWN_CHARS: Final = 3000
+"""A longer text is cut here in its bubble; the rest is one click away."""
+
+URL: Final = re.compile(
+    r"(?<![\w@/.])(?:https?://|www\.)[^\s<>\"'`\x00-\x1f\u202a-\u202e\u2066-\u2069]{2,2000}", re.IGNORECASE
+)
+CODE: Final = re.compile(r"```([^`]+)```")
+TRAILING: Final = ".,;:!?…*_~"
+BRACKETS: Final = {")": "(", "]": "[", "}": "{"}
+
+# WhatsApp's emphasis: the sign touches the text inside, and nothing of a word outside. One line at most.
+EMPHASIS: Final = tuple(
+    (
+        re.compile(rf"(?<![\w{sign}]){sign}(?=[^\s{sign}])([^\n{sign}]*[^\s{sign}]){sign}(?![\w{sign}])"),
+        rf"<{tag}>\1</{tag}>",
+    )
+    for sign, tag in ((r"\*", "b"), ("_", "i"), ("~", "s"))
+)
+
+
+def rich(text: str) -> Markup:
+    """Escape ``text``; link http and https addresses; show *bold*, _italic_, ~strike~ and ```code``` as WhatsApp does."""
+    parts: list[str] = []
+    end = 0
+    for block in CODE.finditer(text):
+        parts.append(_linked(text[end : block.start()]))
+        parts.append(f"<code>{escape(block.group(1).strip())}</code>")
+        end = block.end()
+    parts.append(_linked(text[end:]))
+    return Markup("".join(parts))  # noqa: S704  every part is escaped above
+
+
+def marked(text: str, words: str, *, around: int = 40) -> Markup:
+    """A snippet of ``text`` with the first ``words`` found in it marked, some ``around`` characters on each side."""
+    found = re.search(re.escape(words), text, re.IGNORECASE)
+    if found is None:
+        return escape(text[: 2 * around])
+    start, end = max(0, found.start() - around), found.end() + 2 * around
+    before, after = text[start : found.start()], text[found.end() : end]
+    return (
+        escape("…" * (start > 0) + before)
+        + Markup("<mark>%s</mark>") % found.group()
+        + escape(after + "…" * (end < len(text)))
+    )
+
+
+def _linked(text: str) -> str:
+    parts: list[str] = []
+    end = 0
+    for found in URL.finditer(text):
+        address = _without_trailing(found.group())
+        parts.append(_emphasised(text[end : found.start()]))
+        target = address if "://" in address[:8] else f"https://{address}"
+        parts.append(
+            f'<a href="{escape(target)}" target="_blank" rel="noopener noreferrer nofollow">{escape(address)}</a>'
+        )
+        end = found.start() + len(address)
+    parts.append(_emphasised(text[end:]))
+    return "".join(parts)
+
+
+def _without_trailing(address: str) -> str:
+    """Leave out what ends the sentence rather than the address."""
+    while address:
+        last = address[-1]
+        if last in TRAILING or (last in BRACKETS and address.count(last) > address.count(BRACKETS[last])):
+            address = address[:-1]
+        else:
+            return address
+    return address
+
+
+def _emphasised(text: str) -> str:
+    escaped = str(escape(text))
+    for pattern, replacement in EMPHASIS:
+        escaped = pattern.sub(replacement, escaped)
+    return escaped

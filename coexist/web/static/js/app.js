@@ -1,0 +1,48 @@
+// What belongs to no single element: the zone cookie, failures in words, toggles, the image viewer.
+import "./place.js";
+import "./message-list.js";
+import "./conversation-list.js";
+import "./message-composer.js";
+import "./live-line.js";
+
+const A_YEAR_S = 31_536_000;
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+if (zone) document.cookie = `coexist_zone=${zone}; path=/; max-age=${A_YEAR_S}; samesite=lax`;
+
+document.querySelector("form[data-submit-at-once]")?.requestSubmit();
+
+const failure = document.getElementById("failure");
+
+function showFailure(words) {
+  if (!failure) return;
+  failure.querySelector("span").textContent = words;
+  failure.hidden = false;
+}
+
+failure?.querySelector("button").addEventListener("click", () => (failure.hidden = true));
+
+document.addEventListener("htmx:response:error", (event) => {
+  const words = event.detail.ctx.response.headers.get("X-Failure");
+  showFailure(words ? decodeURIComponent(words) : "That did not work. Load the page again, then try once more.");
+});
+
+document.addEventListener("htmx:error", (event) => {
+  if (event.detail.ctx) showFailure("The server cannot be reached. Nothing was changed; try again in a moment.");
+});
+
+document.addEventListener("htmx:after:swap", () => failure && (failure.hidden = true));
+
+document.addEventListener("click", (event) => {
+  const toggle = event.target.closest?.("[data-toggle]");
+  if (toggle) document.getElementById("talk").toggleAttribute(`data-${toggle.dataset.toggle}`);
+
+  const picture = event.target.closest?.("a[data-zoom]");
+  if (picture && !event.ctrlKey && !event.metaKey) {
+    event.preventDefault();
+    const viewer = document.getElementById("viewer");
+    viewer.querySelector("img").src = picture.href;
+    viewer.showModal();
+  } else if (event.target.id === "viewer") {
+    event.target.close();
+  }
+});

@@ -1,0 +1,75 @@
+"""Faults by dial: what goes wrong between us and the receiver, and in Graph's answers."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from simulator.world import Json
+
+
+@dataclass
+class GraphError:
+    """The next `count` Graph calls whose path contains `path` fail with that code."""
+
+    code: int
+    count: int = 1
+    path: str = "/messages"
+
+
+@dataclass
+class GraphTimeout:
+    """The next `count` calls get no answer for `seconds`; `accepted`: the work was done before."""
+
+    count: int = 1
+    seconds: float = 30.0
+    accepted: bool = True
+    path: str = "/messages"
+
+
+@dataclass
+class Faults:
+    """Every dial at rest. Shares are chances from 0 to 1; `merge` is the most webhooks put into one POST.
+
+    `stale_secret` signs with that secret instead of the app's. `status_disorder` is the chance that a message's
+    statuses come in another order. `placeholder_after_detail` sends media details before their chunk. `echo_api` also
+    echoes what the API sent. `errors_async` accepts what 131047 would refuse and fails it by status. `missing_end`
+    never tells progress 100. `own_number_variant` writes the shop's number without its ninth digit.
+    `webhook_media_url` puts a `url` beside media ids. `declined_bare` sends the declined history without its envelope.
+    """
+
+    duplicate: float = 0.0
+    reorder: float = 0.0
+    split: float = 0.0
+    merge: int = 1
+    delay_ms: int = 0
+    drop_then_retry: float = 0.0
+    stale_secret: str | None = None
+    status_disorder: float = 0.0
+    placeholder_after_detail: bool = False
+    echo_api: bool = False
+    errors_async: bool = False
+    missing_end: bool = False
+    own_number_variant: bool = False
+    webhook_media_url: bool = False
+    declined_bare: bool = False
+    graph_error: GraphError | None = None
+    graph_timeout: GraphTimeout | None = None
+
+
+def turned(faults: Faults, dials: Json) -> Faults:
+    """The faults after turning the dials given; the others stay. ValueError says which dial is wrong."""
+    unknown = sorted(set(dials) - set(msgspec.to_builtins(faults)))
+    if unknown:
+        raise ValueError(f"There is no dial named {', '.join(unknown)}.")
+    changed: dict[str, Any] = {**msgspec.to_builtins(faults), **dials}
+    try:
+        new = msgspec.convert(changed, Faults)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"A dial has a value it cannot take: {error}.") from error
+    for name in ("duplicate", "reorder", "split", "drop_then_retry", "status_disorder"):
+        if not 0 <= getattr(new, name) <= 1:
+            raise ValueError(f"{name} is a chance from 0 to 1.")
+    if new.merge < 1 or new.delay_ms < 0:
+        raise ValueError("merge is at least 1 and delay_ms at least 0.")
+    return new

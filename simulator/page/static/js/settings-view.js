@@ -1,0 +1,71 @@
+// The phone's settings: the platform, the history, people, faults, and what was delivered.
+
+import "./delivery-log.js";
+import "./fault-dials.js";
+import { el, roundButton } from "./dom.js";
+import { handOver } from "./hand-over.js";
+import { peopleCard } from "./people-card.js";
+import { gathered, get, listen, post } from "./wire.js";
+import { STATES } from "./words.js";
+
+const SAYS = {
+  none: "Nothing written here is heard anywhere else yet.",
+  connected: "What is written here appears in the inbox, and the other way round.",
+  offboarded: "Messages written now are lost to the platform. It comes back by itself in a few seconds.",
+  removed: "The platform hears nothing more. A person must connect the number again.",
+};
+
+class SettingsView extends HTMLElement {
+  #stop;
+
+  connectedCallback() {
+    this.setAttribute("role", "region");
+    this.setAttribute("aria-label", "Settings");
+    const back = () => this.dispatchEvent(new CustomEvent("phone:open", { detail: { screen: "list" }, bubbles: true }));
+    this.top = el("div");
+    this.replaceChildren(
+      el("header", { class: "bar chat-bar" }, roundButton("back", "Back to the chats", back), el("h1", { class: "grow" }, "Settings")),
+      el("div", { class: "scroller" }, this.top, el("delivery-log"), el("fault-dials"), this.#over()),
+    );
+    const refresh = gathered(() => this.#load());
+    this.#stop = listen((kind) => ["connection", "reset"].includes(kind) && refresh());
+    this.#load();
+  }
+
+  disconnectedCallback() {
+    this.#stop();
+  }
+
+  async #load() {
+    const { connection, pace } = await get("state");
+    if (!this.isConnected) return;
+    const focused = document.activeElement?.dataset?.key;
+    this.top.replaceChildren(this.#platform(connection), peopleCard(connection, pace));
+    if (focused) this.top.querySelector(`[data-key="${focused}"]`)?.focus();
+  }
+
+  #platform({ state }) {
+    const button = (words, path, kind = "", then = () => {}) =>
+      el("button", { type: "button", class: `button ${kind}`, "data-key": path, onclick: async () => then(await post(path)) }, words);
+    const buttons = {
+      none: [button("Connect to a platform", "onboard", "strong", (made) => made && handOver(this, made))],
+      connected: [button("Change phone", "change-phone"), button("Disconnect", "disconnect", "bad")],
+      offboarded: [button("Reconnect now", "reconnect", "strong"), button("Disconnect", "disconnect", "bad")],
+      removed: [button("Connect again", "onboard", "strong", (made) => made && handOver(this, made))],
+    };
+    return el("section", { class: "card" },
+      el("h2", {}, "Platform"),
+      el("p", { class: "now", "data-state": state, role: "status" }, el("span", { class: "dot" }), STATES[state]),
+      el("p", {}, SAYS[state]),
+      el("div", { class: "row" }, ...buttons[state]),
+    );
+  }
+
+  #over() {
+    const ask = () => confirm("Begin again? What was typed on this phone is lost.") && post("reset");
+    return el("section", { class: "card" }, el("h2", {}, "Start over"), el("p", {}, "The shop, its people and chats as they were at first."),
+      el("div", { class: "row" }, el("button", { type: "button", class: "button bad", onclick: ask }, "Begin again")));
+  }
+}
+
+customElements.define("settings-view", SettingsView);

@@ -1,0 +1,1 @@
+"""Tests. docs/requirements-ids.txt has the requirements that they name."""
