@@ -1,4 +1,7 @@
-"""All chance comes from one seed: named streams of it, and ids made from it."""
+"""All chance comes from one seed: named streams of it, and ids made from it.
+
+Ids also take the world's `epoch`, so that a world begun again never gives an id of the one before to something else.
+"""
 
 import base64
 import hashlib
@@ -10,26 +13,26 @@ def stream(seed: int, *names: object) -> random.Random:
     return random.Random(":".join(str(part) for part in (seed, *names)))
 
 
-def _digest(seed: int, kind: str, number: int) -> bytes:
-    return hashlib.sha256(f"{seed}:{kind}:{number}".encode()).digest()
+def _digest(epoch: str, kind: str, number: int) -> bytes:
+    return hashlib.sha256(f"{epoch}:{kind}:{number}".encode()).digest()
 
 
-def wamid(seed: int, number: int) -> str:
+def wamid(epoch: str, number: int) -> str:
     """The message id of that running number: opaque, base64 with padding, like Meta's."""
-    return "wamid." + base64.b64encode(b"\x1c\x18\r" + _digest(seed, "wamid", number)[:25]).decode()
+    return "wamid." + base64.b64encode(b"\x1c\x18\r" + _digest(epoch, "wamid", number)[:25]).decode()
 
 
-def digits(seed: int, kind: str, number: int, length: int = 16) -> str:
+def digits(epoch: str, kind: str, number: int, length: int = 16) -> str:
     """A decimal id as a string that never begins with a zero."""
-    value = int.from_bytes(_digest(seed, kind, number), "big") % 10 ** (length - 1)
+    value = int.from_bytes(_digest(epoch, kind, number), "big") % 10 ** (length - 1)
     return str(10 ** (length - 1) + value)
 
 
-def secret(seed: int, kind: str, number: int, prefix: str) -> str:
+def secret(epoch: str, kind: str, number: int, prefix: str) -> str:
     """A token or a code: letters and digits behind the prefix Meta uses."""
-    return prefix + _digest(seed, kind, number).hex()
+    return prefix + _digest(epoch, kind, number).hex()
 
 
-def trace(seed: int, number: int) -> str:
+def trace(epoch: str, number: int) -> str:
     """An `fbtrace_id`."""
-    return "A" + base64.urlsafe_b64encode(_digest(seed, "trace", number)[:16]).decode().rstrip("=")
+    return "A" + base64.urlsafe_b64encode(_digest(epoch, "trace", number)[:16]).decode().rstrip("=")

@@ -59,7 +59,7 @@ def token(sim: Simulation) -> Json:
 
 
 def grant(sim: Simulation, kind: str, prefix: str) -> Grant:
-    value = chance.secret(sim.world.seed, kind, sim.world.number(kind), prefix)
+    value = chance.secret(sim.world.epoch, kind, sim.world.number(kind), prefix)
     made = Grant(value, kind, sim.config.clock())
     sim.world.grants[value] = made
     sim.world.changed(made)
@@ -74,7 +74,7 @@ def request_sync(sim: Simulation, sync_type: str) -> str:
         raise AlreadyRequested
     if sim.now() - connection.onboarded_at > SYNC_DEADLINE_S:
         raise TooLate
-    request_id = chance.trace(sim.world.seed, sim.world.number("request"))
+    request_id = chance.trace(sim.world.epoch, sim.world.number("request"))
     connection.requested[sync_type] = request_id
     sim.world.changed(connection)
     if sim.listens(sync_type):

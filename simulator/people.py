@@ -44,7 +44,7 @@ def _read(seed: int, started_at: int, index: int, row: str) -> Person:
 
 def bsuid(seed: int, country: str, number: int) -> str:
     """A business-scoped user id: country, a dot, digits."""
-    return f"{country}.{chance.digits(seed, 'bsuid', number, 17)}"
+    return f"{country}.{chance.digits(str(seed), 'bsuid', number, 17)}"
 
 
 def newcomer(seed: int, number: int, name: str | None, phone: str | None, language: str = "pt") -> Person:

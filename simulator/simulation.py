@@ -41,7 +41,6 @@ class Simulation:
         seed, started_at = kept or (config.seed, config.started_at or int(config.clock()))
         app = App(config.webhook_url, config.verify_token, list(SUBSCRIBED_FIELDS))
         self.world = World(seed, started_at, Connection(), app)
-        self.live = chance.stream(seed, "live", int(config.clock()) if kept else 0)
         self.deliveries = Deliveries(self.world, config, lambda: self.pace, lambda: self.faults)
         unfinished: list[Delivery] = []
         if self._state and kept:
@@ -58,6 +57,7 @@ class Simulation:
             if self._state:
                 self._state.remember_start(seed, started_at)
                 self._state.save()
+        self.live = chance.stream(seed, "live", self.world.number("start"))
         for delivery in unfinished:
             self.deliveries.restore(delivery, self.callback_url(delivery.fields))
 

@@ -188,6 +188,11 @@ class World:
     uploads: dict[str, Upload] = field(default_factory=dict)
     listeners: list[Callable[[Thing], None]] = field(default_factory=list)
 
+    @property
+    def epoch(self) -> str:
+        """What ids are made from: this world and no other."""
+        return f"{self.seed}:{self.started_at}"
+
     def changed(self, thing: Thing) -> None:
         for listener in self.listeners:
             listener(thing)
@@ -200,7 +205,7 @@ class World:
         return value
 
     def new_wamid(self) -> str:
-        return chance.wamid(self.seed, self.number("wamid"))
+        return chance.wamid(self.epoch, self.number("wamid"))
 
     def add_person(self, person: Person) -> None:
         self.people[person.key] = person
@@ -230,7 +235,7 @@ class World:
         return handle
 
     def new_handle(self, file: str, mime_type: str, expires_at: int) -> MediaHandle:
-        media_id = chance.digits(self.seed, "media", self.number("media"))
+        media_id = chance.digits(self.epoch, "media", self.number("media"))
         handle = MediaHandle(media_id, file, mime_type, expires_at)
         self.handles[media_id] = handle
         self.changed(handle)

@@ -81,17 +81,19 @@ async def learn(
     is_new_evidence = await _store_evidence(conn, scope_id, sightings, changes)
     closure = await load_closure(conn, scope_id, [*phones, *bsuids])
     contested = {i.value for i in closure.identities if _is_contested(closure, i)}
-    if is_new_evidence and contested:
+    if contested:
         await locks.own_apply(conn, scope_id)
         written = await regroup.written_from(conn, closure.contact_ids, contested)
         former = {*former, *(closure.evidence.node_of_phone(phone, at) for phone, at in written)}
     wanted = _wanted_ids(closure, phones, bsuids, former)
     contacts = _assign(closure, wanted)
-    is_moved = any(contacts[_person(closure, i.kind, i.value)] != i.contact_id for i in closure.identities)
-    must_regroup = is_moved or (is_new_evidence and bool(contested))
+    unused = [i for i in closure.identities if (i.kind, i.value) not in wanted]
+    is_moved = any(contacts.get(_person(closure, i.kind, i.value)) != i.contact_id for i in closure.identities)
+    must_regroup = bool(unused) or is_moved or (is_new_evidence and bool(contested))
     if must_regroup:
         await locks.own_apply(conn, scope_id)
     contacts |= await _make_contacts(conn, scope_id, [person for person, id_ in contacts.items() if id_ == 0])
+    await conn.execute("DELETE FROM identities WHERE id = ANY(%s)", ([i.id for i in unused],))
     await _store_identities(conn, scope_id, closure, wanted, contacts, phones, bsuids)
     if not must_regroup:
         await summary.refresh_contacts(conn, list(contacts.values()))
@@ -194,23 +196,32 @@ def _is_contested(closure: Closure, identity: Identity) -> bool:
 def _wanted_ids(
     closure: Closure, phones: Iterable[str], bsuids: Iterable[str], former: Iterable[str]
 ) -> set[tuple[str, str]]:
-    """Every id that must be somebody's: those asked for, and those that the evidence brings in."""
+    """Every id that must be somebody's: those asked for, and those that the evidence brings in.
+
+    Who had a phone before it moved needs an id only while a message of theirs is known and they have no other:
+    otherwise it would depend on the order of deliveries whether that person was ever thought of.
+    """
     wanted = {("phone", phone) for phone in phones} | {("bsuid", bsuid) for bsuid in bsuids}
     wanted |= {("bsuid", s.bsuid) for s in closure.evidence.sightings}
     wanted |= {("phone", s.phone) for s in closure.evidence.sightings}
     for change in closure.evidence.changes:
         if change.kind != "phone":
             wanted |= {("bsuid", change.previous), ("bsuid", change.current)}
-    wanted |= {("former_phone", node.removeprefix("f:")) for node in former if node.startswith("f:")}
-    return wanted | {(i.kind, i.value) for i in closure.identities}
+    wanted |= {(i.kind, i.value) for i in closure.identities if i.kind != "former_phone"}
+    people = {_person(closure, kind, value) for kind, value in wanted}
+    nameless = {node for node in former if node.startswith("f:") and closure.evidence.person(node) not in people}
+    return wanted | {("former_phone", node.removeprefix("f:")) for node in nameless}
 
 
-def _assign(closure: Closure, wanted: Iterable[tuple[str, str]]) -> dict[str, int]:
+def _assign(closure: Closure, wanted: Collection[tuple[str, str]]) -> dict[str, int]:
     """Give each person a contact: the oldest of theirs that nobody older claims, or 0 for a new one."""
     contacts: dict[str, int] = {}
     taken: set[int] = set()
+    people = {_person(closure, kind, value) for kind, value in wanted}
     for identity in closure.identities:  # oldest first
         person = _person(closure, identity.kind, identity.value)
+        if person not in people:
+            continue
         if person not in contacts and identity.contact_id not in taken:
             contacts[person] = identity.contact_id
             taken.add(identity.contact_id)
@@ -257,7 +268,7 @@ async def _store_identities(
             "contact_id": contacts[_person(closure, kind, value)],
             "kind": kind,
             "value": value,
-            "match_key": match_key(value) if kind == "phone" else value,
+            "match_key": value if kind == "bsuid" else match_key(value.partition("@")[0]),
             "is_wa_id": kind == "phone" and phones.get(value, False),
             "is_parent": kind == "bsuid" and bsuids.get(value, False),
             "is_contested": kind == "phone" and closure.evidence.is_contested(value),

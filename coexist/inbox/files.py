@@ -52,7 +52,8 @@ WITH told AS (
       FROM json_to_recordset(%s::json) AS f (inbox_id int, wamid text, media_id text, mime_type text, sha256 text,
                                              file_name text, url text, is_voice boolean, is_animated boolean,
                                              content_rank smallint, told_at timestamptz)
-     ORDER BY inbox_id, wamid, content_rank DESC, media_id COLLATE "C" DESC NULLS LAST)
+     ORDER BY inbox_id, wamid, content_rank DESC, told_at DESC, coalesce(media_id, '') DESC, coalesce(sha256, '') DESC,
+              coalesce(mime_type, '') DESC, coalesce(file_name, '') DESC)
 INSERT INTO media AS old (inbox_id, wamid, media_id, mime_type, sha256, file_name, url, is_voice, is_animated,
                           content_rank, told_at)
 SELECT inbox_id, wamid, media_id, mime_type, sha256, file_name, url, is_voice, is_animated, content_rank, told_at
@@ -63,8 +64,10 @@ SELECT inbox_id, wamid, media_id, mime_type, sha256, file_name, url, is_voice, i
        is_animated = excluded.is_animated, content_rank = excluded.content_rank, told_at = excluded.told_at,
        state = CASE WHEN old.state = 'stored' AND old.stored_sha256 = excluded.sha256 THEN old.state ELSE 'waiting' END,
        attempts = 0, next_attempt_at = now(), error = NULL
- WHERE (excluded.content_rank, coalesce(excluded.media_id, '') COLLATE "C")
-     > (old.content_rank, coalesce(old.media_id, '') COLLATE "C")
+ WHERE (excluded.content_rank, excluded.told_at, coalesce(excluded.media_id, ''), coalesce(excluded.sha256, ''),
+        coalesce(excluded.mime_type, ''), coalesce(excluded.file_name, ''))
+     > (old.content_rank, old.told_at, coalesce(old.media_id, ''), coalesce(old.sha256, ''),
+        coalesce(old.mime_type, ''), coalesce(old.file_name, ''))
 """
 
 

@@ -139,6 +139,7 @@ class Message:
     revoked_at: datetime | None
     reactions: Any
     media_state: str | None
+    media_sha256: str | None
     media_mime_type: str | None
     media_file_name: str | None
     media_is_voice: bool

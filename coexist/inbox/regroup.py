@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from coexist.base.database import Connection
 from coexist.events.feed import Kind, NewEvent
 from coexist.inbox import summary
+from coexist.meta.phones import match_key
 
 if TYPE_CHECKING:
     from coexist.inbox.evidence import Closure, Identity
@@ -139,9 +140,12 @@ async def _fold_contacts(conn: Connection, before: Sequence[Identity], after: Cl
     still = set(after.contact_ids)
     successor: dict[int, int] = {}
     now = {(i.kind, i.value): i.contact_id for i in after.identities}
+    has_phone_now = {match_key(i.value): i.contact_id for i in after.identities if i.kind == "phone"}
     for identity in before:
         if identity.contact_id not in still:
-            successor.setdefault(identity.contact_id, now[identity.kind, identity.value])
+            # A former owner of a phone that nobody needs any more leaves what was noted to whoever has it now.
+            heir = now.get((identity.kind, identity.value)) or has_phone_now[identity.value.partition("@")[0]]
+            successor.setdefault(identity.contact_id, heir)
     touched: set[int] = set()
     for gone, kept in sorted(successor.items()):
         pair = {"gone": gone, "kept": kept}

@@ -187,7 +187,8 @@ async def conversation(conn: Connection, account_id: int, user_id: int, conversa
 
 
 MESSAGES: Final = """
-SELECT m.id, m.conversation_id, {name} AS contact_name, m.inbox_id, i.onboarded_at, m.wamid, m.direction::text, m.origin::text,
+SELECT m.id, m.conversation_id, {name} AS contact_name, m.inbox_id, i.onboarded_at, m.wamid,
+       m.direction::text, m.origin::text,
        u.name AS author, m.imported, m.is_time_doubtful, m.content_rank, m.forwarded, m.status, m.type, m.sent_at,
        m.text, m.content, m.errors, m.reply_to, m.edited_at, m.edited_text,
        CASE WHEN m.edited_at IS NULL THEN '{}' ELSE array_prepend(m.text, ARRAY(
@@ -195,7 +196,8 @@ SELECT m.id, m.conversation_id, {name} AS contact_name, m.inbox_id, i.onboarded_
              WHERE e.inbox_id = m.inbox_id AND e.target = m.wamid AND e.kind = 'edit' AND e.by = m.direction
                AND e.text IS DISTINCT FROM m.edited_text
              ORDER BY e.at, e.wamid)) END AS earlier_texts,
-       m.revoked_at, m.reactions, f.state::text AS media_state, f.mime_type AS media_mime_type,
+       m.revoked_at, m.reactions, f.state::text AS media_state,
+       f.stored_sha256 AS media_sha256, f.mime_type AS media_mime_type,
        f.file_name AS media_file_name, coalesce(f.is_voice, false) AS media_is_voice,
        coalesce(f.is_animated, false) AS media_is_animated, f.bytes AS media_bytes, f.width AS media_width,
        f.height AS media_height, f.error AS media_error, o.state AS outbox_state, o.error AS outbox_error,

@@ -64,6 +64,9 @@ STALE_ATTEMPTS = 20
 PASSING = (AppError, DeadlockDetected, SerializationFailure, LockNotAvailable, QueryCanceled)
 
 
+Known = Mapping[str, Inbox]
+
+
 @dataclass(slots=True)
 class Outcome:
     """What applying some facts came to."""
@@ -137,7 +140,7 @@ async def _route(
     return switched, {(name, journal_id) for name, ids in missing.items() for journal_id in ids}
 
 
-def _wanted(facts: Sequence[Fact], known: Mapping[str, Inbox]) -> list[Fact]:
+def _wanted(facts: Sequence[Fact], known: Known) -> list[Fact]:
     """Leave out what names a number that is not connected, and what syncs bring while they are switched off (B11)."""
     wanted = [fact for fact in facts if fact.phone_number_id is None or fact.phone_number_id in known]
     if all(row.sync_enabled for row in known.values()):
@@ -161,30 +164,48 @@ def _change_of(fact: Fact) -> tuple[int, str]:
     return fact.journal_id, ".".join(fact.part.split(".")[:2])
 
 
-async def _apply_or_halve(conn: Connection, pool: Pool, known: Mapping[str, Inbox], facts: Sequence[Fact]) -> Outcome:
-    """Apply ``facts``, or all but the guilty ones. Passing errors are raised: the whole batch is tried again."""
+async def _apply_or_halve(conn: Connection, pool: Pool, known: Known, facts: Sequence[Fact]) -> Outcome:
+    """Apply ``facts`` in the claim's transaction, or all but the guilty ones in transactions of their own."""
     if not facts:
         return Outcome()
     try:
         return Outcome(events=await _apply(conn, pool, known, facts))
-    except PASSING:
-        raise
     except Exception as error:
-        if isinstance(error, psycopg.Error) and is_connection_loss(error):
-            raise
-        if len(facts) > 1:
-            log.warning("batch_halved", facts=len(facts), error=str(error), error_type=type(error).__name__)
-            middle = len(facts) // 2
-            first = await _apply_or_halve(conn, pool, known, facts[:middle])
-            second = await _apply_or_halve(conn, pool, known, facts[middle:])
-            return Outcome(first.events + second.events, first.guilty + second.guilty)
+        _raise_if_passing(error)
+        return await _halve(pool, known, facts, error)
+
+
+async def _halve(pool: Pool, known: Known, facts: Sequence[Fact], error: Exception) -> Outcome:
+    """Find the guilty parts of ``facts``, which failed together with ``error``, and apply the others.
+
+    Each half commits on its own, because the locks of one must be free when the next one's people are resolved. A
+    crash on the way is harmless: the deliveries are still in the backlog, and applying them again changes nothing.
+    """
+    if len(facts) == 1:
         (guilty,) = facts
-        log.exception("part_quarantined", journal_id=guilty.journal_id, part=guilty.part)
+        log.error("part_quarantined", journal_id=guilty.journal_id, part=guilty.part, exc_info=error)
         problem = Problem(part=guilty.part, error=_in_words(error), phone_number_id=guilty.phone_number_id)
         return Outcome(guilty=[Guilty(guilty.journal_id, problem)])
+    log.warning("batch_halved", facts=len(facts), error=_in_words(error))
+    middle = len(facts) // 2
+    outcome = Outcome()
+    for half in (facts[:middle], facts[middle:]):
+        try:
+            async with transaction(pool) as conn:
+                await feed.append(conn, await _apply(conn, pool, known, half))
+        except Exception as half_error:
+            _raise_if_passing(half_error)
+            outcome.guilty += (await _halve(pool, known, half, half_error)).guilty
+    return outcome
 
 
-async def _apply(conn: Connection, pool: Pool, known: Mapping[str, Inbox], facts: Sequence[Fact]) -> list[NewEvent]:
+def _raise_if_passing(error: Exception) -> None:
+    """Raise what is not the fault of what was applied: the whole batch is tried again, later."""
+    if isinstance(error, PASSING) or (isinstance(error, psycopg.Error) and is_connection_loss(error)):
+        raise error
+
+
+async def _apply(conn: Connection, pool: Pool, known: Known, facts: Sequence[Fact]) -> list[NewEvent]:
     """Apply ``facts`` in a savepoint, so that a failure leaves nothing of them. Returns the events to append."""
     by_scope: dict[tuple[int, int], list[Fact]] = defaultdict(list)
     for fact in facts:

@@ -206,7 +206,7 @@ CLAIM_LOCK: Final = 0x53454E44  # "SEND": one claims for a number at a time, so 
 # The first of each conversation only: what was written later waits until its outcome is known.
 CLAIM: Final = """
 WITH allowed AS (
-    SELECT greatest(0, %(per_second)s - count(*))::int AS n FROM outbox
+    SELECT greatest(0, least(%(count)s, %(per_second)s - count(*)))::int AS n FROM outbox
      WHERE inbox_id = %(inbox_id)s AND sending_at > %(a_second_ago)s),
 first AS (
     SELECT o.our_ref
@@ -227,8 +227,8 @@ RETURNING o.our_ref, o.inbox_id, i.account_id, o.message_id, m.conversation_id, 
 """
 
 
-async def claim(conn: Connection, inbox_id: int, per_second: int) -> Sequence[Sending]:
-    """Mark what may be sent now for one number as being sent. Only after the commit may Graph be called.
+async def claim(conn: Connection, inbox_id: int, per_second: int, count: int) -> Sequence[Sending]:
+    """Mark what may be sent now for one number as being sent, ``count`` at most. Once committed, Graph may be called.
 
     Counts the attempts of the last second by every sender of every host, so a number keeps to its rate (G7).
     """
@@ -239,6 +239,7 @@ async def claim(conn: Connection, inbox_id: int, per_second: int) -> Sequence[Se
     values = {
         "inbox_id": inbox_id,
         "per_second": per_second,
+        "count": count,
         "now": now,
         "a_second_ago": now - timedelta(seconds=1),
     }

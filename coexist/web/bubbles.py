@@ -10,6 +10,7 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from coexist.inbox.model import ListRow, Message
+from coexist.meta.errors import explain
 from coexist.meta.model import STATUS_RANK
 from coexist.web import kinds, words
 from coexist.web.cards import Card, cards_of
@@ -107,10 +108,9 @@ def bubble_of(message: Message, zone: tzinfo, now: datetime) -> Bubble:
     """The bubble of a message for viewers in ``zone`` at ``now``."""
     kind = kind_of(message.type, content_rank=message.content_rank, is_voice=message.media_is_voice)
     contact_name = words.contact_name(message.contact_name)
-    text = message.text if message.edited_at is None else message.edited_text
     cards = cards_of(message.content)
+    text = _text(message, kind, cards)
     file = _file(message, kind)
-    is_explained = bool(text) or bool(cards) or file is not None
     return Bubble(
         id=message.id,
         conversation_id=message.conversation_id,
@@ -118,9 +118,9 @@ def bubble_of(message: Message, zone: tzinfo, now: datetime) -> Bubble:
         side="in" if message.direction == "inbound" else "out",
         author=author_of(message.origin, message.author),
         kind=kind,
-        body=rich(text[:TEXT_SHOWN_CHARS]) if text and kind is not kinds.ON_THE_PHONE else None,
+        body=rich(text[:TEXT_SHOWN_CHARS]) if text else None,
         rest=rich(text[TEXT_SHOWN_CHARS:]) if text and len(text) > TEXT_SHOWN_CHARS else None,
-        note=_note(message, kind, is_explained),
+        note=_note(message, kind, bool(text) or bool(cards) or file is not None),
         file=file,
         cards=cards,
         quote=_quote(message, contact_name),
@@ -190,13 +190,13 @@ def _problem(message: Message) -> Problem | None:
 
 
 def _first_error(message: Message) -> str:
+    """Meta's first error in plain words, with Meta's own beside them."""
     for error in message.errors or ():
-        data = error.get("error_data")
+        code, data = error.get("code"), error.get("error_data")
         details = data.get("details") if isinstance(data, Mapping) else None
         said = details or error.get("message") or error.get("title")
-        if isinstance(said, str) and said:
-            code = error.get("code")
-            return f"{said} (WhatsApp error {code})" if code else said
+        sentence = explain(code if isinstance(code, int) else None).sentence
+        return f"{sentence} WhatsApp says: {said} ({code})" if isinstance(said, str) and said else sentence
     return ""
 
 
@@ -245,10 +245,17 @@ def _file_kind(message: Message) -> str:
     return "document"
 
 
+def _text(message: Message, kind: Kind, cards: Sequence[Card]) -> str | None:
+    """The words of the bubble. What a card tells is not said again; what only explains goes into the note."""
+    if kind in (kinds.PHONE_ONLY, kinds.ON_THE_PHONE) or any(card.tells_all for card in cards):
+        return None
+    return message.text if message.edited_at is None else message.edited_text
+
+
 def _note(message: Message, kind: Kind, is_explained: bool) -> str:
     if kind is kinds.PHONE_ONLY:
-        return "" if message.text else kind.sentence
-    if is_explained or kind is kinds.ON_THE_PHONE:
+        return message.text or kind.sentence
+    if is_explained:
         return ""
     return kind.sentence or f"{kind.word}: its content did not come with the message."
 

@@ -18,13 +18,14 @@ LINES_MAX: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A titled box: lines of (label, value), and one link out."""
+    """A titled box: lines of (label, value), and one link out. ``tells_all``: the message's sentence adds nothing."""
 
     icon: str
     title: str
     lines: Sequence[tuple[str, str]] = ()
     link: str = ""
     link_words: str = ""
+    tells_all: bool = True
 
 
 def cards_of(content: Mapping[str, Any] | None) -> Sequence[Card]:
@@ -43,8 +44,10 @@ def _cards(content: Mapping[str, Any]) -> Iterator[Card]:
             yield _contact(contact)
     if isinstance(order := content.get("order"), Mapping):
         yield _order(order)
-    if isinstance(interactive := content.get("interactive"), Mapping):
-        yield from _interactive(interactive)
+    interactive = content.get("interactive")
+    reply = interactive.get("nfm_reply") if isinstance(interactive, Mapping) else None
+    if isinstance(reply, Mapping) and (form := _form(reply)):
+        yield form
 
 
 def _location(location: Mapping[str, Any]) -> Card:
@@ -82,33 +85,29 @@ def _order(order: Mapping[str, Any]) -> Card:
     total: dict[str, float] = {}
     for item in _rows(order, "product_items"):
         quantity, price = _number(item.get("quantity")) or 0, _number(item.get("item_price"))
-        currency = _text(item.get("currency"))
-        lines.append((f"{quantity:g} × {_text(item.get('product_retailer_id'))}", _money(price, currency)))
-        total[currency] = total.get(currency, 0) + quantity * (price or 0)
+        currency, product = _text(item.get("currency")), _text(item.get("product_retailer_id"))
+        amount = None if price is None else quantity * price
+        each = f" at {price:,.2f}" if price is not None and quantity != 1 else ""
+        lines.append((f"{quantity:g} × {product}{each}", _money(amount, currency)))
+        total[currency] = total.get(currency, 0) + (amount or 0)
     lines += [("Total", _money(amount, currency)) for currency, amount in total.items()]
+    if order.get("text"):
+        lines.append(("", _text(order["text"])))
     return Card("shopping-cart", "Order", lines)
 
 
-def _interactive(interactive: Mapping[str, Any]) -> Iterator[Card]:
-    """Only what has more than a title: the chosen button's or row's title is the message's text already."""
-    reply = interactive.get("nfm_reply")
-    if isinstance(reply, Mapping):
-        try:
-            answers = json.loads(_text(reply.get("response_json")))
-        except (ValueError, RecursionError):
-            answers = None
-        lines = [
-            (
-                label.replace("_", " ").capitalize(),
-                value if isinstance(value, str) else json.dumps(value, ensure_ascii=False),
-            )
-            for label, value in (answers.items() if isinstance(answers, dict) else ())
-            if label != "flow_token"
-        ]
-        yield Card("list-checks", "Form answers", lines[:LINES_MAX])
-    row = interactive.get("list_reply")
-    if isinstance(row, Mapping) and row.get("description"):
-        yield Card("list-checks", _text(row.get("title")), [("", _text(row["description"]))])
+def _form(reply: Mapping[str, Any]) -> Card | None:
+    """The answers to a form, which come as JSON in a string and sometimes as none."""
+    try:
+        answers = json.loads(_text(reply.get("response_json")))
+    except (ValueError, RecursionError):
+        return None
+    lines = [
+        (label.replace("_", " ").capitalize(), _text(value) or json.dumps(value, ensure_ascii=False))
+        for label, value in (answers.items() if isinstance(answers, dict) else ())
+        if label != "flow_token"
+    ]
+    return Card("list-checks", "Form answers", lines[:LINES_MAX]) if lines else None
 
 
 def _referral(referral: Mapping[str, Any]) -> Card:
@@ -119,6 +118,7 @@ def _referral(referral: Mapping[str, Any]) -> Card:
         [("", _text(referral.get("body")))] if referral.get("body") else (),
         link if link.startswith(("https://", "http://")) else "",
         "Open the ad",
+        tells_all=False,
     )
 
 

@@ -52,7 +52,7 @@ def composer_of(conversation: Conversation, window: Window, zone: tzinfo, now: d
     return Composer(
         is_open=True,
         said=f"You can write until {words.moment(window.expires_at, zone, now)}{waits}",
-        why=f"They wrote at {words.moment(window.opened_at, zone, now)}, and WhatsApp lets a business answer for 24 hours.",
+        why=f"They wrote {words.moment(window.opened_at, zone, now)}; WhatsApp lets a business answer for 24 hours.",
         opened_by=conversation.window_message_id,
         expires_at=window.expires_at,
         draft=conversation.draft,

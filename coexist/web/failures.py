@@ -43,27 +43,28 @@ def failure_response(request: Request, error: AppError, status: int | None = Non
         web_of(request),
         "failure.html",
         status=status,
+        code=status,
         title=TITLES.get(status, "That did not work"),
         message=error.message,
         next_step=error.next_step,
     )
 
 
-def _expected(request: Request, error: Exception) -> Response:
+async def _expected(request: Request, error: Exception) -> Response:
     assert isinstance(error, AppError)
     if error.status >= 500:
         _log.error("page_failed", path=request.url.path, status=error.status, error=error.message)
     return failure_response(request, error)
 
 
-def _from_router(request: Request, error: Exception) -> Response:
+async def _from_router(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
         return failure_response(request, NotFound("This page does not exist.", next_step="Go back to the inbox."))
     return failure_response(request, AppError(error.detail), error.status_code)
 
 
-def _unexpected(request: Request, error: Exception) -> Response:
+async def _unexpected(request: Request, error: Exception) -> Response:
     _log.error("page_crashed", path=request.url.path, exc_info=error)
     return failure_response(request, BROKEN)
 

@@ -28,7 +28,7 @@ EMPHASIS: Final = tuple(
 
 
 def rich(text: str) -> Markup:
-    """Escape ``text``; link http and https addresses; show *bold*, _italic_, ~strike~ and ```code``` as WhatsApp does."""
+    """Escape ``text``, link http and https addresses, and show *bold*, _italic_, ~strike~ and ```code```."""
     parts: list[str] = []
     end = 0
     for block in CODE.finditer(text):

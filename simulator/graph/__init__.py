@@ -102,7 +102,7 @@ async def graph(request: Request) -> Response:
     try:
         return JSONResponse(await _with_faults(sim, request), headers=headers)
     except Refused as refused:
-        trace_id = chance.trace(sim.world.seed, sim.world.number("refusal"))
+        trace_id = chance.trace(sim.world.epoch, sim.world.number("refusal"))
         sim.watchers.tell("refused", {"path": request.url.path, "code": refused.code})
         return JSONResponse(refused.envelope(trace_id), status_code=refused.http, headers=headers)
 

@@ -1,11 +1,12 @@
 """Any order, duplication, batching and concurrency of the same deliveries ends in the same tables."""
 
 import asyncio
+import os
 import random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from coexist.base.database import Pool, open_pool, transaction
@@ -89,7 +90,7 @@ def schedule(world: list[Any], chance: random.Random) -> list[list[bytes]]:
 
 
 @pytest.mark.requirement("D1", "D12", "D14", "C3", "F1")
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=int(os.environ.get("SCHEDULES", "60")), deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate])
 @given(world=worlds, seed=st.integers(0, 2**32))
 def test_any_schedule_gives_the_same_tables(server_url: str, template_name: str, world: list[Any], seed: int) -> None:
     chance = random.Random(seed)

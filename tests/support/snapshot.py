@@ -16,11 +16,13 @@ QUERIES: Final = {
     + """
 SELECT s.portfolio_id, who.ids, k.display_name, k.address_book_name, k.profile_name, k.username, k.phone,
        k.is_in_address_book, k.first_seen_at
-  FROM contacts k JOIN contact_scopes s ON s.id = k.scope_id LEFT JOIN who ON who.contact_id = k.id ORDER BY 1, 2""",
+  FROM contacts k JOIN contact_scopes s ON s.id = k.scope_id LEFT JOIN who ON who.contact_id = k.id
+ WHERE k.first_seen_at IS NOT NULL OR EXISTS (SELECT FROM identities WHERE contact_id = k.id AND kind <> 'former_phone')
+ ORDER BY 1, 2""",
     "identities": """
 SELECT scope_id, kind, value, match_key, is_wa_id, is_parent, is_contested, profile_name, profile_name_at,
        username, username_at
-  FROM identities ORDER BY 1, 2, 3""",
+  FROM identities WHERE kind <> 'former_phone' ORDER BY 1, 2, 3""",
     "sightings": "SELECT scope_id, phone, match_key, bsuid, first_at FROM identity_sightings ORDER BY 1, 2, 4",
     "identity_changes": "SELECT * FROM identity_changes ORDER BY 1, 2, 3, 4",
     "address_book": "SELECT * FROM address_book_entries ORDER BY 1, 2, 3",
@@ -29,7 +31,7 @@ SELECT scope_id, kind, value, match_key, is_wa_id, is_parent, is_contested, prof
 SELECT i.phone_number_id, who.ids, c.state, c.first_message_at, c.last_message_at, c.window_opened_at,
        c.waiting_since, c.unread_count
   FROM conversations c JOIN inboxes i ON i.id = c.inbox_id LEFT JOIN who ON who.contact_id = c.contact_id
- ORDER BY 1, 2""",
+ WHERE c.last_message_at IS NOT NULL ORDER BY 1, 2""",
     "messages": PEOPLE
     + """
 SELECT i.phone_number_id, m.wamid, who.ids, m.peer, m.direction, m.origin, m.imported, m.opens_window,

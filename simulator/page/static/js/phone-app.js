@@ -18,10 +18,8 @@ class PhoneApp extends HTMLElement {
 
   /** Go to a screen: `{screen: "list" | "chat" | "settings", chat?}`. */
   #open(place) {
-    if (place.screen === "list" && history.state?.from === "list") return history.back();
-    const from = history.state?.screen ?? "list";
-    history.pushState({ ...place, from }, "");
-    return this.#show(place);
+    history.pushState(place, "");
+    this.#show(place);
   }
 
   #show(place) {

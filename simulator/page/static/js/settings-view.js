@@ -63,7 +63,7 @@ class SettingsView extends HTMLElement {
 
   #over() {
     const ask = () => confirm("Begin again? What was typed on this phone is lost.") && post("reset");
-    return el("section", { class: "card" }, el("h2", {}, "Start over"), el("p", {}, "The shop, its people and chats as they were at first."),
+    return el("section", { class: "card" }, el("h2", {}, "Start over"), el("p", {}, "The shop and its chats as they were at first, and not connected. An inbox keeps what it has."),
       el("div", { class: "row" }, el("button", { type: "button", class: "button bad", onclick: ask }, "Begin again")));
   }
 }

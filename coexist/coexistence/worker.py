@@ -1,0 +1,48 @@
+"""The loop beside the one-shot sync: asks for what is wanted, and lets silence and deadlines take effect."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+import psycopg
+
+from coexist.base import log
+from coexist.base.crypto import Keyring
+from coexist.base.database import Pool, transaction
+from coexist.base.errors import AppError
+from coexist.coexistence import oneshot, store
+from coexist.events import feed
+from coexist.events.feed import Kind, NewEvent
+from coexist.meta.graph import Graph
+
+POLL_S: Final = 15.0
+"""How late a deadline can take effect, or a lost notification be noticed."""
+
+logger = log.get(__name__)
+
+
+async def run(pool: Pool, graph: Graph, keyring: Keyring, *, wake: asyncio.Event) -> None:
+    """Ask and sweep for ever. ``wake`` is set when somebody may want a sync."""
+    while True:
+        wake.clear()
+        try:
+            await step(pool, graph, keyring)
+        except (AppError, psycopg.Error) as error:
+            logger.error("syncs_not_moved", error=str(error), error_type=type(error).__name__)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(wake.wait(), POLL_S)
+
+
+async def step(pool: Pool, graph: Graph, keyring: Keyring) -> None:
+    """Ask for every sync that is wanted, then move on what time has decided."""
+    async with pool.connection() as conn:
+        wanted = await store.wanted_inboxes(conn)
+    for inbox_id in wanted:
+        await oneshot.ask(pool, graph, keyring, inbox_id)
+    async with transaction(pool) as conn:
+        moved = await store.sweep(conn)
+        await feed.append(
+            conn, [NewEvent(account_id, Kind.SYNC_PROGRESSED, inbox_id=inbox_id) for account_id, inbox_id in moved]
+        )

@@ -1,0 +1,162 @@
+"""What Graph answers, as types: the part of it that we read (meta-protocol 2, 7 and 9).
+
+Fields that were asked for and are not available are left out by Meta (1.1), so nearly all may be missing.
+"""
+
+
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """An answer of Graph, or a part of one."""
+
+
+class SentMessage(Answer, frozen=True):
+    """What Meta accepted. ``wa_id`` is missing when sent by BSUID, ``user_id`` when sent by phone alone (7.1)."""
+
+    wamid: str
+    wa_id: str | None = None
+    user_id: str | None = None
+    message_status: str | None = None
+
+
+class SentContact(Answer, frozen=True):
+    wa_id: str | None = None
+    user_id: str | None = None
+
+
+class SentId(Answer, frozen=True):
+    id: str
+    message_status: str | None = None
+
+
+class SendAnswer(Answer, frozen=True):
+    messages: list[SentId]
+    contacts: list[SentContact] = []
+
+
+class Success(Answer, frozen=True):
+    success: bool = True
+
+
+class SyncRequested(Answer, frozen=True):
+    request_id: str | None = None
+
+
+class MediaInfo(Answer, frozen=True):
+    """Where a file can be fetched for five minutes. ``sha256`` is 64 hex digits, sizes are bytes."""
+
+    url: str
+    mime_type: str | None
+    sha256: str | None
+    file_size: int | None
+
+
+class Media(Answer, frozen=True):
+    url: str
+    mime_type: str | None = None
+    sha256: str | None = None
+    file_size: int | str | None = None
+
+
+class Created(Answer, frozen=True):
+    id: str
+
+
+class Throughput(Answer, frozen=True):
+    level: str | None = None
+
+
+class PhoneNumber(Answer, frozen=True):
+    """A business phone number as Graph tells it; ``display_phone_number`` is formatted here, digits in webhooks."""
+
+    id: str
+    display_phone_number: str | None = None
+    verified_name: str | None = None
+    is_on_biz_app: bool | None = None
+    platform_type: str | None = None
+    quality_rating: str | None = None
+    code_verification_status: str | None = None
+    status: str | None = None
+    throughput: Throughput | None = None
+    last_onboarded_time: str | int | None = None
+
+    @property
+    def is_coexistence(self) -> bool:
+        """Whether it lives in the phone app and on the Cloud API at once (2.5)."""
+        return self.is_on_biz_app is True and self.platform_type == "CLOUD_API"
+
+
+class Cursors(Answer, frozen=True):
+    after: str | None = None
+
+
+class Paging(Answer, frozen=True):
+    next: str | None = None
+    cursors: Cursors = Cursors()
+
+
+class Page(Answer, frozen=True):
+    data: list[Raw] = []
+    paging: Paging = Paging()
+
+
+class SubscribedApp(Answer, frozen=True):
+    """An app that receives the webhooks of a WABA."""
+
+    app_id: str
+    name: str | None = None
+    override_callback_uri: str | None = None
+
+
+class AppData(Answer, frozen=True):
+    id: str
+    name: str | None = None
+
+
+class Subscription(Answer, frozen=True):
+    whatsapp_business_api_data: AppData
+    override_callback_uri: str | None = None
+
+
+class Template(Answer, frozen=True):
+    """A message template. ``components`` is JSON as Graph tells it."""
+
+    id: str | int
+    name: str
+    language: str
+    status: str
+    category: str | None = None
+    parameter_format: str | None = None
+    rejected_reason: str | None = None
+    components: Raw = Raw(b"[]")
+
+
+class AccessToken(Answer, frozen=True):
+    """A customer's token; ``expires_in`` seconds, or None where it does not expire."""
+
+    access_token: str
+    expires_in: int | None = None
+
+
+class GranularScope(Answer, frozen=True):
+    scope: str
+    target_ids: list[str] = []
+
+
+class TokenInfo(Answer, frozen=True):
+    """What a token may do. ``expires_at`` is in Unix seconds, 0 for never."""
+
+    is_valid: bool
+    app_id: str | None = None
+    scopes: list[str] = []
+    granular_scopes: list[GranularScope] = []
+    expires_at: int = 0
+
+
+class TokenAnswer(Answer, frozen=True):
+    data: TokenInfo

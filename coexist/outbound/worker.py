@@ -1,0 +1,218 @@
+"""The sender: takes messages from the outbox to Meta, each attempt at most once.
+
+An attempt is committed as ``sending`` before the call and settled after it, in two short transactions with no
+connection held in between. A call whose outcome nobody knows (no answer, or this process died) becomes ``unclear``
+and is never made again by itself: a status that carries our reference settles it, or a person does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+import psycopg
+
+from coexist.base import clock, log
+from coexist.base.crypto import Keyring
+from coexist.base.database import Connection, Pool, in_transaction, transaction
+from coexist.base.errors import AppError, Unavailable
+from coexist.events import feed
+from coexist.events.feed import Kind, NewEvent
+from coexist.inbox import connection, credentials, sent, summary
+from coexist.inbox.connection import Line
+from coexist.meta import graph as meta
+from coexist.meta.graph import Graph, GraphError, GraphNotSent, GraphUnclear
+from coexist.outbound import rules, store
+from coexist.outbound.model import OutboxState, Sending
+from coexist.outbound.rules import Decision, Step
+
+POLL_S: Final = 1.0
+"""How long a lost notification, or a pause that has ended, can delay a message."""
+PAUSE_AFTER_ERROR_S: Final = 1.0
+IN_FLIGHT_COUNT: Final = 100
+"""Calls under way at once in one process."""
+DRAIN_S: Final = 35.0
+"""How long stopping waits for the answers to calls under way: a little longer than such a call may last."""
+SETTLE_ATTEMPTS: Final = 30
+"""Once a second: an answer of Meta's is worth waiting for the database."""
+
+logger = log.get(__name__)
+
+
+async def run(pool: Pool, graph: Graph, keyring: Keyring, *, sends_per_second: int, wake: asyncio.Event) -> None:
+    """Send for ever. ``wake`` is set when something may be in line; when cancelled, calls under way are finished."""
+    under_way: set[asyncio.Task[None]] = set()
+
+    def ended(task: asyncio.Task[None]) -> None:
+        under_way.discard(task)
+        wake.set()  # the next message of that conversation may go
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("sending_failed", exc_info=error)
+
+    try:
+        while True:
+            wake.clear()
+            try:
+                await sweep(pool)
+                claimed = await claim(pool, sends_per_second, IN_FLIGHT_COUNT - len(under_way))
+            except (AppError, psycopg.Error) as error:
+                logger.error("outbox_not_read", error=str(error), error_type=type(error).__name__)
+                await asyncio.sleep(PAUSE_AFTER_ERROR_S)
+                continue
+            for sending in claimed:
+                task = asyncio.create_task(send(pool, graph, keyring, sending))
+                under_way.add(task)
+                task.add_done_callback(ended)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(wake.wait(), POLL_S)
+    finally:
+        if under_way:
+            await asyncio.wait(under_way, timeout=DRAIN_S)
+        for task in under_way:
+            task.cancel()
+
+
+async def sweep(pool: Pool) -> None:
+    """Settle what time or a status has decided."""
+    async with transaction(pool) as conn:
+        await feed.append(conn, await store.sweep(conn))
+
+
+async def claim(pool: Pool, sends_per_second: int, count: int) -> Sequence[Sending]:
+    """Mark what may be sent now as being sent, ``count`` at most, and return it once that is committed."""
+    async with pool.connection() as conn:
+        due = await store.due_inboxes(conn)
+    claimed: list[Sending] = []
+    for inbox_id in due:
+        if len(claimed) < count:
+            async with transaction(pool) as conn:
+                claimed += await store.claim(conn, inbox_id, sends_per_second, count - len(claimed))
+    return claimed
+
+
+async def send(pool: Pool, graph: Graph, keyring: Keyring, sending: Sending) -> None:
+    """Make one claimed attempt: call Meta once, and write down what became of it."""
+    with log.context(our_ref=str(sending.our_ref), inbox_id=sending.inbox_id):
+        async with pool.connection() as conn:
+            token = await credentials.token_of(conn, keyring, sending.inbox_id)
+        if token is None:
+            await _settle(pool, sending, _stop("There is no access token."))
+            return
+        try:
+            answer = await meta.send_message(graph, sending.phone_number_id, token, sending.payload)
+        except GraphError as error:
+            logger.warning("send_refused", code=error.code, fbtrace_id=error.fbtrace_id)
+            await _settle(pool, sending, _refused(sending, error))
+        except GraphNotSent as error:
+            logger.warning("send_not_sent", error=str(error))
+            await _settle(pool, sending, _decided(rules.decide_not_sent(sending.attempts), sending, str(error)))
+        except GraphUnclear as error:
+            logger.warning("send_unclear", error=str(error))
+            await _settle(pool, sending, _unclear)
+        else:
+            await _settle(pool, sending, _accepted(answer.wamid))
+
+
+Outcome = Callable[[Connection, Sending], Awaitable[list[NewEvent]]]
+
+
+async def _settle(pool: Pool, sending: Sending, outcome: Outcome) -> None:
+    async def work(conn: Connection) -> None:
+        await feed.append(conn, await outcome(conn, sending))
+
+    for attempt in range(1, SETTLE_ATTEMPTS + 1):
+        try:
+            await in_transaction(pool, work)
+            return
+        except Unavailable:
+            if attempt == SETTLE_ATTEMPTS:
+                raise
+            await asyncio.sleep(PAUSE_AFTER_ERROR_S)
+
+
+def _accepted(wamid: str) -> Outcome:
+    async def outcome(conn: Connection, sending: Sending) -> list[NewEvent]:
+        events = await sent.learn_wamid(conn, sending.message_id, wamid)
+        await store.settle(conn, sending.our_ref, OutboxState.ACCEPTED)
+        return events
+
+    return outcome
+
+
+async def _unclear(conn: Connection, sending: Sending) -> list[NewEvent]:
+    await store.settle(conn, sending.our_ref, OutboxState.UNCLEAR)
+    return [_bubble(sending)]
+
+
+def _refused(sending: Sending, error: GraphError) -> Outcome:
+    decision = rules.decide(error.code, sending.attempts)
+    return _decided(decision, sending, str(error), code=error.code, fbtrace_id=error.fbtrace_id)
+
+
+def _decided(
+    decision: Decision, sending: Sending, error: str, *, code: int | None = None, fbtrace_id: str | None = None
+) -> Outcome:
+    match decision.step:
+        case Step.UNCLEAR:
+            return _unclear
+        case Step.STOP_NUMBER:
+            return _stop(error)
+        case Step.FAIL:
+            return _fail(error, code, fbtrace_id)
+        case _:
+            return _again(decision, error, code, fbtrace_id)
+
+
+def _fail(error: str, code: int | None, fbtrace_id: str | None) -> Outcome:
+    async def outcome(conn: Connection, sending: Sending) -> list[NewEvent]:
+        if await store.settle(conn, sending.our_ref, OutboxState.FAILED, code=code, error=error, fbtrace_id=fbtrace_id):
+            await store.mark_failed(conn, sending.message_id, code, error)
+            await summary.refresh(conn, [sending.conversation_id])
+        place = (sending.account_id, Kind.CONVERSATION_CHANGED, sending.inbox_id, sending.conversation_id)
+        return [_bubble(sending), NewEvent(*place)]
+
+    return outcome
+
+
+PAUSED: Final = {Step.PAUSE_NUMBER: "number", Step.PAUSE_WABA: "waba", Step.PAUSE_ALL: "all"}
+
+
+def _again(decision: Decision, error: str, code: int | None, fbtrace_id: str | None) -> Outcome:
+    """Back in line, and what would run into the same limit with it: waiting for others counts as no attempt."""
+
+    async def outcome(conn: Connection, sending: Sending) -> list[NewEvent]:
+        until = clock.now() + decision.after
+        whole = PAUSED.get(decision.step)
+        await store.settle(
+            conn,
+            sending.our_ref,
+            OutboxState.QUEUED,
+            next_at=until,
+            is_counted=whole is None,
+            code=code,
+            error=error,
+            fbtrace_id=fbtrace_id,
+        )
+        if whole is not None:
+            await store.pause(conn, sending.inbox_id, whole, until)
+        return []
+
+    return outcome
+
+
+def _stop(error: str) -> Outcome:
+    """The queue of the number waits until somebody authorises it again."""
+
+    async def outcome(conn: Connection, sending: Sending) -> list[NewEvent]:
+        await store.settle(conn, sending.our_ref, OutboxState.QUEUED, is_counted=False, error=error)
+        line = Line(sending.inbox_id, clock.now(), connection.OURS, connection.TOKEN_REFUSED, {"reason": error})
+        await connection.record(conn, [line])
+        return await connection.refresh(conn, [sending.inbox_id])
+
+    return outcome
+
+
+def _bubble(sending: Sending) -> NewEvent:
+    return store.changed(sending.account_id, sending.inbox_id, sending.conversation_id, sending.message_id)
