@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -76,6 +77,26 @@ def work() -> None:
     from coexist.worker import work as run_work
 
     run_work(_settings())
+
+
+@app.command()
+def demo(
+    reset: Annotated[bool, typer.Option("--reset", help="Throw the demo's data away and start over.")] = False,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Where the inbox listens.")] = 8400,
+    phone_port: Annotated[int, typer.Option(min=1, max=65535, help="Where the phone listens.")] = 8401,
+) -> None:
+    """Run the product beside a simulated phone, on this machine alone: nothing to set up, nobody real.
+
+    Its data stays in COEXIST_DATA_DIR/demo until --reset.
+    """
+    from coexist import demo as trial
+
+    trial.check_ports(port, phone_port)
+    opened = trial.open_demo(config.load().data_dir, port=port, phone_port=phone_port, reset=reset)
+    os.environ |= opened.environment()
+    os.environ.pop("COEXIST_DATABASE_URL", None)
+    settings = _settings()
+    asyncio.run(trial.run(opened, settings, trial.print_line))
 
 
 @app.command(name="migrate")

@@ -131,14 +131,17 @@ class Deliveries:
         return True
 
     def _merged(self, first: Delivery) -> Delivery:
-        """Join the next due deliveries to the first, when the dial says so: one body with many entries."""
+        """Join the next due deliveries to the first, when the dial says so: one body with many entries.
+
+        What was posted before is posted again as it was.
+        """
         most, now = self._faults().merge, self._config.clock()
         joined = [first]
-        while len(joined) < most and self._heap and self._heap[0][0] <= now:
-            other = self.pending[heapq.heappop(self._heap)[1]]
-            if other.url != first.url:
-                heapq.heappush(self._heap, (other.due, other.number))
+        while not first.attempts and len(joined) < most and self._heap and self._heap[0][0] <= now:
+            other = self.pending[self._heap[0][1]]
+            if other.attempts or other.url != first.url:
                 break
+            heapq.heappop(self._heap)
             joined.append(other)
         if len(joined) == 1:
             return first

@@ -40,6 +40,11 @@ def _key(thing: Thing | Delivery) -> str:
             return thing.key
 
 
+def encoded(thing: Thing | Delivery) -> bytes:
+    """A thing as it is kept."""
+    return msgspec.json.encode(thing)
+
+
 class State:
     """One SQLite file with a row per thing. `note` remembers a change, `save` writes all remembered ones at once."""
 
@@ -65,7 +70,7 @@ class State:
     def save(self) -> None:
         if not self._changed and not self._gone:
             return
-        rows = [(kind, key, msgspec.json.encode(thing)) for (kind, key), thing in self._changed.items()]
+        rows = [(kind, key, encoded(thing)) for (kind, key), thing in self._changed.items()]
         with self._file:
             self._file.executemany(
                 "INSERT INTO thing (kind, key, body) VALUES (?, ?, ?)"

@@ -15,9 +15,10 @@ def begin(sim: Simulation, message: Message) -> None:
 
 
 def resume(sim: Simulation) -> None:
-    """After a restart, go on with what the API sent and was not yet read."""
+    """After a restart, go on with what was sent since the world began and was not yet read."""
     for message in sim.world.messages.values():
-        if message.origin == "api" and message.status in ("sent", "delivered"):
+        written_here = not message.inbound and message.at >= sim.world.started_at
+        if written_here and message.status in ("sent", "delivered"):
             _plan(sim, message, ())
 
 

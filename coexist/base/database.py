@@ -129,6 +129,18 @@ async def in_transaction(pool: Pool, work: Callable[[Connection], Awaitable[T]])
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
+async def connect(database_url: str, *, application: str) -> Connection:
+    """A connection of its own, in autocommit, for the caller to close. Raises `Unavailable` when none can be made."""
+    try:
+        connection: Connection = await AsyncConnection.connect(
+            database_url, autocommit=True, application_name=application, **_CLIENT_SIDE
+        )
+    except psycopg.OperationalError as error:
+        raise unreachable() from error
+    await _prepare(connection, {})
+    return connection
+
+
 @asynccontextmanager
 async def connect_listen(
     database_url: str, *channels: str, application: str = "coexist listen"
@@ -138,14 +150,7 @@ async def connect_listen(
     Raises `Unavailable` when no connection can be made. One that breaks later raises OperationalError in
     `notifies()`: connect again, and read what was missed from the tables.
     """
-    try:
-        connection: Connection = await AsyncConnection.connect(
-            database_url, autocommit=True, application_name=application, **_CLIENT_SIDE
-        )
-    except psycopg.OperationalError as error:
-        raise unreachable() from error
-    async with connection:
-        await _prepare(connection, {})
+    async with await connect(database_url, application=application) as connection:
         for channel in channels:
             await connection.execute(psycopg.sql.SQL("listen {}").format(psycopg.sql.Identifier(channel)))
         yield connection

@@ -1,8 +1,8 @@
 """What happens to messages after they were written: edits, revokes, reactions and statuses.
 
-Each is kept as its own row, keyed by the wamid it names, and waits there until that message is known. What a message
-shows of them (``edited_text``, ``revoked_at``, ``reactions``, ``status``, ``errors``) is computed from those rows, so it
-does not matter which came first. Callers hold the scope's apply lock (exclusively, when they add changes).
+Each is kept as its own row, keyed by the wamid it names, and waits there until that message is known. What a
+message shows of them (``edited_text``, ``revoked_at``, ``reactions``, ``status``, ``errors``) is computed from those
+rows, so it does not matter which came first. Callers hold the scope's apply lock (exclusively, when they add changes).
 """
 
 from __future__ import annotations
@@ -111,7 +111,8 @@ UPDATE messages m
                       WHERE inbox_id = t.inbox_id AND target = t.target AND kind = 'edit' AND by = o.direction
                       ORDER BY at DESC, text DESC NULLS LAST LIMIT 1) e ON true
   LEFT JOIN LATERAL (SELECT min(at) AS at FROM message_changes
-                      WHERE inbox_id = t.inbox_id AND target = t.target AND kind = 'revoke' AND by = o.direction) v ON true
+                      WHERE inbox_id = t.inbox_id AND target = t.target AND kind = 'revoke'
+                        AND by = o.direction) v ON true
   LEFT JOIN LATERAL (SELECT jsonb_agg(jsonb_build_object('by', by, 'emoji', text, 'at', at) ORDER BY by)
                             FILTER (WHERE text IS NOT NULL) AS reactions
                        FROM (SELECT DISTINCT ON (by) by, text, at FROM message_changes
@@ -140,7 +141,8 @@ RETURNING m.inbox_id, m.conversation_id, m.id, m.wamid
 
 WAKE = f"""
 WITH k AS ({KEYS}),
-     changed AS (UPDATE message_changes c SET is_waiting = true FROM k WHERE c.inbox_id = k.inbox_id AND c.target = k.wamid)
+     changed AS (UPDATE message_changes c SET is_waiting = true
+                   FROM k WHERE c.inbox_id = k.inbox_id AND c.target = k.wamid)
 UPDATE message_statuses s SET is_waiting = true FROM k WHERE s.inbox_id = k.inbox_id AND s.wamid = k.wamid
 """
 
@@ -151,7 +153,7 @@ async def wake(conn: Connection, keys: Collection[MessageKey]) -> None:
 
 
 async def settle(conn: Connection, keys: Collection[MessageKey]) -> dict[MessageKey, tuple[int, int, int]]:
-    """Show on the messages ``keys`` whatever waits for them. Returns (inbox, conversation, message) ids of those changed.
+    """Show on the messages ``keys`` whatever waits for them. Returns (inbox, conversation, message) ids.
 
     ``keys`` are the wamids that were added or named in this transaction. Statements see the rows that the transaction
     wrote before, and the lock keeps others from adding what would be missed.

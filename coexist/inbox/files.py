@@ -10,6 +10,9 @@ import msgspec
 from coexist.base.database import Connection
 from coexist.meta.model import MediaFile
 
+CHANNEL = "coexist_media"
+"""Told when files are to be fetched."""
+
 
 class FileRow(msgspec.Struct, frozen=True, gc=False):
     """A row of ``media`` as Meta told it."""
@@ -72,6 +75,7 @@ SELECT inbox_id, wamid, media_id, mime_type, sha256, file_name, url, is_voice, i
 
 
 async def store_files(conn: Connection, rows: Sequence[FileRow]) -> None:
-    """Keep what is known of each file, and put it in line to be fetched."""
+    """Keep what is known of each file, put it in line to be fetched, and tell who fetches."""
     if rows:
         await conn.execute(STORE, (msgspec.json.encode(rows).decode(),))
+        await conn.execute(f"NOTIFY {CHANNEL}")

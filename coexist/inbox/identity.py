@@ -7,8 +7,9 @@ delivered. Three kinds of evidence exist (meta-protocol 6):
 - a *change* of BSUID (rotation, or a parent id of the same person);
 - a *move*: a person went from one phone to the next at a time.
 
-A node is what can be somebody: ``b:<bsuid>``, ``p:<match key>`` (whoever has that phone), or ``f:<match key>@<seconds>``
-(whoever had that phone until it moved). National variants of a phone share a match key, hence a node.
+A node is what can be somebody: ``b:<bsuid>``, ``p:<match key>`` (whoever has that phone), or
+``f:<match key>@<seconds>`` (whoever had that phone until it moved). National variants of a phone share a match key,
+hence a node.
 
 A BSUID always names one person. A phone names, at a given time, the BSUID it was last seen with by then; a phone
 that was seen with nobody is a person of its own. So a recycled number never joins two people: each message goes to

@@ -50,8 +50,7 @@ class Wanted:
             wanted._add_person(mention.person, mention.at)
         for change in changes:
             if change.kind == "phone":
-                wanted.phones.setdefault(change.previous, True)
-                wanted.phones.setdefault(change.current, True)
+                wanted.phones |= {change.previous: True, change.current: True}
                 previous, current = match_key(change.previous), match_key(change.current)
             else:
                 wanted.bsuids.setdefault(change.previous, False)

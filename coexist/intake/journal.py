@@ -14,9 +14,8 @@ from datetime import datetime
 
 import psycopg
 import structlog
-from psycopg import AsyncConnection
 
-from coexist.base.database import Pool, transaction
+from coexist.base.database import Connection, connect
 from coexist.base.errors import AppError, Unavailable
 from coexist.intake.store import APPEND
 
@@ -44,7 +43,8 @@ class _Waiting:
 class Journal:
     """Where deliveries are made durable. Make one with ``open_journal``."""
 
-    _pool: Pool
+    _database_url: str
+    _conn: Connection | None = None
     _queue: list[_Waiting] = field(default_factory=list)
     _waiting_bytes: int = 0
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -80,8 +80,7 @@ class Journal:
     async def _commit(self, group: list[_Waiting]) -> None:
         error: Exception | None = None
         try:
-            async with transaction(self._pool) as conn:
-                await _insert(conn, group)
+            await self._insert(group)
         except (AppError, psycopg.Error) as failure:
             log.error("journal_not_written", deliveries=len(group), error=str(failure))
             error = Unavailable("The delivery could not be stored; it is not acknowledged.")
@@ -91,17 +90,30 @@ class Journal:
             if not waiting.committed.done():  # a caller that hung up no longer waits
                 waiting.committed.set_exception(error) if error else waiting.committed.set_result(None)
 
+    async def _insert(self, group: list[_Waiting]) -> None:
+        """Insert and commit, on the journal's own connection; one that broke is replaced for the next group."""
+        if self._conn is None:
+            self._conn = await connect(self._database_url, application="coexist journal")
+        given = ([w.received_at for w in group], [w.body for w in group], [w.lane for w in group])
+        try:
+            async with self._conn.transaction():
+                await self._conn.execute(APPEND, given, binary=True)
+                await self._conn.execute(f"NOTIFY {CHANNEL}")
+        except psycopg.Error:
+            await self.close()
+            raise
 
-async def _insert(conn: AsyncConnection[tuple[object, ...]], group: list[_Waiting]) -> None:
-    given = ([w.received_at for w in group], [w.body for w in group], [w.lane for w in group])
-    await conn.execute(APPEND, given, binary=True)
-    await conn.execute(f"NOTIFY {CHANNEL}")
+    async def close(self) -> None:
+        """Give the connection back; the next group opens another."""
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            await conn.close()
 
 
 @asynccontextmanager
-async def open_journal(pool: Pool) -> AsyncIterator[Journal]:
+async def open_journal(database_url: str) -> AsyncIterator[Journal]:
     """A journal whose writer runs until the block ends; what still waits then is written first."""
-    journal = Journal(pool)
+    journal = Journal(database_url)
     writer = asyncio.create_task(journal.write(), name="journal writer")
     try:
         yield journal
@@ -110,3 +122,4 @@ async def open_journal(pool: Pool) -> AsyncIterator[Journal]:
         await asyncio.gather(writer, return_exceptions=True)
         while group := journal._take_group():
             await journal._commit(group)
+        await journal.close()

@@ -13,7 +13,6 @@ from coexist.base import clock
 from coexist.base.database import Connection
 from coexist.events.feed import Kind, NewEvent
 
-CHANNEL: Final = "coexist_media"
 LEASE_S: Final = 600
 """How long one fetch may take before another worker may begin it again."""
 

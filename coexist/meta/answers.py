@@ -3,8 +3,6 @@
 Fields that were asked for and are not available are left out by Meta (1.1), so nearly all may be missing.
 """
 
-
-
 from __future__ import annotations
 
 import msgspec

@@ -51,6 +51,8 @@ def content_of(kind: str, message: wire.Message) -> Content | None:
             raise Unreadable("a text message without text.body")
         is_plain = not (message.context or message.referral or message.errors)
         return Content(message.text.body, None if is_plain else _beside(message))
+    if message.type is None:
+        raise Unreadable("a message without a type")
     if _is_withheld(message):
         return Content(wording.UNAVAILABLE, _beside(message, unsupported=message.unsupported), rank=UNAVAILABLE)
     if kind in MEDIA_TYPES:

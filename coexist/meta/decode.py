@@ -142,7 +142,7 @@ def unwrapped(body: bytes) -> list[Raw]:
         bodies: list[Raw] = _decode(body, list[Raw])
     except (ValueError, RecursionError):
         return [Raw(body)]
-    return bodies
+    return bodies or [Raw(body)]
 
 
 def compact(raw: bytes | Raw) -> bytes:

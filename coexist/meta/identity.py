@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
+
+from msgspec.structs import replace
 
 from coexist.meta import wire
-from coexist.meta.decode import given, read
-from coexist.meta.model import IdentityChanged
+from coexist.meta.decode import given, read, read_list
+from coexist.meta.model import IdentityChanged, Person, ProfileSeen
 from coexist.meta.persons import Contacts
 from coexist.meta.phones import digits
 from coexist.meta.reading import Change
-from coexist.meta.wording import System
+from coexist.meta.wording import OwnCard, System
 
 
 def read_user_id_updates(change: Change) -> None:
@@ -70,3 +73,28 @@ def tell_system_change(change: Change, message: wire.Message, part: str, at: dat
     ):
         if previous != current:
             _tell(change, part, kind, wire.PreviousAndCurrent(previous=previous, current=current), at)
+
+
+OWN_CARD: Final = "contact_request"
+"""``origin`` of a card that answers our request for contact details: it is the sender's own (5.1, 6.2)."""
+
+
+def tell_own_phone(change: Change, message: wire.Message, part: str, person: Person, at: datetime) -> None:
+    """The phone that a person without one gave us themselves; any other card is about somebody else."""
+    if person.phone is not None or not given(message.contacts):
+        return
+    beside = read(b'{"origin":%s}' % bytes(message.origin or b"null"), OwnCard).origin
+    cards = [card for card in read_list(message.contacts, OwnCard) if OWN_CARD in (card.origin, beside)]
+    phones = [phone for card in cards for phone in card.phones]
+    if len(cards) == 1 and len(phones) == 1:
+        wa_id = digits(phones[0].wa_id)
+        phone = wa_id or digits(phones[0].phone)
+        change.tell(
+            ProfileSeen(
+                journal_id=change.journal_id,
+                part=f"{part}.contacts",
+                phone_number_id=change.phone_number_id,
+                person=replace(person, phone=phone, is_wa_id=wa_id is not None),
+                at=at,
+            )
+        )

@@ -14,7 +14,7 @@ import msgspec
 from coexist.meta import wire
 from coexist.meta.contents import Unreadable, content_of, stand_in, text_of_edit
 from coexist.meta.decode import compact
-from coexist.meta.identity import tell_system_change
+from coexist.meta.identity import tell_own_phone, tell_system_change
 from coexist.meta.model import (
     FROM_HISTORY,
     FROM_HISTORY_MEDIA,
@@ -139,6 +139,8 @@ def _tell_message(
     change.reading.facts.append(fact)
     if kind == "system" and not manner.imported:
         tell_system_change(change, message, part, sent_at)
+    elif kind == "contacts" and is_inbound:
+        tell_own_phone(change, message, part, person, sent_at)
 
 
 # --- types that act on another message -----------------------------------------------------------------------------

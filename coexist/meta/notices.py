@@ -12,7 +12,7 @@ from coexist.meta.model import NoticeGiven
 from coexist.meta.phones import digits
 from coexist.meta.reading import Change
 
-EVENT_KEYS: Final = ("event", "decision", "status", "category", "type", "code")
+EVENT_KEYS: Final = ("event", "decision", "value", "status", "category", "type", "code")
 """Where fields keep the word that names what happened, in the order of looking."""
 
 TEMPLATE_STATUS: Final = "message_template_status_update"

@@ -71,7 +71,7 @@ def facts_of(body: bytes, received_at: datetime, *, journal_id: int = 0) -> Pars
     bodies = unwrapped(clean(body))
     for place, raw in enumerate(bodies):
         _read_body(reading, raw, f"[{place}]." if len(bodies) > 1 else "")
-    return Parsed(facts=reading.facts, problems=reading.problems, ignored=reading.ignored)
+    return reading.parsed()
 
 
 def _read_body(reading: Reading, raw: Raw | bytes, prefix: str) -> None:

@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from coexist.meta import wire
 from coexist.meta.decode import Item, members
-from coexist.meta.model import Fact, Problem
+from coexist.meta.model import Fact, Parsed, Problem
 from coexist.meta.phones import digits
 
 DAY_SECONDS: Final = 86_400
@@ -25,14 +25,14 @@ _STEP: Final = re.compile(r"\.(\w+)|\[(\d+)\]")
 class Reading:
     """One delivery being read: everything told so far."""
 
-    __slots__ = ("facts", "ignored", "journal_id", "latest_seconds", "problems", "received_at")
+    __slots__ = ("_problems", "facts", "ignored", "journal_id", "latest_seconds", "received_at")
 
     def __init__(self, received_at: datetime, journal_id: int) -> None:
         self.received_at = received_at
         self.journal_id = journal_id
         self.latest_seconds = received_at.timestamp() + DAY_SECONDS
         self.facts: list[Fact] = []
-        self.problems: list[Problem] = []
+        self._problems: dict[str, Problem] = {}
         self.ignored: dict[str, int] = {}
 
     def moment(self, timestamp: object) -> tuple[datetime, bool]:
@@ -58,7 +58,15 @@ class Reading:
         self.ignored[what] = self.ignored.get(what, 0) + 1
 
     def problem(self, part: str, error: str, phone_number_id: str | None = None) -> None:
-        self.problems.append(Problem(part=part, error=error, phone_number_id=phone_number_id))
+        """Tells what is wrong with a part; a second trouble of the same part joins the first."""
+        known = self._problems.get(part)
+        if known is not None:
+            error = f"{known.error}; {error}"
+        self._problems[part] = Problem(part=part, error=error, phone_number_id=phone_number_id)
+
+    def parsed(self) -> Parsed:
+        """All that was told."""
+        return Parsed(facts=self.facts, problems=list(self._problems.values()), ignored=self.ignored)
 
 
 def _number(timestamp: object) -> int:

@@ -345,6 +345,7 @@ class Notice(Item):
     timestamp: Any = None
     event: Any = None
     decision: Any = None
+    value: Any = None
     status: Any = None
     type: Any = None
     category: Any = None

@@ -108,9 +108,16 @@ class _CardName(Item):
     last_name: str | None = None
 
 
-class _CardPhone(Item):
+class CardPhone(Item):
     phone: str | int | None = None
     wa_id: str | int | None = None
+
+
+class OwnCard(Item):
+    """What tells a person's own card from somebody else's."""
+
+    origin: str | None = None
+    phones: list[CardPhone] = []
 
 
 class _CardOrg(Item):
@@ -120,7 +127,7 @@ class _CardOrg(Item):
 class _Card(Item):
     name: _CardName | None = None
     org: _CardOrg | None = None
-    phones: list[_CardPhone] = []
+    phones: list[CardPhone] = []
 
 
 def cards(raw: Raw) -> str:

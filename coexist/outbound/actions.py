@@ -58,7 +58,7 @@ async def retry(conn: Connection, member: Member, message_id: int) -> int:
     message = await _sent(conn, member, message_id)
     is_undelivered = message.status == STATUS_RANK["failed"]
     if message.wamid is None and message.state == OutboxState.FAILED:
-        await _check_open(conn, member, message.conversation_id)
+        _check_open(await _locked(conn, member, message.conversation_id))
         await store.requeue(conn, message_id)
         await store.wake(conn, message.inbox_id)
         await _tell(conn, member, message, Kind.MESSAGE_CHANGED)
@@ -100,10 +100,11 @@ async def _send(
     if scope_id is None:
         raise NotFound("This conversation does not exist, or it belongs to another account.")
     await locks.share_apply(conn, scope_id)
+    target = await _locked(conn, member, conversation_id)
     known = await store.message_of(conn, member.account_id, conversation_id, our_ref)
     if known is not None:
         return known
-    target, peer = await _check_open(conn, member, conversation_id)
+    peer = _check_open(target)
     if reply_to is not None:
         quoted = await _quotable(conn, conversation_id, reply_to)
     values = {
@@ -129,17 +130,21 @@ async def _send(
     return message_id
 
 
-async def _check_open(conn: Connection, member: Member, conversation_id: int) -> tuple[Target, str]:
-    """Return, and lock, the conversation and the id to write to. Raises Conflict when nothing may be sent there."""
+async def _locked(conn: Connection, member: Member, conversation_id: int) -> Target:
     target = await store.target(conn, member.account_id, conversation_id)
-    if target is None or target.peer is None:
+    if target is None:
         raise NotFound("This conversation does not exist, or it belongs to another account.")
+    return target
+
+
+def _check_open(target: Target) -> str:
+    """Return the id to write to, or raise Conflict when nothing may be sent there now."""
     if target.inbox_state in SHUT:
         raise Conflict(SHUT[State(target.inbox_state)], next_step="Connect the number again; the phone app can write.")
     window = window_of(target.window_opened_at, clock.now())
-    if not window.is_open:
+    if not window.is_open or target.peer is None:
         raise Conflict(_closed(window), next_step="It opens as soon as the customer writes; the phone app can write.")
-    return target, target.peer
+    return target.peer
 
 
 def _closed(window: Window) -> str:

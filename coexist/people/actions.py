@@ -119,11 +119,11 @@ async def set_password(conn: Connection, user_id: int, password: str) -> None:
     await sessions.end_all(conn, user_id)
 
 
-async def create_sign_in_link(conn: Connection, user_id: int) -> str:
-    """Return a token that signs an active user in, once, within 24 hours. Raises NotFound for nobody."""
+async def create_sign_in_link(conn: Connection, user_id: int, *, uses: int = 1) -> str:
+    """Return a token that signs an active user in, ``uses`` times, within 24 hours. Raises NotFound for nobody."""
     if await store.member(conn, user_id) is None:
         raise NotFound("This person does not exist or may not sign in.")
-    return await sessions.make_link(conn, user_id)
+    return await sessions.make_link(conn, user_id, uses=uses)
 
 
 async def use_sign_in_link(conn: Connection, token: str, user_agent: str | None) -> str:

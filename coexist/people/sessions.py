@@ -80,19 +80,19 @@ async def end_all(conn: Connection, user_id: int) -> None:
     await conn.execute("DELETE FROM sign_in_links WHERE user_id = %s", (user_id,))
 
 
-async def make_link(conn: Connection, user_id: int) -> str:
-    """Return a token that signs the user in once, within LINK_HOURS."""
+async def make_link(conn: Connection, user_id: int, *, uses: int = 1) -> str:
+    """Return a token that signs the user in ``uses`` times, within LINK_HOURS."""
     token = secrets.token_urlsafe(TOKEN_BYTES)
     await conn.execute(
-        "INSERT INTO sign_in_links (token_hash, user_id, expires_at) VALUES (%s, %s, %s)",
-        (_hash(token), user_id, clock.now() + timedelta(hours=LINK_HOURS)),
+        "INSERT INTO sign_in_links (token_hash, user_id, expires_at, uses_left) VALUES (%s, %s, %s, %s)",
+        (_hash(token), user_id, clock.now() + timedelta(hours=LINK_HOURS), uses),
     )
     return token
 
 
 USE_LINK = """
-UPDATE sign_in_links SET used_at = %(now)s
- WHERE token_hash = %(hash)s AND used_at IS NULL AND expires_at > %(now)s
+UPDATE sign_in_links SET uses_left = uses_left - 1
+ WHERE token_hash = %(hash)s AND uses_left > 0 AND expires_at > %(now)s
 RETURNING user_id
 """
 

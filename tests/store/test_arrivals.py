@@ -30,6 +30,7 @@ from coexist.meta.model import (
     Person,
 )
 from coexist.people import actions as people
+from coexist.people import store as people_store
 
 SINCE = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 NUMBER, WABA, DISPLAY = "555100020003000", "701122334455667", "351210559000"
@@ -37,7 +38,7 @@ KEYRING = Keyring([b"k" * 32])
 
 
 async def _connect(conn: Connection, *, number: str = NUMBER, display: str = DISPLAY, since: datetime = SINCE) -> Inbox:
-    account = await people.store.account_by_name(conn, "A") or await people.create_account(conn, "A")
+    account = await people_store.account_by_name(conn, "A") or await people.create_account(conn, "A")
     return await actions.connect(
         conn,
         KEYRING,

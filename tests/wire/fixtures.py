@@ -1,8 +1,8 @@
 """The fixtures of this folder: ``<field>/<variant>.json``, one payload each with all that it must tell.
 
-A file holds ``about`` (why it exists), ``proves`` (requirement ids), either ``value`` (put into the usual envelope under
-the field that the folder is named after, with the ``entry`` keys if there are any) or a whole ``body``, and what is
-expected: ``facts``, ``problems`` and ``ignored`` in the compact form of `compact`.
+A file holds ``about`` (why it exists), ``proves`` (requirement ids), either ``value`` (put into the usual envelope,
+under the field that the folder is named after, with the ``entry`` keys if there are any) or a whole ``body``, and
+what is expected: ``facts``, ``problems`` and ``ignored`` in the form that `compact` gives them.
 """
 
 from __future__ import annotations

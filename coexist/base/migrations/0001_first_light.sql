@@ -50,7 +50,7 @@ CREATE TABLE sign_in_links (
     token_hash bytea PRIMARY KEY,
     user_id    integer NOT NULL REFERENCES users ON DELETE CASCADE,
     expires_at timestamptz NOT NULL,
-    used_at    timestamptz
+    uses_left  integer NOT NULL DEFAULT 1 CHECK (uses_left >= 0)
 );
 
 -- ── inboxes: our face of one business phone number ───────────────────────────────────────────────────────

@@ -1,0 +1,256 @@
+"""The one-shot sync: each right to ask is spent once, whatever happens in between."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import timedelta
+
+import pytest
+
+from coexist.base import clock
+from coexist.base.database import Pool, in_transaction, transaction
+from coexist.base.errors import Conflict
+from coexist.coexistence import actions, oneshot, store, worker
+from coexist.coexistence.model import Sync, SyncKind
+from coexist.meta.graph import Graph
+from tests.support.business import KEYRING, NUMBER, Business, change, deliver, open_business
+from tests.support.scripted_graph import ScriptedGraph, error, scripted_graph
+
+
+@pytest.fixture
+async def business(pool: Pool) -> Business:
+    return await open_business(pool)
+
+
+@pytest.fixture
+async def graphs() -> AsyncIterator[tuple[ScriptedGraph, Graph]]:
+    async with scripted_graph() as both:
+        yield both
+
+
+async def want(business: Business) -> int:
+    ids = business.member.account_id, business.inbox.id
+    return await in_transaction(business.pool, lambda conn: actions.request_syncs(conn, *ids))
+
+
+async def syncs(business: Business) -> list[Sync]:
+    async with business.pool.connection() as conn:
+        return list(await store.syncs(conn, business.inbox.id))
+
+
+async def states(business: Business) -> list[str]:
+    return [sync.state for sync in await syncs(business)]
+
+
+def asked(scripted: ScriptedGraph) -> list[str]:
+    return [request.body["sync_type"] for request in scripted.of(f"/{NUMBER}/smb_app_data")]
+
+
+@pytest.mark.requirement("B1")
+async def test_contacts_are_asked_for_first_and_both_ids_are_kept(
+    business: Business, graphs: tuple[ScriptedGraph, Graph]
+) -> None:
+    scripted, graph = graphs
+    assert await want(business) == 2
+    await worker.step(business.pool, graph, KEYRING)
+    assert asked(scripted) == ["smb_app_state_sync", "history"]
+    assert [(sync.state, sync.request_id) for sync in await syncs(business)] == [
+        ("requested", "req-1"),
+        ("requested", "req-2"),
+    ]
+    assert all(sync.requested_at for sync in await syncs(business))
+
+
+@pytest.mark.requirement("B3")
+async def test_many_clicks_and_many_workers_ask_once(business: Business, graphs: tuple[ScriptedGraph, Graph]) -> None:
+    scripted, graph = graphs
+    scripted.delay_s = 0.05
+    await asyncio.gather(*(want(business) for _ in range(10)))
+    await asyncio.gather(*(oneshot.ask(business.pool, graph, KEYRING, business.inbox.id) for _ in range(5)))
+    await asyncio.gather(*(worker.step(business.pool, graph, KEYRING) for _ in range(3)))
+    assert await want(business) == 0
+    await worker.step(business.pool, graph, KEYRING)
+    assert sorted(asked(scripted)) == ["history", "smb_app_state_sync"]
+    assert asked(scripted)[0] == "smb_app_state_sync"
+
+
+@pytest.mark.requirement("B3")
+async def test_however_often_we_die_nothing_is_asked_for_twice(pool: Pool, graphs: tuple[ScriptedGraph, Graph]) -> None:
+    """Cancelling stands for a crash: it ends the asker at whatever await it has reached."""
+    scripted, graph = graphs
+    business = await open_business(pool)
+    chance = random.Random(31)
+    scripted.delay_s = 0.004
+    outcomes = set()
+    for day in range(60):
+        scripted.asked.clear()
+        since = clock.now() - timedelta(minutes=59) + timedelta(seconds=day)
+        async with transaction(pool) as conn:
+            await conn.execute("UPDATE inboxes SET onboarded_at = %s", (since,))
+            await store.put_syncs(conn, business.inbox.id, since)
+        for _ in range(4):
+            await want(business)
+            task = asyncio.create_task(oneshot.ask(pool, graph, KEYRING, business.inbox.id))
+            await asyncio.sleep(chance.uniform(0, 0.02))
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        found = asked(scripted)
+        assert len(found) == len(set(found)), f"round {day}"
+        outcomes.add(tuple(await states(business)))
+    assert len(outcomes) > 1, "every crash came at the same place: the test proves nothing"
+
+
+@pytest.mark.requirement("B3")
+async def test_a_lost_answer_waits_for_what_arrives_and_asks_no_more(
+    business: Business, graphs: tuple[ScriptedGraph, Graph]
+) -> None:
+    scripted, graph = graphs
+    scripted.answers.extend([ConnectionResetError(), ConnectionResetError()])
+    await want(business)
+    await worker.step(business.pool, graph, KEYRING)
+    assert await states(business) == ["requesting", "not_requested"]  # the history waits for the contacts' answer
+    later = clock.now() + timedelta(minutes=6)
+    with clock.reading(lambda: later):
+        await want(business)
+        await worker.step(business.pool, graph, KEYRING)
+        await worker.step(business.pool, graph, KEYRING)
+    assert await states(business) == ["requesting", "requesting"]
+    assert asked(scripted) == ["smb_app_state_sync", "history"]
+    chunk = {"metadata": {"phase": 0, "chunk_order": 1, "progress": 20}, "threads": []}
+    await deliver(business.pool, change("history", history=[chunk]))
+    assert await states(business) == ["requesting", "receiving"]
+
+
+async def test_already_requested_counts_as_requested(business: Business, graphs: tuple[ScriptedGraph, Graph]) -> None:
+    scripted, graph = graphs
+    scripted.answers.extend([error(2593107), error(2593107)])
+    await want(business)
+    await worker.step(business.pool, graph, KEYRING)
+    assert await states(business) == ["requested", "requested"]
+
+
+@pytest.mark.requirement("B2")
+async def test_too_late_says_the_way_out(business: Business, graphs: tuple[ScriptedGraph, Graph]) -> None:
+    scripted, graph = graphs
+    scripted.answers.extend([error(2593108), error(2593108)])
+    await want(business)
+    await worker.step(business.pool, graph, KEYRING)
+    assert await states(business) == ["failed", "failed"]
+    async with business.pool.connection() as conn:
+        panel = await store.sync_panel(conn, business.member.account_id, business.inbox.id)
+    assert "disconnecting in the phone app" in panel.history.sentence
+    assert panel.deadline_at == business.inbox.onboarded_at + timedelta(hours=24)
+
+
+@pytest.mark.requirement("B2")
+async def test_after_24_hours_nothing_is_asked_at_all(pool: Pool, graphs: tuple[ScriptedGraph, Graph]) -> None:
+    scripted, graph = graphs
+    business = await open_business(pool, onboarded_at=clock.now() - timedelta(hours=25))
+    assert await want(business) == 0
+    await worker.step(pool, graph, KEYRING)
+    assert await states(business) == ["failed", "failed"]
+    assert scripted.asked == []
+
+
+@pytest.mark.requirement("B2")
+async def test_a_wish_that_could_not_be_asked_in_time_fails_in_words(
+    business: Business, graphs: tuple[ScriptedGraph, Graph]
+) -> None:
+    scripted, graph = graphs
+    await want(business)
+    async with transaction(business.pool) as conn:
+        await conn.execute("UPDATE inboxes SET state = 'offboarded'")
+    later = clock.now() + timedelta(hours=24)
+    with clock.reading(lambda: later):
+        await worker.step(business.pool, graph, KEYRING)
+    assert await states(business) == ["failed", "failed"]
+    assert scripted.asked == []
+
+
+@pytest.mark.requirement("B10")
+async def test_a_refusal_gives_the_right_back_a_few_times(
+    business: Business, graphs: tuple[ScriptedGraph, Graph]
+) -> None:
+    scripted, graph = graphs
+    scripted.answers.extend(error(100) for _ in range(5))
+    for refusals in (1, 2):
+        assert await want(business) == 2
+        await worker.step(business.pool, graph, KEYRING)
+        contacts, history = await syncs(business)
+        assert (contacts.state, contacts.requested_at, contacts.refusals) == ("not_requested", None, refusals)
+        assert contacts.error is not None
+        assert "Meta" in contacts.error
+        assert history.refusals == 0
+        await worker.step(business.pool, graph, KEYRING)  # nobody wants it any more
+    await want(business)
+    await worker.step(business.pool, graph, KEYRING)
+    contacts, history = await syncs(business)
+    assert (contacts.state, history.state) == ("failed", "not_requested")
+    assert len(scripted.asked) == 4  # the contacts three times; then the history could be asked for
+    assert history.refusals == 1
+
+
+@pytest.mark.requirement("B11")
+@pytest.mark.parametrize("switch", ["installation", "account", "inbox"])
+async def test_a_switch_that_is_off_asks_for_nothing_and_can_be_switched_on(
+    business: Business, graphs: tuple[ScriptedGraph, Graph], switch: str
+) -> None:
+    scripted, graph = graphs
+    ids = business.member.account_id, business.inbox.id
+
+    async def flip(is_on: bool) -> int:
+        async with transaction(business.pool) as conn:
+            if switch != "installation":
+                table = "accounts" if switch == "account" else "inboxes"
+                await conn.execute(f"UPDATE {table} SET sync_enabled = %s", (is_on,))
+            return await actions.request_syncs(conn, *ids, is_switched_on=is_on or switch != "installation")
+
+    assert await flip(False) == 0
+    await worker.step(business.pool, graph, KEYRING)
+    assert await states(business) == ["switched_off", "switched_off"]
+    assert scripted.asked == []
+    assert await flip(True) == 2
+    await worker.step(business.pool, graph, KEYRING)
+    assert await states(business) == ["requested", "requested"]
+
+
+async def test_a_switch_thrown_between_wish_and_call_counts(
+    business: Business, graphs: tuple[ScriptedGraph, Graph]
+) -> None:
+    scripted, graph = graphs
+    await want(business)
+    async with transaction(business.pool) as conn:
+        await conn.execute("UPDATE inboxes SET sync_enabled = false")
+    await worker.step(business.pool, graph, KEYRING)
+    assert scripted.asked == []
+
+
+async def test_only_a_connected_coexistence_number_can_be_asked(business: Business) -> None:
+    async with transaction(business.pool) as conn:
+        await conn.execute("UPDATE inboxes SET state = 'removed'")
+    with pytest.raises(Conflict, match="not connected"):
+        await want(business)
+    async with transaction(business.pool) as conn:
+        await conn.execute("UPDATE inboxes SET state = 'connected', is_coexistence = false")
+    with pytest.raises(Conflict, match="not in the WhatsApp Business app"):
+        await want(business)
+
+
+async def test_what_arrives_before_the_answer_is_not_undone_by_it(
+    business: Business, graphs: tuple[ScriptedGraph, Graph]
+) -> None:
+    await want(business)
+    async with transaction(business.pool) as conn:
+        request = await store.claim(conn, business.inbox.id, SyncKind.CONTACTS)
+    assert request is not None
+    entry = {"type": "contact", "action": "add", "metadata": {"timestamp": str(int(clock.now().timestamp()))}}
+    contact = {"contact": {"full_name": "Rui", "phone_number": "351910559111"}}
+    await deliver(business.pool, change("smb_app_state_sync", state_sync=[{**entry, **contact}]))
+    async with transaction(business.pool) as conn:
+        await store.settle(conn, request, "requested", request_id="late")
+    contacts = (await syncs(business))[0]
+    assert (contacts.state, contacts.request_id) == ("receiving", "late")

@@ -1,0 +1,160 @@
+"""A running inbox on its own database and port, somebody signed in, and a browser."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import pytest
+import uvicorn
+from playwright.async_api import Browser, Page, async_playwright
+
+from coexist.base import config
+from coexist.base.database import Pool, transaction
+from coexist.people import actions as people
+from coexist.people import sessions
+from coexist.people.model import Member, Role
+from coexist.web.access import SESSION_COOKIE
+from coexist.web.app import create_pages, create_web, running
+from coexist.web.state import Web
+from tests.support.business import Business, deliver, open_business
+
+CHROMIUM_ARGS: Final = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync")
+DESK: Final = (1440, 900)
+PHONE: Final = (390, 844)
+
+
+@dataclass
+class Site:
+    """The pages as served, with the member who is signed in."""
+
+    url: str
+    pool: Pool
+    web: Web
+    member: Member | None = None
+    business: Business | None = None
+    cookie: str = ""
+    server: uvicorn.Server | None = None
+    http: aiohttp.ClientSession = field(default_factory=aiohttp.ClientSession)
+
+    async def sign_in(self, member: Member) -> None:
+        """Be ``member`` from now on."""
+        async with transaction(self.pool) as conn:
+            self.cookie = await sessions.start(conn, member.user_id, "test")
+        self.member = member
+
+    async def get(self, path: str, **headers: str) -> tuple[int, str]:
+        """The status and the text of a page, redirects as they are."""
+        async with self.http.get(self.url + path, headers=self._headers(headers), allow_redirects=False) as response:
+            return response.status, await response.text()
+
+    async def post(self, path: str, method: str = "POST", **fields: str) -> aiohttp.ClientResponse:
+        """Send a form as a page of ours does."""
+        headers = self._headers({"Origin": self.url})
+        async with self.http.request(
+            method, self.url + path, data=fields or b"", headers=headers, allow_redirects=False
+        ) as response:
+            await response.read()
+            return response
+
+    async def deliver(self, *changes: dict[str, Any]) -> None:
+        """Have Meta tell something about the number."""
+        await deliver(self.pool, *changes)
+
+    def _headers(self, headers: dict[str, str]) -> dict[str, str]:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return ({"Cookie": f"{SESSION_COOKIE}={self.cookie}"} if self.cookie else {}) | named
+
+
+@asynccontextmanager
+async def served(pool: Pool, database_url: str, data_dir: Path) -> AsyncIterator[Site]:
+    """Serve the pages as the product does, on a free port."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+        url = f"http://127.0.0.1:{port}"
+        settings = config.load({"COEXIST_DATA_DIR": str(data_dir), "COEXIST_BASE_URL": url})
+        web = create_web(settings, pool, database_url)
+        server = uvicorn.Server(
+            uvicorn.Config(create_pages(web), log_config=None, timeout_graceful_shutdown=2, lifespan="off")
+        )
+        async with running(web):
+            serving = asyncio.create_task(server.serve(sockets=[listening]))
+            while not server.started:
+                await asyncio.sleep(0.01)
+            site = Site(url, pool, web, server=server)
+            try:
+                yield site
+            finally:
+                await site.http.close()
+                web.hub.close()
+                server.should_exit = True
+                await serving
+
+
+@pytest.fixture
+async def empty_site(pool: Pool, database_url: str, tmp_path: Path) -> AsyncIterator[Site]:
+    """Nothing but migrated tables: the first run."""
+    async with served(pool, database_url, tmp_path) as site:
+        yield site
+
+
+@pytest.fixture
+async def site(empty_site: Site) -> Site:
+    """One number, its owner signed in, nobody has written."""
+    empty_site.business = await open_business(empty_site.pool)
+    await empty_site.sign_in(empty_site.business.member)
+    return empty_site
+
+
+@pytest.fixture
+async def stranger(site: Site) -> Member:
+    """The owner of another account of the same installation."""
+    async with transaction(site.pool) as conn:
+        account = await people.create_account(conn, "Somebody else")
+        return await people.add_user(conn, account.id, name="Mallory", email="mallory@example.com", role=Role.OWNER)
+
+
+@pytest.fixture
+async def browser(chromium_path: str) -> AsyncIterator[Browser]:
+    """A real browser."""
+    async with async_playwright() as playwright:
+        launched = await playwright.chromium.launch(executable_path=chromium_path, args=list(CHROMIUM_ARGS))
+        yield launched
+        await launched.close()
+
+
+OpenPage = Callable[..., Awaitable[Page]]
+
+
+@pytest.fixture
+async def open_page(browser: Browser, site: Site) -> AsyncIterator[OpenPage]:
+    """Opens a page as the signed-in member. The test fails on any script error or broken content policy."""
+    complaints: list[str] = []
+
+    async def open_(path: str, *, size: tuple[int, int] = DESK, scheme: str = "light") -> Page:
+        context = await browser.new_context(
+            viewport={"width": size[0], "height": size[1]},
+            color_scheme="dark" if scheme == "dark" else "light",
+            timezone_id="America/Sao_Paulo",
+            reduced_motion="reduce",
+        )
+        await context.add_cookies([{"name": SESSION_COOKIE, "value": site.cookie, "url": site.url}])
+        page = await context.new_page()
+        page.set_default_timeout(8000)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "console",
+            lambda said: complaints.append(said.text) if "Content Security Policy" in said.text else None,
+        )
+        await page.goto(site.url + path)
+        return page
+
+    yield open_
+    assert not complaints
