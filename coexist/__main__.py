@@ -7,21 +7,24 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, BinaryIO, Final
 
 import typer
 
-from coexist.base import config, database, log, migrate, postgres
+from coexist.base import config, database, log
 from coexist.base.config import Settings
 from coexist.base.database import Pool
 from coexist.base.errors import AppError, Invalid, NotFound
 from coexist.people import actions as people
 from coexist.people import store as people_store
 from coexist.people.model import Member, Role
+from coexist.setup import NewNumber, connect_number
+from coexist.worker import database_url_of
 
-TOKEN_CHARS_MAX: Final = 5_000
+SECRET_CHARS_MAX: Final = 5_000
 SINCE_HELP: Final = "When the number was connected to WhatsApp's API, such as 2026-11-20T09:30:00Z."
 
 app = typer.Typer(
@@ -99,15 +102,13 @@ def demo(
     asyncio.run(trial.run(opened, settings, trial.print_line))
 
 
-@app.command(name="migrate")
-def migrate_command() -> None:
+@app.command()
+def migrate() -> None:
     """Bring the database to the shape this version needs. `serve` and every other command do it by themselves."""
 
     async def run(settings: Settings) -> None:
-        async with _database_url(settings) as url:
-            for name in await migrate.apply_pending(url):
-                typer.echo(f"applied {name}")
-        typer.echo("The database is up to date.")
+        async with database_url_of(settings):
+            typer.echo("The database is up to date.")
 
     _run(run)
 
@@ -158,6 +159,65 @@ def export(
                     file.write(line)
 
     _run(run)
+
+
+@app.command()
+def connect(
+    account: Annotated[str, typer.Option("--account", help="The account, by name or id; made if it is new.")],
+    waba_id: Annotated[str, typer.Option(help="The id of the WhatsApp Business account.")],
+    phone_number_id: Annotated[str, typer.Option(help="Meta's id of the number.")],
+    display_number: Annotated[str, typer.Option(help="The number itself, such as +351 21 055 9000.")],
+    token_file: Annotated[
+        Path | None, typer.Option(help="A file whose first line is the access token; standard input without it.")
+    ] = None,
+    coexistence: Annotated[
+        bool, typer.Option(help="Whether the WhatsApp Business app on a phone has the same number.")
+    ] = True,
+    since: Annotated[str | None, typer.Option(help=SINCE_HELP)] = None,
+    name: Annotated[str | None, typer.Option(help="What the team calls the inbox.")] = None,
+    portfolio_id: Annotated[
+        str | None, typer.Option(help="The business portfolio, if several numbers of it come here.")
+    ] = None,
+    verify: Annotated[bool, typer.Option(help="Ask Meta first whether token and number are right.")] = True,
+    sync: Annotated[bool, typer.Option(help="Ask the phone for its contacts and history, which works once.")] = True,
+) -> None:
+    """Connect a number whose access token you hold. The same number again gets the new token.
+
+    Subscribes the app to the WhatsApp Business account, then asks for contacts and history, once, if the number is in
+    the phone app. Set the webhook's address and fields in Meta's dashboard before: what it tells to nobody is lost.
+    """
+    token = _first_line(token_file) if token_file or not sys.stdin.isatty() else _asked_token()
+    number = NewNumber(
+        account=account,
+        waba_id=waba_id,
+        phone_number_id=phone_number_id,
+        display_number=display_number,
+        token=token,
+        is_coexistence=coexistence,
+        since=_time(since),
+        name=name,
+        portfolio_id=portfolio_id,
+    )
+    _run(lambda settings: connect_number(settings, number, verifies=verify, syncs=sync, say=typer.echo))
+
+
+@app.command()
+def demo(
+    reset: Annotated[bool, typer.Option(help="Throw the demo's data away and start over.")] = False,
+    port: Annotated[int, typer.Option(help="The port of the inbox.")] = 8400,
+    phone_port: Annotated[int, typer.Option(help="The port of the phone, and of the page that shows both.")] = 8401,
+) -> None:
+    """Try it: the team's inbox beside a simulated phone, with an invented shop. Nothing leaves this machine.
+
+    Keeps its data in the folder `demo` of COEXIST_DATA_DIR.
+    """
+    from coexist import demo as demo_module
+
+    data_dir = config.load().data_dir
+    demo_module.check_ports(port, phone_port)
+    opened = demo_module.open_demo(data_dir, port=port, phone_port=phone_port, reset=reset)
+    os.environ.update(opened.environment())  # for the programs that it starts
+    _run(lambda settings: demo_module.run(opened, settings, demo_module.print_line))
 
 
 @user_app.command(name="add")
@@ -241,26 +301,17 @@ def _run(command: Callable[[Settings], Coroutine[None, None, None]]) -> None:
 
 
 @asynccontextmanager
-async def _database_url(settings: Settings) -> AsyncIterator[str]:
-    """The database of the settings, or the embedded one for as long as the block lasts."""
-    if settings.database_url:
-        yield settings.database_url
-    else:
-        async with postgres.running(settings.data_dir) as url:
-            yield url
-
-
-@asynccontextmanager
 async def _pool(
     settings: Settings, *, statement_timeout_ms: int = database.STATEMENT_TIMEOUT_MS
 ) -> AsyncIterator[Pool]:
     """A pool on the migrated database."""
-    async with _database_url(settings) as url:
-        await migrate.apply_pending(url)
-        async with database.open_pool(
+    async with (
+        database_url_of(settings) as url,
+        database.open_pool(
             url, application="coexist command", max_size=2, statement_timeout_ms=statement_timeout_ms
-        ) as pool:
-            yield pool
+        ) as pool,
+    ):
+        yield pool
 
 
 async def _member(conn: database.Connection, email: str) -> Member:
@@ -291,16 +342,31 @@ def _output(path: Path | None) -> Iterator[BinaryIO]:
     draft.replace(path)
 
 
-def _first_line(path: Path) -> str:
-    """The first line of a file or of standard input: secrets are never arguments, which others can see."""
+def _first_line(path: Path | None) -> str:
+    """The first line of a file, else of standard input: secrets are never arguments, which others can see."""
+    is_file = path is not None and str(path) != "-"
     try:
-        with sys.stdin if str(path) == "-" else path.open(encoding="utf-8") as file:
-            line = file.readline(TOKEN_CHARS_MAX).rstrip("\r\n")
+        if path is not None and is_file:
+            with path.open(encoding="utf-8") as file:
+                line = file.readline(SECRET_CHARS_MAX)
+        else:
+            line = sys.stdin.readline(SECRET_CHARS_MAX)
     except (OSError, UnicodeDecodeError) as error:
         raise Invalid(f"{path} cannot be read: {error}.") from error
-    if not line:
-        raise Invalid(f"{'Standard input' if str(path) == '-' else path} is empty.")
-    return line
+    if not line.strip():
+        raise Invalid(f"{path if is_file else 'Standard input'} is empty.")
+    return line.rstrip("\r\n")
+
+
+def _asked_token() -> str:
+    return str(typer.prompt("Access token", hide_input=True))
+
+
+def _time(raw: str | None) -> datetime | None:
+    try:
+        return datetime.fromisoformat(raw) if raw else None
+    except ValueError as error:
+        raise Invalid(f"--since {raw!r} is not a time.", next_step="Write it like 2026-11-20T09:30:00Z.") from error
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from coexist.base.database import Pool, transaction
 from coexist.people import actions as people
 from coexist.people import sessions
 from coexist.people.model import Member, Role
-from coexist.web.access import SESSION_COOKIE
+from coexist.web.access import SESSION_COOKIE, ZONE_COOKIE
 from coexist.web.app import create_pages, create_web, running
 from coexist.web.state import Web
 from tests.support.business import Business, deliver, open_business
@@ -145,7 +145,8 @@ async def open_page(browser: Browser, site: Site) -> AsyncIterator[OpenPage]:
             timezone_id="America/Sao_Paulo",
             reduced_motion="reduce",
         )
-        await context.add_cookies([{"name": SESSION_COOKIE, "value": site.cookie, "url": site.url}])
+        cookies = {SESSION_COOKIE: site.cookie, ZONE_COOKIE: "America/Sao_Paulo"}
+        await context.add_cookies([{"name": name, "value": value, "url": site.url} for name, value in cookies.items()])
         page = await context.new_page()
         page.set_default_timeout(8000)
         page.on("pageerror", lambda error: complaints.append(str(error)))

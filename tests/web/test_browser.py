@@ -6,7 +6,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Locator, Page, expect
 
 from coexist.base import clock
 from coexist.base.database import transaction
@@ -28,9 +28,14 @@ async def older_messages(site: Site, count: int) -> None:
     await site.deliver(*texts)
 
 
+def bubble(page: Page, words: str) -> Locator:
+    """The text of the bubble that says exactly this."""
+    return page.locator(".message .text").get_by_text(words, exact=True)
+
+
 async def place_of(page: Page, words: str) -> float:
     """How far from the top of the window a bubble stands."""
-    box = await page.get_by_text(words, exact=True).bounding_box()
+    box = await bubble(page, words).bounding_box()
     assert box is not None
     return box["y"]
 
@@ -113,7 +118,7 @@ async def test_answering_quotes_the_message_and_a_click_leads_to_it(site: Site, 
     await expect(quote).to_contain_text("old 0")
     await expect(page.locator(".answering")).to_be_hidden()
     await quote.click()
-    await expect(page.get_by_text("old 0", exact=True).first).to_be_in_viewport()
+    await expect(bubble(page, "old 0")).to_be_in_viewport()
 
 
 async def test_a_draft_is_kept_for_the_next_visit(site: Site, open_page: OpenPage) -> None:
@@ -145,17 +150,17 @@ async def test_a_draft_and_the_focus_survive_what_arrives(site: Site, open_page:
 async def test_scrolling_up_loads_older_messages_and_holds_the_place(site: Site, open_page: OpenPage) -> None:
     await older_messages(site, 120)
     page = await open_page(await talk(site))
-    await expect(page.get_by_text("old 119", exact=True)).to_be_in_viewport()
-    await expect(page.get_by_text("old 0", exact=True)).to_have_count(0)
+    await expect(bubble(page, "old 119")).to_be_in_viewport()
+    await expect(bubble(page, "old 0")).to_have_count(0)
     scroller = page.locator("message-list")
     await scroller.evaluate("list => list.scrollTop = 0")
-    await expect(page.get_by_text("old 30", exact=True)).to_have_count(1)
+    await expect(bubble(page, "old 30")).to_have_count(1)
     top = await place_of(page, "old 70")
     assert -400 < top < 900, "what was on top is still near"
     for _ in range(8):
         await scroller.evaluate("list => list.scrollTop = 0")
         await page.wait_for_timeout(150)
-    await expect(page.get_by_text("old 0", exact=True)).to_have_count(1)
+    await expect(bubble(page, "old 0")).to_have_count(1)
     await expect(page.locator(".beginning")).to_contain_text("The beginning")
     texts = await page.locator(".message .text").all_text_contents()
     assert texts == [f"old {n}" for n in range(120)]
@@ -171,7 +176,7 @@ async def test_what_arrives_while_reading_above_moves_nothing_and_is_counted(sit
     await expect(page.locator(".pill")).to_have_text("2 new messages")
     assert await place_of(page, "old 40") == pytest.approx(before, abs=1)
     await page.locator(".pill").click()
-    await expect(page.get_by_text("new two", exact=True)).to_be_in_viewport()
+    await expect(bubble(page, "new two")).to_be_in_viewport()
     await expect(page.locator(".pill")).to_be_hidden()
 
 

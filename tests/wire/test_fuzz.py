@@ -1,6 +1,7 @@
 """Whatever JSON comes, nothing is raised and nothing is silently lost: each item is a fact, a problem or a count."""
 
 import json
+from copy import deepcopy
 from typing import Any
 
 import msgspec
@@ -55,7 +56,7 @@ hostile: st.SearchStrategy[Any] = st.sampled_from(
 @st.composite
 def mutated(draw: st.DrawFn) -> Any:
     """A fixture's body with some of its values replaced, dropped or doubled."""
-    body = json.loads(json.dumps(draw(st.sampled_from(BODIES))))
+    body = deepcopy(draw(st.sampled_from(BODIES)))
     for _ in range(draw(st.integers(0, 4))):
         places = list(_places(body))
         if not places:
@@ -63,11 +64,11 @@ def mutated(draw: st.DrawFn) -> Any:
         holder, key = draw(st.sampled_from(places))
         match draw(st.sampled_from(("replace", "replace", "drop", "double"))):
             case "replace":
-                holder[key] = draw(hostile | anything)
+                holder[key] = deepcopy(draw(hostile | anything))
             case "drop":
                 del holder[key]
             case "double" if isinstance(holder, list):
-                holder.append(json.loads(json.dumps(holder[key])))
+                holder.append(deepcopy(holder[key]))
     return body
 
 

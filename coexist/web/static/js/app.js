@@ -6,9 +6,13 @@ import "./conversation-list.js";
 import "./message-composer.js";
 import "./live-line.js";
 
+// Times are written by the server in the zone of this cookie: a page that was made without it is made again.
 const A_YEAR_S = 31_536_000;
-const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-if (zone) document.cookie = `coexist_zone=${zone}; path=/; max-age=${A_YEAR_S}; samesite=lax`;
+const zone = `coexist_zone=${Intl.DateTimeFormat().resolvedOptions().timeZone}`;
+if (!document.cookie.includes(zone)) {
+  document.cookie = `${zone}; path=/; max-age=${A_YEAR_S}; samesite=lax`;
+  if (document.body.classList.contains("shell") && document.cookie.includes(zone)) location.reload();
+}
 
 document.querySelector("form[data-submit-at-once]")?.requestSubmit();
 

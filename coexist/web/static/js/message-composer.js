@@ -8,7 +8,7 @@ class MessageComposer extends HTMLElement {
     this.form.addEventListener("htmx:config:request", (event) => this.leave(event));
     this.form.addEventListener("htmx:response:error", (event) => this.giveBack(event));
     this.form.addEventListener("htmx:error", (event) => this.giveBack(event));
-    this.form.addEventListener("htmx:after:swap", () => document.querySelector("message-list")?.toLatest());
+    this.form.addEventListener("htmx:after:swap", (event) => event.target === this.form && document.querySelector("message-list")?.toLatest());
     this.answering.querySelector("button").addEventListener("click", () => this.answer(null));
     this.choose = (event) => this.answer(event.target.closest?.("[data-reply]") ?? undefined);
     document.addEventListener("click", this.choose);

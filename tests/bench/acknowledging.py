@@ -1,0 +1,3 @@
+"""`ack`: how many signed webhooks a second are durable and answered, beside a raw ASGI no-op."""
+
+async def run(seconds: float, connections: int) -> None: ...
