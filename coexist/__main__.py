@@ -12,17 +12,19 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, BinaryIO, Final
 
+import aiohttp
 import typer
 
-from coexist.base import config, database, log
+from coexist.base import config, crypto, database, log
 from coexist.base.config import Settings
 from coexist.base.database import Pool
 from coexist.base.errors import AppError, Invalid, NotFound
+from coexist.coexistence.onboarding import NewNumber, connect_number
 from coexist.people import actions as people
 from coexist.people import store as people_store
 from coexist.people.model import Member, Role
-from coexist.setup import NewNumber, connect_number
-from coexist.worker import database_url_of
+from coexist.worker import database_url_of, graph_of
+from coexist.worker import work as run_work
 
 SECRET_CHARS_MAX: Final = 5_000
 SINCE_HELP: Final = "When the number was connected to WhatsApp's API, such as 2026-11-20T09:30:00Z."
@@ -77,8 +79,6 @@ def serve() -> None:
 @app.command()
 def work() -> None:
     """Run the workers only: applying deliveries, sending, fetching files. Any number of these may run."""
-    from coexist.worker import work as run_work
-
     run_work(_settings())
 
 
@@ -191,33 +191,28 @@ def connect(
         account=account,
         waba_id=waba_id,
         phone_number_id=phone_number_id,
-        display_number=display_number,
+        display_phone_number=display_number,
         token=token,
         is_coexistence=coexistence,
-        since=_time(since),
+        onboarded_at=_time(since),
         name=name,
         portfolio_id=portfolio_id,
     )
-    _run(lambda settings: connect_number(settings, number, verifies=verify, syncs=sync, say=typer.echo))
 
+    async def run(settings: Settings) -> None:
+        async with _pool(settings) as pool, aiohttp.ClientSession() as session:
+            await connect_number(
+                pool,
+                graph_of(settings, session),
+                crypto.open_keyring(settings),
+                number,
+                verifies=verify,
+                asks_for_syncs=sync,
+                is_sync_switched_on=settings.sync_enabled,
+                say=typer.echo,
+            )
 
-@app.command()
-def demo(
-    reset: Annotated[bool, typer.Option(help="Throw the demo's data away and start over.")] = False,
-    port: Annotated[int, typer.Option(help="The port of the inbox.")] = 8400,
-    phone_port: Annotated[int, typer.Option(help="The port of the phone, and of the page that shows both.")] = 8401,
-) -> None:
-    """Try it: the team's inbox beside a simulated phone, with an invented shop. Nothing leaves this machine.
-
-    Keeps its data in the folder `demo` of COEXIST_DATA_DIR.
-    """
-    from coexist import demo as demo_module
-
-    data_dir = config.load().data_dir
-    demo_module.check_ports(port, phone_port)
-    opened = demo_module.open_demo(data_dir, port=port, phone_port=phone_port, reset=reset)
-    os.environ.update(opened.environment())  # for the programs that it starts
-    _run(lambda settings: demo_module.run(opened, settings, demo_module.print_line))
+    _run(run)
 
 
 @user_app.command(name="add")

@@ -1,17 +1,24 @@
-"""What Meta says of a number before it is connected here: is the token good, and is it the number one thinks?"""
+"""Connecting a number by somebody who holds its token: look, connect, subscribe, then ask for the syncs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from coexist.base import clock
+from coexist.base.crypto import Keyring
+from coexist.base.database import Connection, Pool, in_transaction
 from coexist.base.errors import Invalid
+from coexist.coexistence import actions, oneshot, store, words
+from coexist.inbox.inboxes import Inbox
 from coexist.meta import graph as meta
 from coexist.meta.errors import ErrorClass
 from coexist.meta.graph import Graph, GraphError, GraphFailed, PhoneNumber
 from coexist.meta.phones import digits, pretty, same_number
+from coexist.people import actions as people
+from coexist.people import store as people_store
 
 NOT_VISIBLE: Final = 33
 """The number is gone, or this token may not see it: no word about the token itself (meta-protocol 1.5)."""
@@ -69,3 +76,94 @@ def _time(raw: str | int | None) -> datetime | None:
     except (ValueError, OverflowError, OSError):
         return None
     return told if told is None or told.tzinfo else told.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class NewNumber:
+    """A number to connect, as somebody described it who holds its token."""
+
+    account: str
+    waba_id: str
+    phone_number_id: str
+    display_phone_number: str
+    token: str
+    is_coexistence: bool
+    onboarded_at: datetime | None = None
+    name: str | None = None
+    portfolio_id: str | None = None
+
+
+async def connect_number(
+    pool: Pool,
+    graph: Graph,
+    keyring: Keyring,
+    number: NewNumber,
+    *,
+    verifies: bool,
+    asks_for_syncs: bool,
+    is_sync_switched_on: bool,
+    say: Callable[[str], None],
+) -> None:
+    """Connect a number, subscribe our app to its WABA, and ask for its syncs; ``say`` tells every step in a sentence.
+
+    The syncs are asked for only when the subscription stands: without it their data would go to nobody, and they
+    can be asked for once (requirement A1). Raises what ``look_up`` and ``actions.connect`` raise; then nothing
+    has changed.
+    """
+    found = await _verified(graph, number, say) if verifies else Findings(None, None, [])
+    inbox = await in_transaction(pool, lambda conn: _connected(conn, keyring, number, found, say))
+    say(f"{inbox.name} is connected: inbox {inbox.id}, {pretty(inbox.display_phone_number)}, {inbox.state}.")
+    try:
+        await meta.subscribe(graph, number.waba_id, number.token)
+    except GraphFailed as error:
+        say(f"Our app could not be subscribed to WABA {number.waba_id}, so nothing will come in yet. {error}")
+        say("Next: solve that and run the same command again. No sync was asked for.")
+        return
+    say(f"Our app receives the webhooks of WABA {number.waba_id}.")
+    if not (inbox.is_coexistence and asks_for_syncs):
+        say("Next: write to the number from another phone; the message appears in the inbox.")
+        return
+    ids = inbox.account_id, inbox.id
+    await in_transaction(pool, lambda conn: actions.request_syncs(conn, *ids, is_switched_on=is_sync_switched_on))
+    await oneshot.ask(pool, graph, keyring, inbox.id)
+    async with pool.connection() as conn:
+        for sync in await store.syncs(conn, inbox.id):
+            say(words.sentence(sync, clock.now()))
+    say("Next: keep the phone's app open, and watch the number's page in the inbox (Settings > Numbers).")
+
+
+async def _verified(graph: Graph, number: NewNumber, say: Callable[[str], None]) -> Findings:
+    found = await look_up(
+        graph,
+        phone_number_id=number.phone_number_id,
+        display_phone_number=number.display_phone_number,
+        token=number.token,
+        is_coexistence=number.is_coexistence,
+    )
+    for doubt in found.doubts:
+        say(doubt)
+    return found
+
+
+async def _connected(
+    conn: Connection, keyring: Keyring, number: NewNumber, found: Findings, say: Callable[[str], None]
+) -> Inbox:
+    account = await people_store.account_by_name(conn, number.account)
+    if account is None and number.account.isdecimal():
+        account = await people_store.find_account(conn, number.account)
+    if account is None:
+        account = await people.create_account(conn, number.account)
+        say(f"The account {account.name!r} is new. The first run in the browser can make you its owner.")
+    return await actions.connect(
+        conn,
+        keyring,
+        account_id=account.id,
+        waba_id=number.waba_id,
+        phone_number_id=number.phone_number_id,
+        display_phone_number=number.display_phone_number,
+        token=number.token,
+        is_coexistence=number.is_coexistence,
+        onboarded_at=number.onboarded_at or found.onboarded_at,
+        name=number.name,
+        portfolio_id=number.portfolio_id,
+    )

@@ -34,12 +34,18 @@ async def reopen(conn: Connection, member: Member, conversation_id: int) -> None
     await _set_state(conn, member, conversation_id, "open")
 
 
+# What is overruled by later messages is told by the newest message there was, not by a time: see inbox.summary.
+SET_STATE: Final = """
+UPDATE conversations
+   SET set_state = %(state)s, set_state_at = %(now)s, snoozed_until = NULL,
+       set_state_after = coalesce((SELECT max(id) FROM messages WHERE conversation_id = %(id)s), 0)
+ WHERE id = %(id)s
+"""
+
+
 async def _set_state(conn: Connection, member: Member, conversation_id: int, state: str) -> None:
     inbox_id = await _lock(conn, member, conversation_id)
-    await conn.execute(
-        "UPDATE conversations SET set_state = %s, set_state_at = %s, snoozed_until = NULL WHERE id = %s",
-        (state, clock.now(), conversation_id),
-    )
+    await conn.execute(SET_STATE, {"state": state, "now": clock.now(), "id": conversation_id})
     await summary.refresh(conn, [conversation_id])
     await _tell(conn, member, inbox_id, conversation_id)
 
@@ -57,15 +63,21 @@ async def assign(conn: Connection, member: Member, conversation_id: int, assigne
     await _tell(conn, member, inbox_id, conversation_id)
 
 
-async def mark_read(conn: Connection, member: Member, conversation_id: int) -> None:
-    """Note that somebody of the team has seen everything up to now. Silent when nothing was unread."""
+MARK_READ: Final = """
+UPDATE conversations SET read_at = %(now)s, read_up_to = %(up_to)s
+ WHERE id = %(id)s AND read_up_to < %(up_to)s
+   AND EXISTS (SELECT FROM messages WHERE id = %(up_to)s AND conversation_id = %(id)s)
+"""
+
+
+async def mark_read(conn: Connection, member: Member, conversation_id: int, up_to: int) -> None:
+    """Note that somebody of the team has seen the messages up to the id ``up_to``, the newest on their screen.
+
+    Silent when that was known already, or ``up_to`` is no message of the conversation. Raises NotFound.
+    """
     inbox_id = await _lock(conn, member, conversation_id)
-    cursor = await conn.execute(
-        "UPDATE conversations SET read_at = %s WHERE id = %s AND unread_count > 0",
-        (clock.now(), conversation_id),
-    )
-    if cursor.rowcount:
-        await summary.refresh(conn, [conversation_id])
+    cursor = await conn.execute(MARK_READ, {"now": clock.now(), "up_to": up_to, "id": conversation_id})
+    if cursor.rowcount and (await summary.refresh(conn, [conversation_id])).conversation_ids:
         await _tell(conn, member, inbox_id, conversation_id)
 
 
@@ -117,7 +129,7 @@ async def rename_contact(conn: Connection, member: Member, contact_id: int, name
         "UPDATE contacts SET agent_name = %s, agent_name_at = %s WHERE id = %s",
         (name or None, clock.now(), contact_id),
     )
-    await summary.refresh_contacts(conn, [contact_id])
+    await summary.refresh(conn, [], [contact_id])
     await feed.append(conn, [NewEvent(member.account_id, Kind.CONTACT_CHANGED, contact_id=contact_id)])
 
 

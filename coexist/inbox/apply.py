@@ -224,14 +224,10 @@ async def apply(
     if await version_of(conn, people.scope_id) != people.version:
         raise StalePeople
     contact_ids = await store_profiles(conn, rows.profiles) | await store_entries(conn, rows.entries)
-    contacts = await summary.refresh_contacts(conn, contact_ids)
-    events = await _apply_messages(conn, account_id, rows)
-    if len(contacts) <= TOLD_CONTACTS_COUNT:
-        events += [NewEvent(account_id, Kind.CONTACT_CHANGED, contact_id=id_) for id_ in sorted(contacts)]
-    return events
+    return await _apply_messages(conn, account_id, rows, contact_ids)
 
 
-async def _apply_messages(conn: Connection, account_id: int, rows: Rows) -> list[NewEvent]:
+async def _apply_messages(conn: Connection, account_id: int, rows: Rows, contact_ids: set[int]) -> list[NewEvent]:
     merged = await merge(conn, rows.messages) if rows.messages else Merged((), (), frozenset())
     await store_files(conn, rows.files)
     await changes.add_changes(conn, rows.changes)
@@ -245,7 +241,9 @@ async def _apply_messages(conn: Connection, account_id: int, rows: Rows) -> list
         await changes.wake(conn, keys)
     settled = await changes.settle(conn, keys)
     conversations = merged.conversation_ids | {conversation_id for _, conversation_id, _ in settled.values()}
-    await summary.refresh(conn, conversations)
+    refreshed = await summary.refresh(conn, conversations, contact_ids)
+    if len(refreshed.contact_ids) <= TOLD_CONTACTS_COUNT:
+        events += [NewEvent(account_id, Kind.CONTACT_CHANGED, contact_id=id_) for id_ in sorted(refreshed.contact_ids)]
     changed = {*merged.changed, *(ids for key, ids in settled.items() if key in live)} - set(merged.added)
     events += [NewEvent(account_id, Kind.MESSAGE_ADDED, *ids) for ids in sorted(merged.added, key=lambda ids: ids[2])]
     events += [NewEvent(account_id, Kind.MESSAGE_CHANGED, *ids) for ids in sorted(changed)]

@@ -96,7 +96,7 @@ async def learn(
     await conn.execute("DELETE FROM identities WHERE id = ANY(%s)", ([i.id for i in unused],))
     await _store_identities(conn, scope_id, closure, wanted, contacts, phones, bsuids)
     if not must_regroup:
-        await summary.refresh_contacts(conn, list(contacts.values()))
+        await summary.refresh(conn, (), contacts.values())
         return []
     after = await load_closure(conn, scope_id, [*phones, *bsuids])
     return await regroup.follow(conn, scope_id, before=closure.identities, after=after)

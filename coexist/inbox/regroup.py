@@ -76,8 +76,7 @@ async def follow(conn: Connection, scope_id: int, *, before: Sequence[Identity],
         await conn.execute(MOVE_MESSAGES, (made[0], message_ids))
         touched.add(made[0])
     touched |= await _fold_contacts(conn, before, after)
-    await summary.refresh(conn, touched)
-    await summary.refresh_contacts(conn, [*concerned, *after.contact_ids])
+    await summary.refresh(conn, touched, [*concerned, *after.contact_ids])
     return [NewEvent(row[0], Kind.CONVERSATION_CHANGED, conversation_id=id_) for id_ in sorted(touched)] + [
         NewEvent(row[0], Kind.CONTACT_CHANGED, contact_id=id_) for id_ in after.contact_ids
     ]

@@ -7,8 +7,18 @@ everybody who changes messages or identities calls ``refresh`` afterwards, in th
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 
 from coexist.base.database import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """The ids of what changed."""
+
+    conversation_ids: frozenset[int]
+    contact_ids: frozenset[int]
+
 
 UNREAD_LIMIT = 10_000
 """Messages counted as unread at most, per conversation: beyond it nobody counts."""
@@ -17,14 +27,14 @@ LATEST_DAYS = 8
 """How late a live message can come: Meta redelivers for 7 days. What a person has read or resolved is told by message
 ids, not by times, because a late message with an early time was not on their screen; the time bounds the search."""
 
-# In the order of ids, so that two who refresh the same conversations wait for rather than block each other.
 LOCK = "SELECT id FROM conversations WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
 
 # Live messages decide: an import opens, counts and awaits nothing (D7). Without a live message or a decision of a
 # person, a conversation is open when the customer had the last word shortly before the number connected (D8).
 REFRESH = f"""
 WITH summary AS (
-    SELECT c.id, first.sent_at AS first_message_at, last.id AS last_message_id, last.sent_at AS last_message_at,
+    SELECT c.id, c.first_message_at IS DISTINCT FROM first.sent_at AS is_earlier_known,
+           first.sent_at AS first_message_at, last.id AS last_message_id, last.sent_at AS last_message_at,
            win.id AS window_message_id, win.sent_at AS window_opened_at, wait.sent_at AS waiting_since,
            coalesce(unread.count, 0) AS unread_count,
            CASE WHEN c.set_state IS NOT NULL AND heard.id IS NULL THEN c.set_state
@@ -74,33 +84,12 @@ UPDATE conversations c
        IS DISTINCT FROM
        (s.first_message_at, s.last_message_id, s.last_message_at, s.window_message_id, s.window_opened_at,
         s.waiting_since, s.unread_count::int, s.state::conversation_state)
-RETURNING c.id, c.contact_id
+RETURNING c.id, c.contact_id, s.is_earlier_known
 """
-
-# A contact was first seen when its first message was written, however late that message came to us (D9).
-FIRST_SEEN = """
-UPDATE contacts k
-   SET first_seen_at = s.first_at
-  FROM (SELECT contact_id, min(first_message_at) AS first_at FROM conversations
-         WHERE contact_id = ANY(%s) GROUP BY contact_id) s
- WHERE k.id = s.contact_id AND k.first_seen_at IS DISTINCT FROM s.first_at
-"""
-
-
-async def refresh(conn: Connection, conversation_ids: Collection[int]) -> set[int]:
-    """Compute the conversations' summaries anew. Returns the ids of those that changed."""
-    if not conversation_ids:
-        return set()
-    ids = list(conversation_ids)
-    await conn.execute(LOCK, (ids,))
-    rows = await (await conn.execute(REFRESH, (ids,))).fetchall()
-    if rows:
-        await conn.execute(FIRST_SEEN, (sorted({row[1] for row in rows}),))
-    return {row[0] for row in rows}
-
 
 # Names by source; what is shown is the first there is of: ours, the address book's, the profile's (F7). Per number
-# only the newest entry of a person's counts, so a removal is not undone by the same entry under another id (F8).
+# only the newest entry of a person's counts, so a removal is not undone by the same entry under another id (F8). A
+# contact was first seen when its first message was written, however late that message came to us (D9).
 REFRESH_CONTACTS = """
 WITH entry AS (
     SELECT DISTINCT ON (i.contact_id, e.inbox_id) i.contact_id, e.at, e.is_removed, e.inbox_id,
@@ -128,7 +117,8 @@ number AS (
 summary AS (
     SELECT k.id, b.name AS address_book_name, b.contact_id IS NOT NULL AS is_in_address_book, p.profile_name,
            h.username, n.value AS phone,
-           coalesce(nullif(k.agent_name, ''), b.name, nullif(p.profile_name, ''), '@' || h.username, '') AS display_name
+           coalesce(nullif(k.agent_name, ''), b.name, nullif(p.profile_name, ''), '@' || h.username, '') AS display_name,
+           (SELECT min(first_message_at) FROM conversations WHERE contact_id = k.id) AS first_seen_at
       FROM contacts k
       LEFT JOIN book b ON b.contact_id = k.id
       LEFT JOIN profile p ON p.contact_id = k.id
@@ -137,22 +127,33 @@ summary AS (
      WHERE k.id = ANY(%(ids)s))
 UPDATE contacts k
    SET address_book_name = s.address_book_name, is_in_address_book = s.is_in_address_book,
-       profile_name = s.profile_name, username = s.username, phone = s.phone, display_name = s.display_name
+       profile_name = s.profile_name, username = s.username, phone = s.phone, display_name = s.display_name,
+       first_seen_at = s.first_seen_at
   FROM summary s
  WHERE k.id = s.id
-   AND (k.address_book_name, k.is_in_address_book, k.profile_name, k.username, k.phone, k.display_name)
+   AND (k.address_book_name, k.is_in_address_book, k.profile_name, k.username, k.phone, k.display_name, k.first_seen_at)
        IS DISTINCT FROM
-       (s.address_book_name, s.is_in_address_book, s.profile_name, s.username, s.phone, s.display_name)
+       (s.address_book_name, s.is_in_address_book, s.profile_name, s.username, s.phone, s.display_name, s.first_seen_at)
 RETURNING k.id
 """
 
 LOCK_CONTACTS = "SELECT id FROM contacts WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
 
 
-async def refresh_contacts(conn: Connection, contact_ids: Collection[int]) -> set[int]:
-    """Compute the contacts' names and numbers anew. Returns the ids of those that changed."""
-    if not contact_ids:
-        return set()
-    ids = list(contact_ids)
-    await conn.execute(LOCK_CONTACTS, (ids,))
-    return {row[0] for row in await (await conn.execute(REFRESH_CONTACTS, {"ids": ids})).fetchall()}
+async def refresh(conn: Connection, conversation_ids: Collection[int], contact_ids: Collection[int] = ()) -> Refreshed:
+    """Compute the summaries anew of these conversations, of these contacts, and of the former's where that matters.
+
+    Rows are locked conversations first, then contacts, each in the order of their ids, so that two who refresh the same
+    ones wait for rather than block each other: call this once in a transaction.
+    """
+    conversations = list(conversation_ids)
+    rows: list[tuple[int, int, bool]] = []
+    if conversations:
+        await conn.execute(LOCK, (conversations,))
+        rows = await (await conn.execute(REFRESH, (conversations,))).fetchall()
+    contacts = sorted({*contact_ids, *(contact_id for _, contact_id, is_earlier_known in rows if is_earlier_known)})
+    changed: list[tuple[int]] = []
+    if contacts:
+        await conn.execute(LOCK_CONTACTS, (contacts,))
+        changed = await (await conn.execute(REFRESH_CONTACTS, {"ids": contacts})).fetchall()
+    return Refreshed(frozenset(row[0] for row in rows), frozenset(row[0] for row in changed))

@@ -17,7 +17,7 @@ from coexist.meta.wording import OwnCard, System
 
 
 def read_user_id_updates(change: Change) -> None:
-    """Field ``user_id_update``: old and new BSUID of a person, and of their parent where portfolios are linked."""
+    """Field ``user_id_update``: old and new BSUID of a person, and their parent BSUIDs where portfolios are linked."""
     value = read(change.value, wire.UserIdUpdateValue)
     change.flaw(change.part, value)
     if not change.belongs_to(value.metadata):
@@ -30,7 +30,7 @@ def read_user_id_updates(change: Change) -> None:
         change.flaw(part, update)
         at, _ = change.reading.moment(update.timestamp)
         told = _tell(change, part, "bsuid", update.user_id, at)
-        told |= _tell(change, part, "parent_bsuid", update.parent_user_id, at)
+        told |= _tell(change, part, "bsuid", update.parent_user_id, at)
         if not told and update.flaw is None:
             change.problem(part, "an update that does not name both ids, previous and current")
         current = update.user_id.current if update.user_id is not None else None
@@ -69,7 +69,7 @@ def tell_system_change(change: Change, message: wire.Message, part: str, at: dat
     for kind, previous, current in (
         ("phone", digits(message.from_), number),
         ("bsuid", message.from_user_id, system.user_id),
-        ("parent_bsuid", message.from_parent_user_id, system.parent_user_id),
+        ("bsuid", message.from_parent_user_id, system.parent_user_id),
     ):
         if previous != current:
             _tell(change, part, kind, wire.PreviousAndCurrent(previous=previous, current=current), at)

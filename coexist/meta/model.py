@@ -208,7 +208,7 @@ class AddressBookChanged(Fact, frozen=True, kw_only=True):
 class IdentityChanged(Fact, frozen=True, kw_only=True):
     """One person goes on under another id: ``user_id_update`` or a system message.
 
-    ``kind`` is ``bsuid`` or ``phone``.
+    ``kind`` is ``bsuid`` (also of a parent BSUID that became another) or ``phone``.
     """
 
     kind: str

@@ -40,15 +40,16 @@ def ids_of(contact: wire.Contact | wire.ThreadContext) -> Person:
 class Contacts:
     """The ``contacts[]`` of one value, found by their ids; remembers when each was last seen writing."""
 
-    __slots__ = ("_entries", "_last_at", "_persons", "_places")
+    __slots__ = ("_entries", "_last_at", "_ours", "_persons", "_places")
 
     def __init__(self, entries: list[wire.Contact], own: str | None) -> None:
         self._entries = entries
         self._persons = [ids_of(entry) for entry in entries]
         self._places: dict[str, int] = {}
         self._last_at: dict[int, datetime] = {}
+        self._ours = {place for place, person in enumerate(self._persons) if same_number(person.phone, own)}
         for place, person in enumerate(self._persons):
-            if person.phone and same_number(person.phone, own):
+            if place in self._ours:
                 continue  # the business itself is nobody's counterpart
             for key in (person.bsuid, person.parent_bsuid, person.phone and match_key(person.phone)):
                 if key:
@@ -103,7 +104,7 @@ class Contacts:
             part = f"{change.part}.contacts[{place}]"
             change.flaw(part, entry)
             name = (entry.profile.name or "").strip() or None if entry.profile else None
-            if person.is_known and (name or (person.username and not names_only)):
+            if person.is_known and place not in self._ours and (name or (person.username and not names_only)):
                 yield ProfileSeen(
                     journal_id=change.journal_id,
                     part=part,

@@ -33,8 +33,8 @@ POLL_S: Final = 1.0
 PAUSE_AFTER_ERROR_S: Final = 1.0
 IN_FLIGHT_COUNT: Final = 100
 """Calls under way at once in one process."""
-DRAIN_S: Final = 35.0
-"""How long stopping waits for the answers to calls under way: a little longer than such a call may last."""
+DRAIN_S: Final = 15.0
+"""How long stopping waits for the answers to calls under way. Whoever stops us kills us a little later."""
 SETTLE_ATTEMPTS: Final = 30
 """Once a second: an answer of Meta's is worth waiting for the database."""
 

@@ -84,7 +84,7 @@ def routes() -> list[BaseRoute]:
         Route(f"{talk}/draft", signed_in(messages.save_draft), methods=["PUT"]),
         Route(f"{talk}/resolve", signed_in(decide(actions.resolve)), methods=["POST"]),
         Route(f"{talk}/reopen", signed_in(decide(actions.reopen)), methods=["POST"]),
-        Route(f"{talk}/read", signed_in(decide(actions.mark_read)), methods=["POST"]),
+        Route(f"{talk}/read", signed_in(messages.mark_read), methods=["POST"]),
         Route(f"{talk}/assign", signed_in(decide(messages.assign_to_me)), methods=["POST"]),
         Route(f"{talk}/unassign", signed_in(decide(messages.unassign)), methods=["POST"]),
         Route("/messages/{message_id:int}/retry", signed_in(messages.retry_message), methods=["POST"]),

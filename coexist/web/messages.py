@@ -82,6 +82,15 @@ async def save_draft(request: Request, web: Web, viewer: Viewer) -> Response:
     return Response(status_code=204)
 
 
+async def mark_read(request: Request, web: Web, viewer: Viewer) -> Response:
+    """Note what the viewer has on the screen: everything up to the newest message there."""
+    conversation_id: int = request.path_params["conversation_id"]
+    up_to = _optional_id(str((await request.form()).get("up_to", "")))
+    if up_to is not None:
+        await in_transaction(web.pool, lambda conn: actions.mark_read(conn, viewer.member, conversation_id, up_to))
+    return Response(status_code=204)
+
+
 def decide(act: Act) -> Callable[[Request, Web, Viewer], Awaitable[Response]]:
     """The endpoint for an action that needs nothing but its conversation; its effect comes by the stream."""
 

@@ -2,9 +2,9 @@
 // many messages are new, and tells the server when they were read.
 import { markDays } from "./days.js";
 import { showPill } from "./pill.js";
+import { tellRead } from "./read.js";
 
 const NEAR_BOTTOM_PX = 60;
-const READ_PAUSE_MS = 400;
 
 customElements.define("message-list", class extends HTMLElement {
   connectedCallback() {
@@ -58,7 +58,7 @@ customElements.define("message-list", class extends HTMLElement {
   read() {
     if (!this.isUnread || !this.isAtBottom || document.hidden) return;
     this.isUnread = false;
-    setTimeout(() => fetch(this.dataset.read, { method: "POST", headers: { "HX-Request": "true" } }), READ_PAUSE_MS);
+    tellRead(this.dataset.read, this.list);
   }
 
   toLatest() {

@@ -1,0 +1,211 @@
+"""The command line as somebody types it: real processes, a real database, a scripted Graph."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from coexist.base.database import Pool
+from coexist.people import actions as people
+from coexist.people import sessions
+from tests.support.business import DISPLAY, NUMBER, WABA, deliver, inbound
+from tests.support.scripted_graph import ScriptedGraph, error, scripted_graph
+
+CONNECT = (
+    "connect", "--account", "Ótica Duarte", "--waba-id", WABA,
+    "--phone-number-id", NUMBER, "--display-number", "+" + DISPLAY,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+
+Coexist: TypeAlias = Callable[..., Awaitable[Ended]]
+
+
+@pytest.fixture
+async def scripted() -> AsyncIterator[ScriptedGraph]:
+    async with scripted_graph() as (opened, _):
+        yield opened
+
+
+@pytest.fixture
+def coexist(database_url: str, scripted: ScriptedGraph, tmp_path: Path) -> Coexist:
+    """Run ``coexist`` with these arguments; ``typed`` is its standard input."""
+
+    async def run(*arguments: str, typed: str = "", **settings: str) -> Ended:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("COEXIST_")}
+        environment |= {
+            "COEXIST_DATABASE_URL": database_url,
+            "COEXIST_DATA_DIR": str(tmp_path),
+            "COEXIST_GRAPH_URL": scripted.address,
+            "COEXIST_BASE_URL": "https://inbox.example.com",
+            "COEXIST_LOG_LEVEL": "error",
+            **settings,
+        }
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "coexist", *arguments, env=environment,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, err = await process.communicate(typed.encode())
+        assert process.returncode is not None
+        return Ended(process.returncode, out.decode(), err.decode())
+
+    return run
+
+
+async def export(coexist: Coexist, *more: str) -> list[dict[str, object]]:
+    ended = await coexist("export", "--account", "Ótica Duarte", *more)
+    assert (ended.code, ended.err) == (0, "")
+    return [json.loads(line) for line in ended.out.splitlines()]
+
+
+async def test_connecting_verifies_subscribes_and_asks_once(
+    coexist: Coexist, scripted: ScriptedGraph, pool: Pool, tmp_path: Path
+) -> None:
+    scripted.files[NUMBER] = ({"id": NUMBER, "display_phone_number": "+351 21 055 9000", "is_on_biz_app": True,
+                               "platform_type": "CLOUD_API", "verified_name": "Ótica"}, b"")  # fmt: skip
+    ended = await coexist(*CONNECT, "--name", "Loja", typed="EAAfrom-stdin\n")
+    assert ended.code == 0, ended.err
+    assert "Loja is connected" in ended.out
+    assert "account 'Ótica Duarte' is new" in ended.out
+    assert "The chat history is on its way" in ended.out
+    what = [asked.what.removeprefix("GET /v25.0/").removeprefix("POST /v25.0/") for asked in scripted.asked]
+    assert what == [NUMBER, f"{WABA}/subscribed_apps", f"{NUMBER}/smb_app_data", f"{NUMBER}/smb_app_data"]
+    assert [asked.body["sync_type"] for asked in scripted.of("smb_app_data")] == ["smb_app_state_sync", "history"]
+    assert {asked.token for asked in scripted.asked} == {"EAAfrom-stdin"}
+
+    file = tmp_path / "token"
+    file.write_text("EAAfrom-file\n")
+    again = await coexist(*CONNECT, "--token-file", str(file))
+    assert again.code == 0, again.err
+    assert len(scripted.of("smb_app_data")) == 2, "the one chance was spent twice"
+    assert {asked.token for asked in scripted.asked[4:]} == {"EAAfrom-file"}
+    lines = await export(coexist)
+    assert [(line["kind"], line["name"]) for line in lines] == [("inbox", "Loja")]
+
+
+@pytest.mark.requirement("A1")
+async def test_without_the_subscription_the_one_chance_is_not_spent(coexist: Coexist, scripted: ScriptedGraph) -> None:
+    scripted.answers.extend([error(33), error(100)])
+    ended = await coexist(*CONNECT, typed="EAAinvented")
+    assert ended.code == 0, ended.err
+    assert "run the same command again" in ended.out
+    assert scripted.of("smb_app_data") == []
+
+
+async def test_a_refused_token_connects_nothing(coexist: Coexist, scripted: ScriptedGraph, pool: Pool) -> None:
+    scripted.answers.append(error(190, status=401))
+    ended = await coexist(*CONNECT, typed="EAAexpired")
+    assert ended.code == 2
+    assert "Meta refuses this token" in ended.err
+    assert "Traceback" not in ended.err
+    async with pool.connection() as conn:
+        assert await (await conn.execute("SELECT FROM accounts")).fetchone() is None
+
+
+async def test_graph_out_of_reach_is_said_and_does_not_lose_the_number(coexist: Coexist, pool: Pool) -> None:
+    ended = await coexist(*CONNECT, "--no-verify", typed="EAAinvented", COEXIST_GRAPH_URL="http://127.0.0.1:9")
+    assert ended.code == 0, ended.err
+    assert "cannot be reached" in ended.out
+    async with pool.connection() as conn:
+        row = await (await conn.execute("SELECT state::text FROM syncs LIMIT 1")).fetchone()
+    assert row == ("not_requested",)
+
+
+@pytest.mark.requirement("B11")
+async def test_the_installations_switch_is_honoured(coexist: Coexist, scripted: ScriptedGraph) -> None:
+    ended = await coexist(*CONNECT, "--no-verify", typed="EAAinvented", COEXIST_SYNC_ENABLED="false")
+    assert "switched off" in ended.out
+    assert scripted.of("smb_app_data") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("connect", "--account", "A"), "Missing option"),
+        ((*CONNECT, "--since", "yesterday"), "is not a time"),
+        ((*CONNECT, "--since", "2026-11-20T09:30:00"), "needs a time zone"),
+        ((*CONNECT[:-1], "shop"), "is not a phone number"),
+        ((*CONNECT, "--token-file", "/nowhere/token"), "cannot be read"),
+        (("export", "--account", "Nobody"), "There is no account 'Nobody'"),
+        (("user", "link", "nobody@example.com"), "Nobody has the e-mail"),
+        (("replay",), "Say what to replay"),
+    ],
+)
+async def test_what_is_given_wrongly_is_said_in_a_sentence(
+    coexist: Coexist, arguments: tuple[str, ...], said: str
+) -> None:
+    ended = await coexist(*arguments, typed="EAAinvented")
+    assert ended.code in (1, 2)
+    assert said in ended.err
+    assert "Traceback" not in ended.err
+
+
+async def test_an_empty_token_is_refused(coexist: Coexist) -> None:
+    ended = await coexist(*CONNECT, typed="")
+    assert (ended.code, ended.err.strip()) == (2, "Standard input is empty.")
+
+
+async def test_a_wrong_setting_is_said_in_a_sentence(coexist: Coexist) -> None:
+    ended = await coexist("migrate", COEXIST_DATABASE_URL="mysql://nowhere")
+    assert ended.code == 2
+    assert "COEXIST_DATABASE_URL must be" in ended.err
+
+
+async def test_people_come_in_by_link_or_password(coexist: Coexist, pool: Pool) -> None:
+    await coexist(*CONNECT, "--no-verify", "--no-sync", typed="EAAinvented")
+    ines = ("--account", "Ótica Duarte", "--email", "ines@example.com", "--name", "Inês", "--role", "owner")
+    added = await coexist("user", "add", *ines)
+    assert added.code == 0, added.err
+    link = added.out.splitlines()[-1]
+    assert link.startswith("https://inbox.example.com/sign-in/link/")
+    async with pool.connection() as conn:
+        cookie = await people.use_sign_in_link(conn, link.rsplit("/", 1)[1], None)
+        member = await sessions.user_of(conn, cookie)
+    assert member is not None
+    assert member.role == "owner"
+    changed = await coexist("user", "password", "ines@example.com", "--password-file", "-", typed="a long password\n")
+    assert changed.code == 0, changed.err
+    async with pool.connection() as conn:
+        assert await sessions.user_of(conn, cookie) is None
+        assert await people.sign_in(conn, "ines@example.com", "a long password", None)
+    listed = await coexist("user", "list")
+    assert listed.out == "Ótica Duarte\towner\tines@example.com\tInês\n"
+    assert (await coexist("user", "add", *ines)).code == 1
+    assert (await coexist("user", "link", "INES@example.com")).out.startswith("https://inbox.example.com/")
+
+
+async def test_an_export_to_a_file_is_whole_or_not_there(coexist: Coexist, pool: Pool, tmp_path: Path) -> None:
+    await coexist(*CONNECT, "--no-verify", "--no-sync", "--since", "2026-11-01T00:00:00Z", typed="EAAinvented")
+    await deliver(pool, inbound("wamid.1", "Olá"))
+    file = tmp_path / "all.jsonl"
+    ended = await coexist("export", "--account", "1", "--format", "jsonl", "--output", str(file))
+    assert (ended.code, ended.out) == (0, "")
+    kinds = [json.loads(line)["kind"] for line in file.read_text().splitlines()]
+    assert kinds == ["inbox", "contact", "conversation", "message"]
+    nowhere = await coexist("export", "--account", "1", "--output", str(tmp_path / "no" / "folder"))
+    assert nowhere.code == 2
+    assert "cannot be written" in nowhere.err
+
+
+async def test_replaying_puts_deliveries_in_line_once(coexist: Coexist, pool: Pool) -> None:
+    await coexist(*CONNECT, "--no-verify", "--no-sync", typed="EAAinvented")
+    await deliver(pool, *(inbound(f"wamid.{n}", "Olá") for n in range(4)))
+    assert (await coexist("replay", "--from", "2", "--to", "3")).out.startswith("2 deliveries")
+    assert (await coexist("replay", "--all")).out.startswith("2 deliveries")  # the other two are in line already
+    assert (await coexist("replay", "--quarantined")).out.startswith("0 deliveries")

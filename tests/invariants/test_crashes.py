@@ -1,0 +1,136 @@
+"""A crash after any statement, a kill at any time, an empty database and a replay: the same tables."""
+
+import asyncio
+import os
+import random
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from coexist.base.database import Pool, open_pool, transaction
+from tests.invariants.scenario import BODIES
+from tests.support import databases, intake, snapshot
+from tests.support.intake import BRANCH, SHOP
+
+KILLS_COUNT = 6
+
+
+class Crash(BaseException):
+    """The process ends here: nothing after it runs, nothing uncommitted survives."""
+
+
+@asynccontextmanager
+async def connected(server_url: str, template_name: str) -> AsyncIterator[tuple[str, Pool]]:
+    """A database with the numbers connected, and a pool on it."""
+    async with databases.clone(server_url, template_name) as url, open_pool(url, max_size=8) as pool:
+        async with transaction(pool) as conn:
+            await intake.connect(conn, SHOP, BRANCH)
+        yield url, pool
+
+
+async def tables(pool: Pool) -> snapshot.Snapshot:
+    """What is in the tables, and that nothing waits."""
+    async with pool.connection() as conn:
+        row = await (await conn.execute("SELECT count(*) FROM backlog")).fetchone()
+        assert row == (0,)
+        return await snapshot.take(conn)
+
+
+@pytest.fixture
+async def expected(server_url: str, template_name: str) -> snapshot.Snapshot:
+    """The tables after an undisturbed run."""
+    async with connected(server_url, template_name) as (_, pool):
+        await intake.deliver(pool, BODIES, batch=1)
+        found = await tables(pool)
+    assert len(found["messages"]) == 14, [row[1] for row in found["messages"]]
+    assert len(found["quarantine"]) <= 1
+    return found
+
+
+def crash_at(number: int, execute: Callable[..., Any]) -> Callable[..., Any]:
+    """An ``execute`` that crashes after its ``number``-th statement was done."""
+    done = 0
+
+    async def crashing(self: Any, *args: Any, **kwargs: Any) -> Any:
+        nonlocal done
+        answer = await execute(self, *args, **kwargs)
+        done += 1
+        if done == number:
+            raise Crash
+        return answer
+
+    return crashing
+
+
+@pytest.mark.requirement("C3", "C4")
+async def test_crash_after_any_statement(
+    server_url: str, template_name: str, expected: snapshot.Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute = psycopg.AsyncConnection.execute
+    statement = 1
+    while True:
+        async with connected(server_url, template_name) as (_, pool):
+            await intake.journal(pool, BODIES)
+            with monkeypatch.context() as patch:
+                patch.setattr(psycopg.AsyncConnection, "execute", crash_at(statement, execute))
+                try:
+                    await intake.apply_all(pool, batch=9)
+                    has_crashed = False
+                except Crash:
+                    has_crashed = True
+            await intake.apply_all(pool, batch=9)
+            assert await tables(pool) == expected, f"crashed after statement {statement}"
+        if not has_crashed:
+            break
+        statement += 7 if statement > 20 else 3
+    assert statement > 40, "the crashes did not reach far into a batch"
+
+
+@pytest.mark.requirement("C3")
+async def test_kill_9_of_the_worker(
+    server_url: str, template_name: str, expected: snapshot.Snapshot, tmp_path: Path
+) -> None:
+    chance = random.Random(11)
+    async with connected(server_url, template_name) as (url, pool):
+        environment = os.environ | {"COEXIST_DATABASE_URL": url, "COEXIST_DATA_DIR": str(tmp_path)}
+        for round_ in range(KILLS_COUNT):
+            await intake.journal(pool, BODIES[round_::KILLS_COUNT])
+            worker = await asyncio.create_subprocess_exec(sys.executable, "-m", "coexist", "work", env=environment)
+            await asyncio.sleep(1.0 + chance.random())
+            worker.send_signal(signal.SIGKILL)
+            await worker.wait()
+        await intake.apply_all(pool)
+        assert await tables(pool) == expected
+
+
+async def test_replay_into_an_empty_database(
+    server_url: str, template_name: str, expected: snapshot.Snapshot
+) -> None:
+    async with connected(server_url, template_name) as (_, first), connected(server_url, template_name) as (_, second):
+        await intake.deliver(first, BODIES, batch=4)
+        async with first.connection() as conn:
+            kept = await (await conn.execute("SELECT received_at, body FROM journal ORDER BY id")).fetchall()
+        for received_at, body in kept:
+            await intake.journal(second, [bytes(body)], received_at=received_at)
+        await intake.apply_all(second, batch=100)
+        assert await tables(first) == expected
+        assert await tables(second) == expected
+
+
+@pytest.mark.requirement("C4")
+async def test_a_poison_part_stops_nothing_behind_it(server_url: str, template_name: str) -> None:
+    async with connected(server_url, template_name) as (_, pool):
+        async with pool.connection() as conn:  # the database refuses one message whatever it is asked
+            await conn.execute("ALTER TABLE messages ADD CONSTRAINT poison CHECK (text IS DISTINCT FROM 'Quero três')")
+        await intake.deliver(pool, BODIES, batch=100)
+        found = await tables(pool)
+        assert "wamid.m2" not in {row[1] for row in found["messages"]}
+        assert len(found["messages"]) == 13
+        poisoned = [row for row in found["quarantine"] if "poison" in row[2]]
+        assert [row[0] for row in poisoned] == ["entry[0].changes[0].messages[0]"]

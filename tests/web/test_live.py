@@ -1,0 +1,254 @@
+"""The stream: what happens goes to those whom it concerns, once, in order, and nothing grows without bound."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC
+
+import pytest
+
+from coexist.base.database import Pool, transaction
+from coexist.events import feed
+from coexist.events.feed import Kind, NewEvent
+from coexist.people import actions as people
+from coexist.people.model import Member
+from coexist.web import live, stream
+from coexist.web.live import STREAM_BYTES_MAX, Hub, Stream
+from tests.support.business import conversation_of, echo, inbound
+from tests.web.conftest import Site
+
+
+@dataclass(frozen=True)
+class Told:
+    """One server-sent event."""
+
+    name: str
+    data: str
+    id: str
+
+
+class Line:
+    """A browser's end of ``/live``."""
+
+    def __init__(self, content: AsyncIterator[bytes]) -> None:
+        self._content = content
+
+    async def next(self, *names: str) -> Told:
+        """The next event with one of these names; beats and others are passed over."""
+        async with asyncio.timeout(10):
+            while True:
+                told = await self._one()
+                if told.name in names:
+                    return told
+
+    async def is_silent(self, seconds: float) -> bool:
+        """Whether nothing comes for so long."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._one()
+        except TimeoutError:
+            return True
+        return False
+
+    async def ends(self) -> bool:
+        """Whether the server ends it, after whatever still comes."""
+        async with asyncio.timeout(5):
+            async for _ in self._content:
+                pass
+        return True
+
+    async def _one(self) -> Told:
+        fields: dict[str, list[str]] = {}
+        async for raw in self._content:
+            text = raw.decode().rstrip("\n")
+            if text:
+                name, _, value = text.partition(": ")
+                fields.setdefault(name, []).append(value)
+            elif "data" in fields:
+                name = fields.get("event", ["message"])[0]
+                return Told(name, "\n".join(fields["data"]), fields.get("id", [""])[0])
+            else:
+                fields = {}
+        raise AssertionError("the stream ended")
+
+
+@asynccontextmanager
+async def listening(site: Site, path: str, **headers: str) -> AsyncIterator[Line]:
+    """A stream that is ready."""
+    async with site.http.get(site.url + path, headers=site._headers(headers)) as response:
+        assert response.status == 200
+        assert response.headers["Content-Type"].startswith("text/event-stream")
+        line = Line(response.content)
+        await line.next("ready")
+        yield line
+
+
+async def last_event(pool: Pool, account_id: int) -> int:
+    async with transaction(pool) as conn:
+        return await feed.last_id(conn, account_id)
+
+
+async def here(site: Site) -> tuple[int, int]:
+    """The only conversation, and the newest event of the account."""
+    assert site.member is not None
+    return await conversation_of(site.pool), await last_event(site.pool, site.member.account_id)
+
+
+@pytest.mark.requirement("E3")
+async def test_a_bubble_is_told_to_the_conversation_and_a_signal_to_the_list(site: Site) -> None:
+    await site.deliver(inbound("wamid.A", "Bom dia"))
+    conversation_id, after = await here(site)
+    async with (
+        listening(site, f"/live?conversation={conversation_id}&after={after}") as talk,
+        listening(site, f"/live?after={after}") as anywhere,
+    ):
+        await site.deliver(echo("wamid.B", "Pode vir <b>já</b>"))
+        told = await talk.next("message")
+        assert 'hx-swap="place"' in told.data
+        assert "Pode vir &lt;b&gt;já&lt;/b&gt;" in told.data
+        assert "from-app" in told.data
+        assert (await anywhere.next("list", "message")).name == "list"
+
+
+async def test_a_stream_goes_on_where_it_stopped(site: Site) -> None:
+    await site.deliver(inbound("wamid.A", "one"))
+    conversation_id, after = await here(site)
+    await site.deliver(inbound("wamid.B", "two"))
+    path = f"/live?conversation={conversation_id}"
+    async with listening(site, f"{path}&after={after}") as line:
+        told = await line.next("message")
+        assert "two" in told.data
+    await site.deliver(inbound("wamid.C", "three"))
+    async with listening(site, f"{path}&after=0", Last_Event_ID=told.id) as line:
+        told = await line.next("message")
+        assert "three" in told.data
+        assert "two" not in told.data
+
+
+async def test_after_too_long_a_gap_the_page_is_loaded_anew(site: Site) -> None:
+    assert site.member is not None
+    events = [
+        NewEvent(site.member.account_id, Kind.CONVERSATION_CHANGED, conversation_id=n + 1000)
+        for n in range(live.GAP_EVENTS_MAX)
+    ]
+    async with transaction(site.pool) as conn:
+        await feed.append(conn, events)
+    async with listening(site, "/live?after=0") as line:
+        await line.next("reload")
+        assert await line.ends()
+
+
+async def test_nothing_of_another_account_is_told(site: Site, stranger: Member) -> None:
+    await site.deliver(inbound("wamid.A", "Bom dia"))
+    await site.sign_in(stranger)
+    async with listening(site, "/live?after=0") as line:
+        await site.deliver(inbound("wamid.B", "Segredo"))
+        assert await line.is_silent(1)
+
+
+async def test_who_is_signed_out_hears_no_more(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "BEAT_S", 0.1)
+    monkeypatch.setattr(stream, "SESSION_CHECK_S", 0.2)
+    async with listening(site, "/live?after=0") as line:
+        await line.next("beat")
+        assert (await site.post("/sign-out")).status == 303
+        await line.next("reload")
+        assert await line.ends()
+    status, _ = await site.get("/live?after=0")
+    assert status == 401
+
+
+async def test_streams_end_at_once_when_the_process_stops(site: Site) -> None:
+    async with listening(site, "/live?after=0") as line:
+        assert site.server is not None
+        started = time.monotonic()
+        site.web.hub.close()
+        site.server.should_exit = True
+        assert await line.ends()
+        assert time.monotonic() - started < 2
+
+
+async def test_it_goes_on_when_the_listening_connection_was_lost(site: Site) -> None:
+    await site.deliver(inbound("wamid.A", "Bom dia"))
+    conversation_id, after = await here(site)
+    async with listening(site, f"/live?conversation={conversation_id}&after={after}") as line:
+        async with transaction(site.pool) as conn:
+            await conn.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'coexist listen' AND datname = current_database()"
+            )
+        await site.deliver(inbound("wamid.B", "Ainda aí?"))
+        assert "Ainda aí?" in (await line.next("message")).data
+
+
+async def test_a_bubble_is_rendered_once_for_a_team(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    await site.deliver(inbound("wamid.A", "Bom dia"))
+    conversation_id, after = await here(site)
+    rendered: list[int] = []
+    original = site.web.hub._render
+
+    def counting(message: object, zone: object) -> str:
+        rendered.append(1)
+        return original(message, zone)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(site.web.hub, "_render", counting)
+    path = f"/live?conversation={conversation_id}&after={after}"
+    async with listening(site, path) as one, listening(site, path) as two, listening(site, path) as three:
+        await site.deliver(inbound("wamid.B", "Alô?"))
+        for line in (one, two, three):
+            assert "Alô?" in (await line.next("message")).data
+    assert len(rendered) == 1
+
+
+def test_a_slow_browser_costs_no_more_than_its_limit() -> None:
+    slow = Stream(1, UTC, 1, 1)
+    bubble = "x" * 10_000
+    for event_id in range(1, 200):
+        slow.push(bubble, event_id)
+        slow.signal("list", event_id)
+        assert slow._bytes <= STREAM_BYTES_MAX
+    assert slow.is_closed
+    last = slow.take()
+    assert last.startswith(b"event: reload\n")
+    assert len(last) < 200
+
+
+def test_signals_wait_once_and_behind_the_bubbles() -> None:
+    waiting = Stream(1, UTC, 1, 1)
+    for event_id in (1, 2, 3):
+        waiting.signal("list", event_id)
+    waiting.push("<li>a\nb</li>", 4)
+    assert waiting.take() == b"id: 4\ndata: <li>a\ndata: b</li>\n\nevent: list\nid: 4\ndata: -\n\n"
+    assert waiting.take() == b""
+
+
+async def test_an_account_without_streams_is_not_followed(site: Site, database_url: str) -> None:
+    hub = Hub(database_url, site.pool, lambda message, zone: "")
+    assert site.member is not None
+    streams = [Stream(site.member.account_id, UTC, None, None) for _ in range(3)]
+    for each in streams:
+        await hub.open(each, 0)
+    assert list(hub._followed) == [site.member.account_id]
+    for each in streams:
+        hub.shut(each)
+    assert not hub._followed
+    await asyncio.sleep(0)
+    hub.close()
+    late = Stream(site.member.account_id, UTC, None, None)
+    await hub.open(late, 0)
+    assert late.is_closed
+
+
+async def test_a_second_account_is_followed_apart(site: Site) -> None:
+    async with transaction(site.pool) as conn:
+        account = await people.create_account(conn, "Second")
+        await feed.append(conn, [NewEvent(account.id, Kind.INBOX_CHANGED)])
+    async with listening(site, "/live?after=0") as line:
+        await line.next("list")
+        async with transaction(site.pool) as conn:
+            await feed.append(conn, [NewEvent(account.id, Kind.INBOX_CHANGED)])
+        assert await line.is_silent(0.5)

@@ -1,0 +1,100 @@
+"""Stored text is hostile: whatever it is, only links, emphasis and code come out as HTML."""
+
+from html.parser import HTMLParser
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coexist.web.richtext import marked, rich
+
+ALLOWED = {"a", "b", "i", "s", "code"}
+PIECES = ["<", ">", "&", '"', "'", "*", "_", "~", "`", "```", "http://", "https://x.example/", "javascript:", "www.",
+          "<script>", "</b>", "onload=", " ", "\n", "\0", "é", "ש", "\u202e", "a", "(", ")", ".", "<hx-partial>"]  # fmt: skip
+
+
+class Seen(HTMLParser):
+    """Collects tags, attributes and the text that a browser would show."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def seen(html: str) -> Seen:
+    parser = Seen()
+    parser.feed(html)
+    parser.close()
+    return parser
+
+
+@given(st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=30).map("".join))
+def test_nothing_but_links_and_emphasis_comes_out(text: str) -> None:
+    html = seen(str(rich(text)))
+    for tag, attributes in html.tags:
+        assert tag in ALLOWED
+        if tag != "a":
+            assert not attributes
+            continue
+        assert set(attributes) == {"href", "target", "rel"}
+        assert urlsplit(attributes["href"] or "").scheme.lower() in ("http", "https")
+        assert "noreferrer" in (attributes["rel"] or "")
+
+
+@given(st.text(alphabet="ab <>&\"'\n", max_size=60))
+def test_plain_text_is_shown_letter_by_letter(text: str) -> None:
+    assert seen(str(rich(text))).text == text
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("*bold* and _italic_ and ~gone~", "<b>bold</b> and <i>italic</i> and <s>gone</s>"),
+        ("2*3*4 snake_case_name a~b~c", "2*3*4 snake_case_name a~b~c"),
+        ("* not bold*", "* not bold*"),
+        ("```x < *y*```", "<code>x &lt; *y*</code>"),
+        ("<b>x</b>", "&lt;b&gt;x&lt;/b&gt;"),
+    ],
+)
+def test_emphasis_is_whatsapps(text: str, html: str) -> None:
+    assert str(rich(text)) == html
+
+
+@pytest.mark.parametrize(
+    ("text", "href"),
+    [
+        ("see https://example.com/a?b=1&c=2.", "https://example.com/a?b=1&c=2"),
+        ("(https://example.com/a_(b))", "https://example.com/a_(b)"),
+        ("www.example.com, please", "https://www.example.com"),
+        ('https://example.com/"onmouseover=x', "https://example.com/"),
+        ("HTTPS://EXAMPLE.COM", "HTTPS://EXAMPLE.COM"),
+    ],
+)
+def test_links_end_where_the_address_ends(text: str, href: str) -> None:
+    (link,) = seen(str(rich(text))).tags
+    assert link[1]["href"] == href
+
+
+@pytest.mark.parametrize("text", ["javascript:alert(1)", "data:text/html,x", "ftp://x.example", "mail@www.example.com"])
+def test_other_schemes_are_never_links(text: str) -> None:
+    assert seen(str(rich(text))).tags == []
+
+
+def test_a_snippet_is_escaped_and_marks_what_was_asked() -> None:
+    html = str(marked("a" * 100 + "<i>Óculos</i>" + "b" * 200, "<I>óculos"))
+    assert "<mark>&lt;i&gt;Óculos</mark>" in html
+    assert html.startswith("…")
+    assert html.endswith("…")
+
+
+def test_long_and_odd_texts_take_no_time() -> None:
+    for text in ("*" * 60_000, "*a " * 20_000, "http://" * 9_000, "`" * 60_000, "(" * 60_000):
+        rich(text)
