@@ -115,7 +115,7 @@ def serve(settings: Settings) -> None:
             next_step="Stop what uses the port, or choose another.",
         ) from error
     with listening:
-        asyncio.run(_serve(settings, listening))
+        processes.run_loop(_serve(settings, listening))
 
 
 async def _serve(settings: Settings, listening: socket.socket) -> None:
@@ -162,4 +162,4 @@ async def _answer_as_child(settings: Settings, descriptor: int) -> None:
 if __name__ == "__main__":
     chosen = config.load()
     log.configure(chosen)
-    asyncio.run(_answer_as_child(chosen, int(sys.argv[1])))
+    processes.run_loop(_answer_as_child(chosen, int(sys.argv[1])))

@@ -9,9 +9,11 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Final
+
+import uvloop
 
 from coexist.base import log
 
@@ -22,6 +24,12 @@ STOP_WAIT_S: Final = 20.0
 """How long a child may take to finish what it is doing before it is killed."""
 
 logger = log.get(__name__)
+
+
+def run_loop(main: Coroutine[None, None, None]) -> None:
+    """Run a process's one coroutine to its end, on uvloop."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main)
 
 
 async def keep_running(module: str, *arguments: str, pass_fds: Sequence[int] = ()) -> None:

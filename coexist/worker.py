@@ -17,7 +17,7 @@ from coexist.base.errors import Unavailable
 from coexist.coexistence import store as syncs
 from coexist.coexistence import worker as syncing
 from coexist.inbox import files
-from coexist.intake import journal
+from coexist.intake import store as journal
 from coexist.intake import worker as applying
 from coexist.media import worker as fetching
 from coexist.meta.graph import Graph
@@ -32,7 +32,7 @@ logger = log.get(__name__)
 
 def work(settings: Settings) -> None:
     """Run the loops until SIGTERM or SIGINT; calls to Meta that are under way are finished first."""
-    asyncio.run(_work(settings))
+    processes.run_loop(_work(settings))
 
 
 @asynccontextmanager
@@ -63,7 +63,7 @@ async def _work(settings: Settings) -> None:
         graph = graph_of(settings, session)
         live, bulk, to_send, to_fetch, to_sync = (asyncio.Event() for _ in range(5))
         wakes = {
-            journal.CHANNEL: (live, bulk),
+            journal.BACKLOG_CHANNEL: (live, bulk),
             outbox.CHANNEL: (to_send,),
             files.CHANNEL: (to_fetch,),
             syncs.CHANNEL: (to_sync,),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from coexist.base import clock
@@ -12,6 +13,7 @@ from coexist.base.crypto import Keyring
 from coexist.base.database import Connection, Pool, in_transaction
 from coexist.base.errors import Invalid
 from coexist.coexistence import actions, oneshot, store, words
+from coexist.coexistence.model import Sync, SyncState
 from coexist.inbox.inboxes import Inbox
 from coexist.meta import graph as meta
 from coexist.meta.errors import ErrorClass
@@ -22,6 +24,11 @@ from coexist.people import store as people_store
 
 NOT_VISIBLE: Final = 33
 """The number is gone, or this token may not see it: no word about the token itself (meta-protocol 1.5)."""
+
+
+ANSWER_WAIT_S: Final = 40
+"""How long to wait for Meta's answers when a worker has asked: longer than its calls may last."""
+POLL_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +132,25 @@ async def connect_number(
         return
     ids = inbox.account_id, inbox.id
     await in_transaction(pool, lambda conn: actions.request_syncs(conn, *ids, is_switched_on=is_sync_switched_on))
-    await oneshot.ask(pool, graph, keyring, inbox.id)
-    async with pool.connection() as conn:
-        for sync in await store.syncs(conn, inbox.id):
-            say(words.sentence(sync, clock.now()))
+    for sync in await _asked(pool, graph, keyring, inbox.id):
+        say(words.sentence(sync, clock.now()))
     say("Next: keep the phone's app open, and watch the number's page in the inbox (Settings > Numbers).")
+
+
+async def _asked(pool: Pool, graph: Graph, keyring: Keyring, inbox_id: int) -> Sequence[Sync]:
+    """Ask for what is wanted, here or in a worker that was faster, and return the syncs once Meta has answered."""
+    deadline = clock.now() + timedelta(seconds=ANSWER_WAIT_S)
+    while True:
+        await oneshot.ask(pool, graph, keyring, inbox_id)
+        async with pool.connection() as conn:
+            syncs = await store.syncs(conn, inbox_id)
+        is_open = any(
+            sync.state == SyncState.REQUESTING or (sync.state == SyncState.NOT_REQUESTED and sync.wanted_at)
+            for sync in syncs
+        )
+        if not is_open or clock.now() > deadline:
+            return syncs
+        await asyncio.sleep(POLL_S)
 
 
 async def _verified(graph: Graph, number: NewNumber, say: Callable[[str], None]) -> Findings:

@@ -27,9 +27,6 @@ GROUP_BYTES = 16 * 1024 * 1024
 WAITING_BYTES = 256 * 1024 * 1024
 """Bodies waiting for a commit at most: beyond it deliveries are refused with 503 and Meta sends them again."""
 
-CHANNEL = "coexist_backlog"
-"""Told after each commit, so that a worker claims at once."""
-
 
 @dataclass(slots=True)
 class _Waiting:
@@ -96,9 +93,7 @@ class Journal:
             self._conn = await connect(self._database_url, application="coexist journal")
         given = ([w.received_at for w in group], [w.body for w in group], [w.lane for w in group])
         try:
-            async with self._conn.transaction():
-                await self._conn.execute(APPEND, given, binary=True)
-                await self._conn.execute(f"NOTIFY {CHANNEL}")
+            await self._conn.execute(APPEND, given, binary=True)
         except psycopg.Error:
             await self.close()
             raise

@@ -21,16 +21,21 @@ class Delivery:
     body: bytes
 
 
-# One statement and one commit for every delivery that came in while the last commit was under way (group commit).
-APPEND = """
+BACKLOG_CHANNEL = "coexist_backlog"
+"""Told with each commit, so that a worker claims at once."""
+
+# One statement, one round trip and one commit for all that came in while the last commit was under way (group commit).
+APPEND = f"""
 WITH delivery AS (
     INSERT INTO journal (received_at, body)
     SELECT received_at, body FROM unnest(%s::timestamptz[], %s::bytea[]) WITH ORDINALITY AS d (received_at, body, n)
      ORDER BY n
     RETURNING id),
-numbered AS (SELECT id, row_number() OVER (ORDER BY id) AS n FROM delivery)
-INSERT INTO backlog (lane, journal_id)
-SELECT lane, id FROM numbered JOIN unnest(%s::smallint[]) WITH ORDINALITY AS l (lane, n) USING (n)
+numbered AS (SELECT id, row_number() OVER (ORDER BY id) AS n FROM delivery),
+waiting AS (
+    INSERT INTO backlog (lane, journal_id)
+    SELECT lane, id FROM numbered JOIN unnest(%s::smallint[]) WITH ORDINALITY AS l (lane, n) USING (n))
+SELECT pg_notify('{BACKLOG_CHANNEL}', '')
 """
 
 CLAIM = """

@@ -62,7 +62,10 @@ def _read_chunk(change: Change, chunk: wire.Chunk, part: str) -> None:
         return
     metadata = chunk.metadata or wire.ChunkMetadata()
     change.flaw(f"{part}.metadata", metadata)
-    for place, thread in enumerate(chunk.threads):
+    message_count = 0
+    for place, raw in enumerate(chunk.threads):
+        thread = read(raw, wire.Thread)
+        message_count += len(thread.messages)
         _read_thread(change, thread, f"{part}.threads[{place}]")
     change.tell(
         HistoryProgressed(
@@ -73,7 +76,7 @@ def _read_chunk(change: Change, chunk: wire.Chunk, part: str) -> None:
             chunk_order=whole_number(metadata.chunk_order, LARGEST_CHUNK_ORDER),
             progress=whole_number(metadata.progress, DONE_PERCENT),
             thread_count=len(chunk.threads),
-            message_count=sum(len(thread.messages) for thread in chunk.threads),
+            message_count=message_count,
         )
     )
 

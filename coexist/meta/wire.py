@@ -258,8 +258,10 @@ class ChunkMetadata(Item):
 
 
 class Chunk(Item):
+    """A part of the history. Each of ``threads`` is a `Thread`, read one after the other to spare memory."""
+
     metadata: ChunkMetadata | None = None
-    threads: list[Thread] = []
+    threads: list[Raw] = []
     errors: list[ErrorObject] = []
 
 

@@ -22,6 +22,9 @@ CHANNEL: Final = "coexist_outbox"
 CALL_LOST_S: Final = 120
 """An attempt without an outcome for longer than any call can last: its process died, and nobody knows more."""
 
+STATUS_DAYS: Final = 8
+"""How long after an attempt a status can still come: Meta delivers again for seven days."""
+
 QUEUED, FAILED = STATUS_RANK["queued"], STATUS_RANK["failed"]
 
 # ── writing ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -304,7 +307,7 @@ async def pause(conn: Connection, inbox_id: int, whole: str, until: datetime) ->
     await conn.execute(PAUSE, {"inbox_id": inbox_id, "whole": whole, "until": until})
 
 
-# A status or echo that named the wamid settles every doubt; an attempt nobody answers for is unclear.
+# A status that named the wamid settles every doubt, also before the answer; an attempt nobody answers for is unclear.
 SWEEP: Final = """
 UPDATE outbox o
    SET state = CASE WHEN m.wamid IS NOT NULL THEN 'accepted' ELSE 'unclear' END::outbox_state,
@@ -313,7 +316,8 @@ UPDATE outbox o
        error_code = CASE WHEN m.wamid IS NOT NULL THEN NULL ELSE o.error_code END
   FROM messages m, inboxes i
  WHERE m.id = o.message_id AND i.id = o.inbox_id
-   AND (o.state IN ('queued', 'unclear', 'failed') AND m.wamid IS NOT NULL
+   AND (o.state IN ('queued', 'sending', 'unclear') AND m.wamid IS NOT NULL
+     OR o.state = 'failed' AND m.wamid IS NOT NULL AND o.settled_at > %(settled)s
      OR o.state = 'sending' AND o.sending_at < %(lost)s)
 RETURNING i.account_id, o.inbox_id, m.conversation_id, m.id AS message_id
 """
@@ -322,7 +326,12 @@ RETURNING i.account_id, o.inbox_id, m.conversation_id, m.id AS message_id
 async def sweep(conn: Connection) -> list[NewEvent]:
     """Settle what time or a status has decided; return the events to append."""
     now = clock.now()
-    cursor = await conn.execute(SWEEP, {"now": now, "lost": now - timedelta(seconds=CALL_LOST_S)})
+    values = {
+        "now": now,
+        "lost": now - timedelta(seconds=CALL_LOST_S),
+        "settled": now - timedelta(days=STATUS_DAYS),
+    }
+    cursor = await conn.execute(SWEEP, values)
     return [changed(*row) for row in await cursor.fetchall()]
 
 

@@ -154,9 +154,6 @@ class Hub:
 
     async def open(self, stream: Stream, after: int) -> None:
         """Begin to serve a stream, first with what happened after the event ``after``."""
-        if self._is_closed:
-            stream.close()
-            return
         async with database.transaction(self._pool) as conn:
             followed = self._followed.get(stream.account_id)
             if followed is None:
@@ -165,6 +162,8 @@ class Hub:
                 followed = self._followed.setdefault(stream.account_id, _Followed(cursor))
                 followed.wake.set()  # for what was told between reading the cursor and following
             followed.streams.add(stream)
+            if self._is_closed:
+                return stream.close()
             if followed.task is None:
                 followed.task = asyncio.create_task(self._follow(stream.account_id, followed))
             stream.position = min(after, followed.cursor)

@@ -17,10 +17,49 @@ from tests.support import intake, wire
 
 CHUNK_MESSAGES_COUNT: Final = 2_000
 POSTS_AT_ONCE: Final = 4
-WORDS: Final = (
-    "bom dia tudo bem queria saber se ainda tem a jiboia grande da foto sim chegou hoje quer que eu separe "
-    "quanto fica o frete para campinas pode passar amanhã de manhã obrigada até já fechado vou fazer o pix agora"
-).split()
+WORDS: Final = [
+    "bom",
+    "dia",
+    "tudo",
+    "bem",
+    "queria",
+    "saber",
+    "se",
+    "ainda",
+    "tem",
+    "a",
+    "jiboia",
+    "grande",
+    "da",
+    "foto",
+    "sim",
+    "chegou",
+    "hoje",
+    "quer",
+    "que",
+    "eu",
+    "separe",
+    "quanto",
+    "fica",
+    "o",
+    "frete",
+    "para",
+    "campinas",
+    "pode",
+    "passar",
+    "amanhã",
+    "de",
+    "manhã",
+    "obrigada",
+    "até",
+    "já",
+    "fechado",
+    "vou",
+    "fazer",
+    "o",
+    "pix",
+    "agora",
+]
 COPIED: Final = ("contacts", "identities", "conversations", "messages")
 
 
@@ -95,7 +134,10 @@ async def _import(database_url: str, bodies: list[bytes], messages: int, workers
 
 async def _copy(source_url: str, target_url: str) -> float:
     """Seconds that COPY needs for the rows of ``source_url`` into the empty tables of ``target_url``."""
-    async with database.open_pool(source_url) as source, database.open_pool(target_url, statement_timeout_ms=0) as target:
+    async with (
+        database.open_pool(source_url) as source,
+        database.open_pool(target_url, statement_timeout_ms=0) as target,
+    ):
         async with source.connection() as reader, target.connection() as writer:
             rows: dict[str, list[bytes]] = {}
             for table in COPIED:
@@ -113,5 +155,3 @@ def signed(body: bytes) -> dict[str, str]:
     """The headers of a delivery as Meta signs it."""
     digest = hmac.new(machine.SECRET.encode(), body, hashlib.sha256).hexdigest()
     return {"X-Hub-Signature-256": f"sha256={digest}", "Content-Type": "application/json"}
-
-

@@ -31,13 +31,13 @@ class Running:
 
     database_url: str
     address: str
-    pids: dict[str, int]
+    pids: list[int]
 
 
 @asynccontextmanager
 async def server() -> AsyncIterator[tuple[str, str]]:
     """(URL, template name) of a PostgreSQL on disk, fsync and synchronous_commit on, gone afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="coexist-bench-", dir=os.environ.get("BENCH_DIR", "/var/tmp")))  # noqa: S108
+    folder = Path(tempfile.mkdtemp(prefix="coexist-bench-", dir=os.environ.get("BENCH_DIR", "/var/tmp")))
     try:
         async with postgres.running(folder) as url:
             yield url, await asyncio.to_thread(databases.template, url)
@@ -46,11 +46,10 @@ async def server() -> AsyncIterator[tuple[str, str]]:
 
 
 @asynccontextmanager
-async def product(database_url: str, *, workers: int, web: bool = True) -> AsyncIterator[Running]:
-    """`serve` (which keeps one worker) and further workers, connected to the test's numbers."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    with tempfile.TemporaryDirectory() as folder:
+async def product(database_url: str, *, workers: int) -> AsyncIterator[Running]:
+    """`serve` (which keeps one worker) and further workers; with ``workers`` 0 what answers HTTP, alone."""
+    with socket.create_server(("127.0.0.1", 0), backlog=2048) as listening, tempfile.TemporaryDirectory() as folder:
+        port, descriptor = listening.getsockname()[1], listening.fileno()
         environment = os.environ | {
             "COEXIST_DATABASE_URL": database_url,
             "COEXIST_DATA_DIR": folder,
@@ -60,17 +59,21 @@ async def product(database_url: str, *, workers: int, web: bool = True) -> Async
             "COEXIST_GRAPH_URL": "http://127.0.0.1:9",
             "COEXIST_LOG_LEVEL": "warning",
         }
-        commands = [("serve",)] * web + [("work",)] * (workers - web)
+        if workers:
+            listening.close()
+            commands = [("coexist", "serve"), *[("coexist", "work")] * (workers - 1)]
+        else:
+            commands = [("coexist.app", str(descriptor))]
         children = [
-            await asyncio.create_subprocess_exec(sys.executable, "-m", "coexist", *command, env=environment)
+            await asyncio.create_subprocess_exec(
+                sys.executable, "-m", *command, env=environment, pass_fds=() if workers else (descriptor,)
+            )
             for command in commands
         ]
         address = f"http://127.0.0.1:{port}"
         try:
-            if web:
-                await _until_ready(address)
-            pids = {f"{name[0]}{n}": child.pid for n, (name, child) in enumerate(zip(commands, children, strict=True))}
-            yield Running(database_url, address, pids)
+            await _until_ready(address)
+            yield Running(database_url, address, [child.pid for child in children])
         finally:
             for child in children:
                 child.send_signal(signal.SIGTERM)

@@ -30,7 +30,11 @@ wamids = st.sampled_from(WAMIDS)
 words = st.sampled_from(["Oi", "Bom dia", "Até já"])
 own_wamids = st.integers(0, 10**6).map(lambda n: f"wamid.change.{n}")
 
-contents = st.one_of(words.map(wire.text), st.just(wire.image("8801", "foto")), st.just({"type": "unsupported", "errors": [{"code": 131060, "title": "x"}]}))
+contents = st.one_of(
+    words.map(wire.text),
+    st.just(wire.image("8801", "foto")),
+    st.just({"type": "unsupported", "errors": [{"code": 131060, "title": "x"}]}),
+)
 later = st.one_of(
     st.builds(wire.edit, wamids, words),
     st.builds(wire.revoke, wamids),
@@ -42,7 +46,9 @@ def _spread(build: Any, wamid: str, at: int, what: Any, who: dict[str, str], num
     return build(wamid, at, what, number=number, **who)
 
 
-def _past(wamid: str, at: int, what: Any, who: dict[str, str], outbound: bool, word: str, number: Any, progress: int) -> Any:
+def _past(
+    wamid: str, at: int, what: Any, who: dict[str, str], outbound: bool, word: str, number: Any, progress: int
+) -> Any:
     item = wire.past(wamid, at, what, outbound=outbound, word=word, number=number, **who)
     threads = [wire.thread(who.get("phone"), who.get("bsuid"), [item])]
     return wire.history(threads, order=at, progress=progress, number=number)
@@ -64,7 +70,9 @@ changes = st.one_of(
 worlds = st.lists(changes, min_size=2, max_size=14)
 
 
-async def outcome(server_url: str, template_name: str, schedules: list[list[bytes]], *, batch: int, appliers: int) -> snapshot.Snapshot:
+async def outcome(
+    server_url: str, template_name: str, schedules: list[list[bytes]], *, batch: int, appliers: int
+) -> snapshot.Snapshot:
     """Return the tables after these deliveries: each schedule is journaled and applied before the next."""
     async with databases.clone(server_url, template_name) as url, open_pool(url, min_size=2, max_size=8) as pool:
         async with transaction(pool) as conn:
@@ -90,7 +98,12 @@ def schedule(world: list[Any], chance: random.Random) -> list[list[bytes]]:
 
 
 @pytest.mark.requirement("D1", "D12", "D14", "C3", "F1")
-@settings(max_examples=int(os.environ.get("SCHEDULES", "60")), deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate])
+@settings(
+    max_examples=int(os.environ.get("SCHEDULES", "60")),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate],
+)
 @given(world=worlds, seed=st.integers(0, 2**32))
 def test_any_schedule_gives_the_same_tables(server_url: str, template_name: str, world: list[Any], seed: int) -> None:
     chance = random.Random(seed)
@@ -99,7 +112,9 @@ def test_any_schedule_gives_the_same_tables(server_url: str, template_name: str,
         plain = [[intake.body_of(change)] for change in world]
         first = await outcome(server_url, template_name, plain, batch=1, appliers=1)
         other = schedule(world, chance)
-        second = await outcome(server_url, template_name, other, batch=chance.choice([1, 3, 100]), appliers=chance.choice([1, 1, 2, 3]))
+        second = await outcome(
+            server_url, template_name, other, batch=chance.choice([1, 3, 100]), appliers=chance.choice([1, 1, 2, 3])
+        )
         return first, second
 
     first, second = asyncio.run(both())

@@ -109,9 +109,7 @@ async def test_kill_9_of_the_worker(
         assert await tables(pool) == expected
 
 
-async def test_replay_into_an_empty_database(
-    server_url: str, template_name: str, expected: snapshot.Snapshot
-) -> None:
+async def test_replay_into_an_empty_database(server_url: str, template_name: str, expected: snapshot.Snapshot) -> None:
     async with connected(server_url, template_name) as (_, first), connected(server_url, template_name) as (_, second):
         await intake.deliver(first, BODIES, batch=4)
         async with first.connection() as conn:

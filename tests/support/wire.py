@@ -86,11 +86,17 @@ def past(
     word: str = "READ", number: Number = SHOP,
 ) -> Json:  # fmt: skip
     """A message of a history thread, ``at`` seconds before EPOCH."""
-    ids = {"from": number.display, **_ids(None, phone, "-", "to")} if outbound else _ids(bsuid, phone, "from_user_id", "from")
+    ids = (
+        {"from": number.display, **_ids(None, phone, "-", "to")}
+        if outbound
+        else _ids(bsuid, phone, "from_user_id", "from")
+    )
     return {"id": wamid, "timestamp": str(EPOCH - at), "history_context": {"status": word}, **ids, **what}
 
 
-def history(threads: Sequence[Json], *, phase: int = 0, order: int = 1, progress: int = 50, number: Number = SHOP) -> Json:
+def history(
+    threads: Sequence[Json], *, phase: int = 0, order: int = 1, progress: int = 50, number: Number = SHOP
+) -> Json:
     """A change of field ``history`` with one chunk."""
     chunk = {"metadata": {"phase": phase, "chunk_order": order, "progress": progress}, "threads": list(threads)}
     return {"field": "history", "value": _value(number, history=[chunk])}
@@ -115,7 +121,9 @@ def image(media_id: str, caption: str | None = None) -> Json:
     return {"type": "image", "image": {**file, **({"caption": caption} if caption else {})}}
 
 
-def entry(at: int, *, phone: str | None = None, bsuid: str | None = None, name: str | None = None, number: Number = SHOP) -> Json:
+def entry(
+    at: int, *, phone: str | None = None, bsuid: str | None = None, name: str | None = None, number: Number = SHOP
+) -> Json:
     """A change of field ``smb_app_state_sync``: an entry added or edited, or (without a name) removed."""
     contact = {**_ids(bsuid, phone, "user_id", "phone_number"), **({"full_name": name} if name else {})}
     item = {"type": "contact", "action": "add" if name else "remove", "contact": contact}
