@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from coexist.base import clock
 from coexist.base.crypto import Keyring
@@ -14,7 +14,7 @@ from coexist.coexistence import rules, store, words
 from coexist.coexistence.model import Existing
 from coexist.events import feed
 from coexist.events.feed import Kind, NewEvent
-from coexist.inbox import connection, credentials, inboxes
+from coexist.inbox import connection, credentials, inboxes, locks, summary
 from coexist.inbox.connection import Line
 from coexist.inbox.inboxes import Inbox
 from coexist.meta.phones import digits, pretty
@@ -47,38 +47,28 @@ async def connect(
     (A9) and for another WABA without a new onboarding (A7); Invalid for a value that cannot be used. Needs a
     transaction by the caller; appends the events last.
     """
-    number = _number(display_phone_number)
-    _check_id(waba_id, "WABA id")
-    _check_id(phone_number_id, "phone_number_id")
-    _check_id(portfolio_id or waba_id, "portfolio id")
-    _check_token(token)
-    since = _onboarded_at(onboarded_at)
     values = {
         "account_id": account_id,
-        "waba_id": waba_id,
-        "phone_number_id": phone_number_id,
-        "display_phone_number": number,
+        "waba_id": _checked_id(waba_id, "WABA id"),
+        "phone_number_id": _checked_id(phone_number_id, "phone_number_id"),
+        "display_phone_number": _number(display_phone_number),
         "is_coexistence": is_coexistence,
         "name": _name(name),
     }
-    existing = await store.find_number(conn, phone_number_id)
-    if existing is None:
-        scope_id = await store.put_scope(conn, account_id, portfolio_id or waba_id)
-        first = {
-            **values,
-            "scope_id": scope_id,
-            "onboarded_at": since,
-            "name": values["name"] or pretty(number),
-        }
-        inbox_id = await store.insert_inbox(conn, first)
-        if inbox_id is None:
-            existing = await store.find_number(conn, phone_number_id)
-    if existing is not None:
-        _may_replace(existing, account_id, waba_id, since if onboarded_at else None, is_coexistence)
-        inbox_id = existing.id
-        since = max(since, existing.onboarded_at) if onboarded_at else existing.onboarded_at
+    portfolio_id = _checked_id(portfolio_id or waba_id, "portfolio id")
+    _check_token(token)
+    told_since = _checked_time(onboarded_at)
+    since = told_since or clock.now()
+    existing = await _known(conn, phone_number_id)
+    inbox_id = None if existing else await _insert(conn, {**values, "onboarded_at": since}, portfolio_id)
+    if inbox_id is None:  # known before, or connected by somebody else this very moment
+        existing = existing or await _known(conn, phone_number_id)
+        assert existing is not None
+        _may_replace(existing, account_id, waba_id, told_since, is_coexistence)
+        inbox_id, since = existing.id, max(told_since or existing.onboarded_at, existing.onboarded_at)
         await store.update_inbox(conn, {**values, "id": inbox_id, "onboarded_at": since})
-    assert inbox_id is not None
+        if since > existing.onboarded_at:  # windows begin closed again
+            await summary.refresh(conn, await store.conversations(conn, inbox_id))
     await store.put_syncs(conn, inbox_id, since)
     await credentials.seal_token(conn, keyring, inbox_id, token)
     event = connection.AUTHORISED if existing else connection.CONNECTED
@@ -88,6 +78,21 @@ async def connect(
     await store.requeue_unrouted(conn, [phone_number_id, waba_id])
     await feed.append(conn, [NewEvent(account_id, Kind.INBOX_CHANGED, inbox_id=inbox_id)])
     return await inboxes.get(conn, account_id, inbox_id)
+
+
+async def _known(conn: Connection, phone_number_id: str) -> Existing | None:
+    """Return, and lock, the number if it is connected. Nobody applies messages of its scope meanwhile."""
+    scope_id = await store.scope_of(conn, phone_number_id)
+    if scope_id is None:
+        return None
+    await locks.own_apply(conn, scope_id)
+    return await store.find_number(conn, phone_number_id)
+
+
+async def _insert(conn: Connection, values: dict[str, Any], portfolio_id: str) -> int | None:
+    scope_id = await store.put_scope(conn, values["account_id"], portfolio_id)
+    name = values["name"] or pretty(values["display_phone_number"])
+    return await store.insert_inbox(conn, {**values, "scope_id": scope_id, "name": name})
 
 
 async def request_syncs(conn: Connection, account_id: int, inbox_id: int, *, is_switched_on: bool = True) -> int:
@@ -149,9 +154,10 @@ def _number(raw: str) -> str:
     return number
 
 
-def _check_id(raw: str, what: str) -> None:
+def _checked_id(raw: str, what: str) -> str:
     if not re.fullmatch("[0-9]{1,32}", raw):
         raise Invalid(f"{raw[:40]!r} is not a {what}: Meta's ids are digits.")
+    return raw
 
 
 def _check_token(token: str) -> None:
@@ -159,12 +165,10 @@ def _check_token(token: str) -> None:
         raise Invalid("The token is empty, or has spaces or signs that no access token has.")
 
 
-def _onboarded_at(given: datetime | None) -> datetime:
-    if given is None:
-        return clock.now()
-    if given.tzinfo is None:
+def _checked_time(given: datetime | None) -> datetime | None:
+    if given is not None and given.tzinfo is None:
         raise Invalid("The time of onboarding needs a time zone, such as 2026-11-01T09:30:00Z.")
-    if given > clock.now() + CLOCK_SKEW:
+    if given is not None and given > clock.now() + CLOCK_SKEW:
         raise Invalid("The time of onboarding lies in the future.")
     return given
 

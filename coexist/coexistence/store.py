@@ -29,6 +29,20 @@ CHANNEL: Final = "coexist_syncs"
 
 # ── connecting ────────────────────────────────────────────────────────────────────────────────────────────
 
+
+async def scope_of(conn: Connection, phone_number_id: str) -> int | None:
+    """Return the contact scope of a connected number."""
+    cursor = await conn.execute("SELECT scope_id FROM inboxes WHERE phone_number_id = %s", (phone_number_id,))
+    row = await cursor.fetchone()
+    return None if row is None else int(row[0])
+
+
+async def conversations(conn: Connection, inbox_id: int) -> list[int]:
+    """Return the ids of all conversations of an inbox."""
+    cursor = await conn.execute("SELECT id FROM conversations WHERE inbox_id = %s", (inbox_id,))
+    return [int(row[0]) for row in await cursor.fetchall()]
+
+
 FIND_NUMBER: Final = """
 SELECT id, account_id, waba_id, is_coexistence, onboarded_at
   FROM inboxes WHERE phone_number_id = %s FOR UPDATE

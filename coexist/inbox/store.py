@@ -290,13 +290,15 @@ SELECT k.id, {NAME} AS name, k.agent_name, k.address_book_name, k.profile_name, 
  WHERE k.id = %(id)s
 """
 IDENTITIES: Final = """
-SELECT kind::text, value, is_parent FROM identities
- WHERE contact_id = %s ORDER BY kind DESC, is_parent, id
+SELECT kind, value, is_parent
+  FROM (SELECT DISTINCT ON (kind, match_key) id, kind::text, value, is_parent FROM identities
+         WHERE contact_id = %s ORDER BY kind, match_key, length(value) DESC, id) one_of_its_variants
+ ORDER BY kind = 'former_phone', kind = 'bsuid', is_parent, id
 """
 
 
 async def contact(conn: Connection, account_id: int, contact_id: int) -> Contact:
-    """Return a contact with the ids it is known by. Raises NotFound."""
+    """Return a contact with the ids it is known by, one for all national variants of a phone. Raises NotFound."""
     async with conn.cursor(row_factory=class_row(Contact)) as cursor:
         await cursor.execute(CONTACT, {"account_id": account_id, "id": contact_id})
         row = await cursor.fetchone()

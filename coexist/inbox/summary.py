@@ -117,7 +117,8 @@ number AS (
 summary AS (
     SELECT k.id, b.name AS address_book_name, b.contact_id IS NOT NULL AS is_in_address_book, p.profile_name,
            h.username, n.value AS phone,
-           coalesce(nullif(k.agent_name, ''), b.name, nullif(p.profile_name, ''), '@' || h.username, '') AS display_name,
+           coalesce(nullif(k.agent_name, ''), b.name, nullif(p.profile_name, ''), '@' || h.username, '')
+               AS display_name,
            (SELECT min(first_message_at) FROM conversations WHERE contact_id = k.id) AS first_seen_at
       FROM contacts k
       LEFT JOIN book b ON b.contact_id = k.id

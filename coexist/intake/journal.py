@@ -17,7 +17,7 @@ import structlog
 
 from coexist.base.database import Connection, connect
 from coexist.base.errors import AppError, Unavailable
-from coexist.intake.store import APPEND
+from coexist.intake.store import append
 
 log = structlog.get_logger(__name__)
 
@@ -91,9 +91,8 @@ class Journal:
         """Insert and commit, on the journal's own connection; one that broke is replaced for the next group."""
         if self._conn is None:
             self._conn = await connect(self._database_url, application="coexist journal")
-        given = ([w.received_at for w in group], [w.body for w in group], [w.lane for w in group])
         try:
-            await self._conn.execute(APPEND, given, binary=True)
+            await append(self._conn, [(one.received_at, one.lane, one.body) for one in group])
         except psycopg.Error:
             await self.close()
             raise

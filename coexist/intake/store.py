@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 
 import msgspec
 
@@ -25,18 +26,38 @@ BACKLOG_CHANNEL = "coexist_backlog"
 """Told with each commit, so that a worker claims at once."""
 
 # One statement, one round trip and one commit for all that came in while the last commit was under way (group commit).
+# The bodies come as one value with their sizes: a list of them would be packed one by one, in Python.
 APPEND = f"""
 WITH delivery AS (
-    INSERT INTO journal (received_at, body)
-    SELECT received_at, body FROM unnest(%s::timestamptz[], %s::bytea[]) WITH ORDINALITY AS d (received_at, body, n)
-     ORDER BY n
-    RETURNING id),
-numbered AS (SELECT id, row_number() OVER (ORDER BY id) AS n FROM delivery),
-waiting AS (
-    INSERT INTO backlog (lane, journal_id)
-    SELECT lane, id FROM numbered JOIN unnest(%s::smallint[]) WITH ORDINALITY AS l (lane, n) USING (n))
+    INSERT INTO journal (received_at, lane, body)
+    SELECT to_timestamp(received_us / 1e6), lane, substring(%(bodies)s::bytea FROM first_byte FOR size)
+      FROM unnest(%(received_us)s::bigint[], %(lanes)s::smallint[], %(firsts)s::int[], %(sizes)s::int[])
+        AS d (received_us, lane, first_byte, size)
+    RETURNING lane, id),
+waiting AS (INSERT INTO backlog (lane, journal_id) SELECT lane, id FROM delivery)
 SELECT pg_notify('{BACKLOG_CHANNEL}', '')
 """
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+async def append(conn: Connection, deliveries: Sequence[tuple[datetime, int, bytes]]) -> None:
+    """Write (received_at, lane, body) of each delivery to the journal and its backlog, in the order given."""
+    sizes = [len(body) for _, _, body in deliveries]
+    given = {
+        "bodies": b"".join([body for _, _, body in deliveries]),
+        "received_us": _array((received_at - EPOCH) // MICROSECOND for received_at, _, _ in deliveries),
+        "lanes": _array(lane for _, lane, _ in deliveries),
+        "firsts": _array(accumulate(sizes[:-1], initial=1)),
+        "sizes": _array(sizes),
+    }
+    await conn.execute(APPEND, given, binary=True)
+
+
+def _array(numbers: Iterable[int]) -> str:
+    return "{" + ",".join(map(str, numbers)) + "}"
+
 
 CLAIM = """
 WITH claimed AS (

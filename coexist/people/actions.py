@@ -39,9 +39,7 @@ async def create_owner(
     """
     await store.lock_first_run(conn)
     if await store.has_owner(conn):
-        raise Conflict(
-            "This installation already has an owner.", next_step="Sign in, or ask them to add you."
-        )
+        raise Conflict("This installation already has an owner.", next_step="Sign in, or ask them to add you.")
     account = await store.account_by_name(conn, _name(account_name, "account"))
     if account is None:
         account = await create_account(conn, account_name)

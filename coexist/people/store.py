@@ -77,9 +77,7 @@ async def lock_first_run(conn: Connection) -> None:
 
 async def is_without_members(conn: Connection, account_id: int) -> bool:
     """Whether nobody belongs to the account yet."""
-    cursor = await conn.execute(
-        "SELECT NOT EXISTS (SELECT FROM memberships WHERE account_id = %s)", (account_id,)
-    )
+    cursor = await conn.execute("SELECT NOT EXISTS (SELECT FROM memberships WHERE account_id = %s)", (account_id,))
     return await cursor.fetchone() == (True,)
 
 

@@ -163,7 +163,7 @@ class Hub:
                 followed.wake.set()  # for what was told between reading the cursor and following
             followed.streams.add(stream)
             if self._is_closed:
-                return stream.close()
+                stream.close()
             if followed.task is None:
                 followed.task = asyncio.create_task(self._follow(stream.account_id, followed))
             stream.position = min(after, followed.cursor)

@@ -12,8 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-import psycopg
-
+from coexist.base import database
 from tests.bench import client, machine
 from tests.support import intake, wire
 
@@ -41,20 +40,21 @@ def webhooks(count: int) -> list[bytes]:
 async def run(seconds: float, connections: int) -> None:
     """Measure both and report deliveries/s."""
     requests = client.prepared(webhooks(BODIES_COUNT))
-    async with machine.server() as (url, template), machine.connected(url, template) as ours:
-        async with machine.product(ours, workers=0) as running, _noop() as limit:
-            async with await psycopg.AsyncConnection.connect(ours, autocommit=True) as conn:
-                rates, limits = [], []
-                latencies: list[float] = []
-                answered = 0
-                for _ in range(ROUNDS_COUNT):
-                    rate, times = await client.call_for(running.address, requests, connections, seconds)
-                    rates.append(rate)
-                    latencies += times
-                    answered += len(times)
-                    limits.append((await client.call_for(limit, requests, connections, seconds))[0])
-                journaled = await machine.count(conn, "SELECT count(*) FROM journal")
-                assert journaled == answered, (journaled, answered)
+    rates, limits, latencies = [], [], []
+    async with (
+        machine.server() as (url, template),
+        machine.connected(url, template) as ours,
+        machine.product(ours, workers=0) as running,
+        _noop() as limit,
+        await database.connect(ours, application="bench") as conn,
+    ):
+        for _ in range(ROUNDS_COUNT):
+            rate, times = await client.call_for(running.address, requests, connections, seconds)
+            rates.append(rate)
+            latencies += times
+            limits.append((await client.call_for(limit, requests, connections, seconds))[0])
+        journaled = await machine.count(conn, "SELECT count(*) FROM journal")
+        assert journaled == len(latencies), (journaled, len(latencies))
     machine.report(
         "ack",
         statistics.median(rates),

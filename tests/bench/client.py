@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from functools import partial
 from urllib.parse import urlsplit
 
 from tests.bench.importing import signed
@@ -63,18 +64,16 @@ async def call_for(
     """Call as fast as the server answers. Returns (answers/s, latencies in s)."""
     url = urlsplit(address)
     latencies: list[float] = []
-    loop = asyncio.get_running_loop()
+    callers = [Caller(requests, n * 7919, latencies) for n in range(connections)]
     begin = time.perf_counter()
-    callers = []
-    for n in range(connections):
-        _, caller = await loop.create_connection(
-            lambda n=n: Caller(requests, n * 7919, latencies),
-            url.hostname,
-            url.port,  # type: ignore[misc]
-        )
-        callers.append(caller)
+    for caller in callers:
+        await asyncio.get_running_loop().create_connection(partial(_same, caller), url.hostname or "", url.port or 80)
     await asyncio.sleep(seconds)
     for caller in callers:
         caller.is_stopping = True
     await asyncio.gather(*(caller.done for caller in callers))
     return len(latencies) / (time.perf_counter() - begin), latencies
+
+
+def _same(caller: Caller) -> Caller:
+    return caller

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import aiohttp
-import psycopg
 
 from coexist.base import database
 from tests.bench import machine
@@ -18,47 +17,9 @@ from tests.support import intake, wire
 CHUNK_MESSAGES_COUNT: Final = 2_000
 POSTS_AT_ONCE: Final = 4
 WORDS: Final = [
-    "bom",
-    "dia",
-    "tudo",
-    "bem",
-    "queria",
-    "saber",
-    "se",
-    "ainda",
-    "tem",
-    "a",
-    "jiboia",
-    "grande",
-    "da",
-    "foto",
-    "sim",
-    "chegou",
-    "hoje",
-    "quer",
-    "que",
-    "eu",
-    "separe",
-    "quanto",
-    "fica",
-    "o",
-    "frete",
-    "para",
-    "campinas",
-    "pode",
-    "passar",
-    "amanhã",
-    "de",
-    "manhã",
-    "obrigada",
-    "até",
-    "já",
-    "fechado",
-    "vou",
-    "fazer",
-    "o",
-    "pix",
-    "agora",
+    *("bom", "dia", "queria", "saber", "se", "ainda", "tem", "a", "jiboia", "grande", "da", "foto", "sim", "chegou"),
+    *("hoje", "quer", "que", "eu", "separe", "quanto", "fica", "o", "frete", "para", "campinas", "pode", "passar"),
+    *("amanhã", "de", "manhã", "obrigada", "até", "já", "fechado", "vou", "fazer", "pix", "agora"),
 ]
 COPIED: Final = ("contacts", "identities", "conversations", "messages")
 
@@ -122,7 +83,7 @@ async def _import(database_url: str, bodies: list[bytes], messages: int, workers
                 async with session.post(f"{running.address}/webhook", data=body, headers=signed(body)) as response:
                     assert response.status == 200, response.status
 
-        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as conn:
+        async with await database.connect(database_url, application="bench") as conn:
             begin = time.perf_counter()
             await asyncio.gather(*(post() for _ in range(POSTS_AT_ONCE)))
             while await machine.count(conn, "SELECT count(*) FROM backlog"):

@@ -24,9 +24,11 @@ def main() -> None:
         app, http="httptools", lifespan="off", log_config=None, access_log=False, server_header=False,
         date_header=False, proxy_headers=True,
     )  # fmt: skip
-    with socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=2048) as listening:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(uvicorn.Server(config).serve(sockets=[listening]))
+    with (
+        socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=2048) as listening,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(uvicorn.Server(config).serve(sockets=[listening]))
 
 
 if __name__ == "__main__":

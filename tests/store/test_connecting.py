@@ -17,6 +17,7 @@ from coexist.inbox import connection, credentials
 from coexist.inbox.connection import Line
 from coexist.inbox.inboxes import Inbox
 from coexist.people import actions as people
+from tests.support.business import deliver, inbound, open_business
 
 KEYRING = Keyring([b"k" * 32])
 SINCE = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
@@ -155,3 +156,14 @@ async def test_a_refused_token_shows_until_the_number_is_authorised_again(conn: 
     assert row == ("token_invalid", "expired")
     again = await _connect(conn, account_id, onboarded_at=None)
     assert again.state == "connected"
+
+
+async def test_after_a_new_onboarding_every_window_begins_closed(pool: Pool) -> None:
+    business = await open_business(pool)
+    await deliver(pool, inbound("wamid.IN", "Olá"))
+    async with transaction(pool) as conn:
+        opened = "SELECT window_opened_at IS NOT NULL, (SELECT onboarded_at FROM inboxes) FROM conversations"
+        assert (await (await conn.execute(opened)).fetchone() or ())[0]
+        later = clock.now() + timedelta(seconds=2)
+        await _connect(conn, business.member.account_id, onboarded_at=later)
+        assert await (await conn.execute(opened)).fetchone() == (False, later)

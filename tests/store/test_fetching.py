@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -37,12 +36,6 @@ def picture(width: int = 30, height: int = 20, *, kind: str = "JPEG", orientatio
 @pytest.fixture
 async def business(pool: Pool) -> Business:
     return await open_business(pool)
-
-
-@pytest.fixture
-async def graphs() -> AsyncIterator[tuple[ScriptedGraph, Graph]]:
-    async with scripted_graph() as both:
-        yield both
 
 
 @pytest.fixture
@@ -253,7 +246,7 @@ async def test_two_workers_fetch_each_file_once_and_a_dead_one_gives_its_claim_b
         await tell(business, content, wamid=f"wamid.{number}", id=f"9{number}")
     async with transaction(business.pool) as conn:
         dead = await store.claim(conn, 1)
-    await asyncio.gather(*(fetch(business, graph, settings) for _ in range(3)))
+    await asyncio.gather(*(worker.fetch_next(business.pool, graph, KEYRING, settings) for _ in range(3)))
     assert [row[0] for row in await media(business)].count("stored") == 5
     assert len(scripted.asked) == 10
     await fetch(business, graph, settings, after=timedelta(seconds=store.LEASE_S + 1))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import timedelta
 
@@ -17,18 +16,12 @@ from coexist.coexistence import actions, oneshot, store, worker
 from coexist.coexistence.model import Sync, SyncKind
 from coexist.meta.graph import Graph
 from tests.support.business import KEYRING, NUMBER, Business, change, deliver, open_business
-from tests.support.scripted_graph import ScriptedGraph, error, scripted_graph
+from tests.support.scripted_graph import ScriptedGraph, error
 
 
 @pytest.fixture
 async def business(pool: Pool) -> Business:
     return await open_business(pool)
-
-
-@pytest.fixture
-async def graphs() -> AsyncIterator[tuple[ScriptedGraph, Graph]]:
-    async with scripted_graph() as both:
-        yield both
 
 
 async def want(business: Business) -> int:

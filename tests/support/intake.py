@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from coexist.base.database import Connection, Pool, transaction
 from coexist.intake import worker
-from coexist.intake.store import APPEND
+from coexist.intake.store import append
 from coexist.meta.route import peek
 
 ONBOARDED_AT: Final = datetime(2026, 11, 1, tzinfo=UTC)
@@ -40,8 +40,10 @@ async def connect(conn: Connection, *numbers: Number, account: str = "Jardim Ver
         )
         await conn.execute(
             """INSERT INTO inboxes (account_id, scope_id, name, waba_id, phone_number_id, display_phone_number,
-                                    is_coexistence, onboarded_at, state_at)
-               SELECT %s, id, %s, %s, %s, %s, true, %s, %s FROM contact_scopes WHERE account_id = %s AND portfolio_id = %s""",
+                                    is_coexistence,
+                                    onboarded_at, state_at)
+               SELECT %s, id, %s, %s, %s, %s, true, %s, %s
+                 FROM contact_scopes WHERE account_id = %s AND portfolio_id = %s""",
             (row[0], number.display, number.waba_id, number.phone_number_id, number.display, ONBOARDED_AT,
              ONBOARDED_AT, row[0], number.portfolio_id),
         )  # fmt: skip
@@ -64,7 +66,7 @@ async def journal(pool: Pool, bodies: Iterable[bytes], *, received_at: datetime 
     """Put deliveries into the journal as the endpoint does, each in a commit of its own."""
     for body in bodies:
         async with transaction(pool) as conn:
-            await conn.execute(APPEND, ([received_at], [body], [peek(body).lane]), binary=True)
+            await append(conn, [(received_at, peek(body).lane, body)])
 
 
 async def apply_all(pool: Pool, *, batch: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""All that Meta's deliveries left in the tables, without surrogate ids: what must be equal whatever the schedule was."""
+"""All that Meta's deliveries left in the tables, without surrogate ids: what no schedule may change."""
 
 from typing import Any, Final
 

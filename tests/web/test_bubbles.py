@@ -133,12 +133,16 @@ def test_a_file_is_shown_by_what_it_is() -> None:
     assert "<img" not in waiting
     gone = html_of(message(type="image", text=None, media_state="gone", media_error="No longer there."))
     assert "No longer there." in gone
-    sized = html_of(message(type="image", media_state="stored", media_mime_type="image/png", media_width=8, media_height=6))
+    sized = html_of(
+        message(type="image", media_state="stored", media_mime_type="image/png", media_width=8, media_height=6)
+    )
     assert 'width="8" height="6"' in sized, "nothing jumps when it loads"
 
 
 @pytest.mark.requirement("D11", "D15", "D16")
-@pytest.mark.parametrize("type_", ["poll", "unsupported", "location", "order", "contacts", "request_welcome", "image", ""])
+@pytest.mark.parametrize(
+    "type_", ["poll", "unsupported", "location", "order", "contacts", "request_welcome", "image", ""]
+)
 @pytest.mark.parametrize("rank", [PLACEHOLDER, UNAVAILABLE, FROM_HISTORY, LIVE])
 def test_every_type_says_something_even_without_content(type_: str, rank: int) -> None:
     bubble = shown(message(type=type_, text=None, content_rank=rank))
@@ -146,7 +150,9 @@ def test_every_type_says_something_even_without_content(type_: str, rank: int) -
 
 
 def test_what_only_explains_is_a_note_not_a_text() -> None:
-    bubble = shown(message(type="unsupported", content_rank=UNAVAILABLE, text="A poll. Open the WhatsApp app to see it."))
+    bubble = shown(
+        message(type="unsupported", content_rank=UNAVAILABLE, text="A poll. Open the WhatsApp app to see it.")
+    )
     assert bubble.body is None
     assert bubble.note == "A poll. Open the WhatsApp app to see it."
 
@@ -196,7 +202,7 @@ def test_everything_a_customer_can_write_is_escaped() -> None:
         reactions=[{"by": "inbound", "emoji": bad}], edited_at=SENT, edited_text=bad, earlier_texts=[bad],
         content={"location": {"latitude": bad, "longitude": "1", "name": bad, "address": bad},
                  "contacts": [{"name": {"formatted_name": bad}, "phones": [{"phone": bad, "type": bad}]}],
-                 "order": {"product_items": [{"product_retailer_id": bad, "quantity": bad, "currency": bad}], "text": bad},
+                 "order": {"product_items": [{"product_retailer_id": bad, "currency": bad}], "text": bad},
                  "interactive": {"nfm_reply": {"response_json": '{"<script>x</script>": "<script>x</script>"}'}},
                  "referral": {"headline": bad, "body": bad, "source_url": "javascript:alert(1)"}},
     )  # fmt: skip
@@ -209,7 +215,9 @@ def test_everything_a_customer_can_write_is_escaped() -> None:
 def test_cards_show_places_people_orders_and_forms() -> None:
     content = {
         "location": {"latitude": -23.5505, "longitude": "-46.6333", "name": "Loja", "address": "Rua Augusta, 100"},
-        "contacts": [{"name": {"formatted_name": "Carlos"}, "phones": [{"phone": "+55 11 98550-0199", "type": "CELL"}]}],
+        "contacts": [
+            {"name": {"formatted_name": "Carlos"}, "phones": [{"phone": "+55 11 98550-0199", "type": "CELL"}]}
+        ],
         "order": {
             "text": "para sexta",
             "product_items": [
@@ -230,9 +238,18 @@ def test_cards_show_places_people_orders_and_forms() -> None:
     assert list(form.lines) == [("Size", "M"), ("Days", "[1, 2]")]
 
 
-@pytest.mark.parametrize("content", [None, {}, {"location": 5, "contacts": {}, "order": [], "interactive": "x"}, {"contacts": [1]},
-                                     {"location": {"latitude": "nan", "longitude": "inf"}}, {"order": {"product_items": [None]}},
-                                     {"interactive": {"nfm_reply": {"response_json": "{"}}}])  # fmt: skip
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        {},
+        {"location": 5, "contacts": {}, "order": [], "interactive": "x"},
+        {"contacts": [1]},
+        {"location": {"latitude": "nan", "longitude": "inf"}},
+        {"order": {"product_items": [None]}},
+        {"interactive": {"nfm_reply": {"response_json": "{"}}},
+    ],
+)
 def test_cards_of_nonsense_break_nothing(content: dict[str, Any] | None) -> None:
     for card in cards_of(content):
         assert card.title

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC
 
+import aiohttp
 import pytest
 
 from coexist.base.database import Pool, transaction
@@ -34,7 +35,7 @@ class Told:
 class Line:
     """A browser's end of ``/live``."""
 
-    def __init__(self, content: AsyncIterator[bytes]) -> None:
+    def __init__(self, content: aiohttp.StreamReader) -> None:
         self._content = content
 
     async def next(self, *names: str) -> Told:

@@ -79,7 +79,9 @@ async def test_nobody_sees_what_belongs_to_another_account(site: Site, stranger:
     await site.deliver(inbound("wamid.A", "Segredo"))
     conversation_id = await conversation_of(site.pool)
     async with transaction(site.pool) as conn:
-        row = await (await conn.execute("SELECT min(m.id), min(c.contact_id) FROM messages m, conversations c")).fetchone()
+        row = await (
+            await conn.execute("SELECT min(m.id), min(c.contact_id) FROM messages m, conversations c")
+        ).fetchone()
     assert row is not None
     message_id, contact_id = row
     assert site.business is not None

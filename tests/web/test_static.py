@@ -10,7 +10,9 @@ PYTHON = sorted(HERE.glob("*.py"))
 
 
 def test_vendored_files_have_the_recorded_hashes() -> None:
-    rows = re.findall(r"^\| `([^`]+)` \|.*\| `([0-9a-f]{64})` \|$", (STATIC / "vendor/SOURCES.md").read_text("utf-8"), re.M)
+    rows = re.findall(
+        r"^\| `([^`]+)` \|.*\| `([0-9a-f]{64})` \|$", (STATIC / "vendor/SOURCES.md").read_text("utf-8"), re.M
+    )
     found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (STATIC / "vendor").iterdir()}
     del found["SOURCES.md"]
     assert found == dict(rows)

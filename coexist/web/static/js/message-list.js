@@ -1,15 +1,13 @@
-// The scroller of a conversation. It holds the reading position whatever arrives or loads above or below, says how
-// many messages are new, and tells the server when they were read.
+// The scroller of a conversation: it holds the reading position whatever arrives or loads, and says what is new.
 import { markDays } from "./days.js";
 import { showPill } from "./pill.js";
 import { tellRead } from "./read.js";
-
 const NEAR_BOTTOM_PX = 60;
 
 customElements.define("message-list", class extends HTMLElement {
   connectedCallback() {
     [this.list, this.pill] = [this.querySelector(".messages"), this.querySelector(".pill")];
-    [this.fresh, this.isUnread, this.isAtBottom] = [0, this.dataset.unread !== "0", true];
+    [this.fresh, this.isUnread, this.isAtBottom, this.lastTop] = [0, this.dataset.unread !== "0", true, 0];
     this.sizes = new ResizeObserver(() => this.hold());
     for (const each of [this, this.list]) this.sizes.observe(each);
     this.changes = new MutationObserver(() => (markDays(this.list), this.hold()));
@@ -17,8 +15,7 @@ customElements.define("message-list", class extends HTMLElement {
     this.addEventListener("scroll", () => this.look(), { passive: true });
     this.addEventListener("added", (event) => this.count(event.detail));
     this.pill.addEventListener("click", () => this.toLatest());
-    this.whenVisible = () => this.read();
-    document.addEventListener("visibilitychange", this.whenVisible);
+    document.addEventListener("visibilitychange", (this.whenVisible = () => this.read()));
     if (!this.show(this.dataset.target)) this.hold();
   }
 
@@ -35,7 +32,10 @@ customElements.define("message-list", class extends HTMLElement {
   // Remember what the reader sees: the end, or the first message in view and where it stands.
   look() {
     const top = this.getBoundingClientRect().top;
-    this.isAtBottom = !this.hasNewer && this.scrollHeight - this.scrollTop - this.clientHeight < NEAR_BOTTOM_PX;
+    const isNear = this.scrollHeight - this.scrollTop - this.clientHeight < NEAR_BOTTOM_PX;
+    const hasLeft = this.scrollTop < this.lastTop; // the reader moved up, and not the end further down
+    this.isAtBottom = !this.hasNewer && (isNear || (this.isAtBottom && !hasLeft));
+    this.lastTop = this.scrollTop;
     this.anchor = [...this.list.getElementsByClassName("message")].find((each) => each.getBoundingClientRect().bottom > top);
     this.offset = this.anchor && this.anchor.getBoundingClientRect().top - top;
     if (this.isAtBottom) this.fresh = 0;
