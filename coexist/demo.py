@@ -113,15 +113,16 @@ async def run(demo: Demo, settings: Settings, say: Say) -> None:
             f"--inbox-url={demo.inbox_url}/sign-in/link/{link}",
             f"--state={demo.folder / 'phone.json'}",
         )
-        async with _running("coexist", "serve"), _running("simulator", *stand_in):
+        async with _running("coexist", "serve"):
             await _until_answering(session, demo.inbox_url + "/readyz")
-            await _until_answering(session, demo.phone_url + "/control/state")
-            await _connect(demo, settings, pool, session, owner.account_id, say)
-            say(f"\n  Open  {demo.phone_url}/\n")
-            say("The phone is on the left, the team's inbox on the right. Ctrl-C stops both and keeps what you did;")
-            say("`bin/demo --reset` starts over.")
-            await processes.until_told_to_stop()
-            say("\nStopping …")
+            async with _running("simulator", *stand_in):  # after the inbox, which its page shows in a frame
+                await _until_answering(session, demo.phone_url + "/control/state")
+                await _connect(demo, settings, pool, session, owner.account_id, say)
+                say(f"\n  Open  {demo.phone_url}/\n")
+                say("The phone is on the left, the team's inbox on the right. Ctrl-C stops both and keeps what you did;")
+                say("`bin/demo --reset` starts over.")
+                await processes.until_told_to_stop()
+                say("\nStopping …")
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from coexist.coexistence.model import Sync, SyncKind, SyncState
@@ -20,6 +20,11 @@ SILENT: Final = (
     "the app closed; the webhook fields history, smb_app_state_sync and smb_message_echoes were not "
     "subscribed when we asked; there is nothing to share. Open the app on the phone: what still comes is taken in. "
     "Meta's support can look the request up by its id."
+)
+
+STALLED: Final = (
+    f"The chat history began to come in, but nothing more has arrived for {SILENCE_HOURS} hours, and WhatsApp has not "
+    "said that it is complete. Open the WhatsApp Business app on the phone: what still comes is taken in."
 )
 
 SENTENCES: Final[dict[SyncState, dict[SyncKind, str]]] = {
@@ -62,7 +67,8 @@ SENTENCES: Final[dict[SyncState, dict[SyncKind, str]]] = {
 def sentence(sync: Sync, now: datetime) -> str:
     """Return what the state of a sync means, with the last error and the way out if there is one."""
     state = SyncState(sync.state)
-    parts = [SENTENCES[state][SyncKind(sync.kind)]]
+    is_stalled = state is SyncState.RECEIVING and now - (sync.last_arrival_at or now) > timedelta(hours=SILENCE_HOURS)
+    parts = [STALLED if is_stalled else SENTENCES[state][SyncKind(sync.kind)]]
     if sync.error and state is not SyncState.DECLINED:
         parts.append(sync.error)
     elif state is SyncState.NOT_REQUESTED and now >= deadline(sync.onboarded_at):

@@ -62,10 +62,10 @@ def decide(code: int | None, attempts: int) -> Decision:
             return Decision(Step.STOP_NUMBER)
         case ErrorClass.LIMIT if code != PAIR_LIMIT:
             return _throttled(code)
-        case ErrorClass.AMBIGUOUS if code != UNKNOWN_FAILURE:
-            return Decision(Step.UNCLEAR)
-        case ErrorClass.AMBIGUOUS if attempts < UNKNOWN_ATTEMPTS_MAX:
+        case ErrorClass.AMBIGUOUS if code == UNKNOWN_FAILURE and attempts < UNKNOWN_ATTEMPTS_MAX:
             return Decision(Step.AGAIN, backoff(attempts))
+        case ErrorClass.AMBIGUOUS:
+            return Decision(Step.UNCLEAR)
         case ErrorClass.TRANSIENT | ErrorClass.LIMIT if attempts < ATTEMPTS_MAX:
             return Decision(Step.AGAIN, _pause(code, attempts))
         case _:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 import pytest
@@ -15,7 +15,7 @@ from coexist.people import store as people_store
 from coexist.people.model import Member, Role
 from tests.support.product import ACCOUNT, Phone, beside_the_phone, connect, until
 
-QUIET = {"message_count": 40}
+QUIET: Final[dict[str, Any]] = {"message_count": 40}
 """A short past: these flows are about the present."""
 
 

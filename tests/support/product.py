@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +95,9 @@ async def until(holds: Callable[[], Any], what: str, *, seconds: float = PATIENC
 
 
 @asynccontextmanager
-async def beside_the_phone(database_url: str, folder: Path, **config: Any) -> AsyncIterator[tuple[Product, Phone]]:
+async def beside_the_phone(
+    database_url: str, folder: Path, *, settings: Mapping[str, str] | None = None, **config: Any
+) -> AsyncIterator[tuple[Product, Phone]]:
     """The product, running and connected to nothing yet, and the phone that it can be connected to."""
     product_port, phone_port = _free_port(), _free_port()
     simulated = create_app(
@@ -111,7 +113,8 @@ async def beside_the_phone(database_url: str, folder: Path, **config: Any) -> As
         uvicorn.Config(simulated, host="127.0.0.1", port=phone_port, log_config=None, timeout_graceful_shutdown=1)
     )
     phone_task = asyncio.create_task(server.serve())
-    product = Product(_environment(database_url, folder, product_port, phone_port), product_port)
+    environment = _environment(database_url, folder, product_port, phone_port) | dict(settings or {})
+    product = Product(environment, product_port)
     try:
         await until(lambda: _answers(phone_port), "the phone answers")
         await product.start()

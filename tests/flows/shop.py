@@ -1,0 +1,176 @@
+"""The whole product beside the phone of one shop, and the questions that every flow asks of the two."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from html import unescape
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import psycopg
+
+from simulator.config import Pace
+from tests.flows.expected import Json
+from tests.flows.truth import Known, differences
+from tests.support.product import ACCOUNT, Phone, Product, beside_the_phone, until
+
+LIVELY: Final = Pace(delivered_ms=30, read_ms=(30, 90), parallel_count=4)
+"""Ticks within a blink, and webhooks in parallel, as Meta sends them."""
+SHOWN_COUNT: Final = 25
+FINAL: Final = ("read", "failed")
+
+# What a flow waits for, never what it asserts: everything acknowledged is applied, every file fetched, all sent.
+IS_QUIET: Final = """
+SELECT NOT EXISTS (SELECT FROM backlog) AND NOT EXISTS (SELECT FROM media WHERE state = 'waiting')
+   AND NOT EXISTS (SELECT FROM outbox WHERE state IN ('queued', 'sending', 'unclear'))
+"""
+
+
+@dataclass
+class Shop:
+    """One account with one number: our side and the phone's."""
+
+    product: Product
+    phone: Phone
+    folder: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.product.port}"
+
+    @property
+    def database_url(self) -> str:
+        """The database that was given, or the embedded one's."""
+        given = self.product.environment["COEXIST_DATABASE_URL"]
+        return given or (self.folder / "postgres" / "address").read_text("utf-8")
+
+    async def tell(self, what: str, **asked: Any) -> Json:
+        """``POST /control/{what}``: the message it made, if it made one."""
+        answer = await self.phone.do(what, **asked)
+        return dict(answer.get("message", answer))
+
+    async def look(self, what: str) -> Json:
+        """``GET /control/{what}``."""
+        async with self.phone.session.get(f"{self.phone.address}/control/{what}") as response:
+            assert response.status == 200, await response.text()
+            return dict(await response.json())
+
+    async def export(self) -> list[Json]:
+        """Every line of ``coexist export``."""
+        out = await self.product.run("export", "--account", ACCOUNT)
+        return [json.loads(line) for line in out.splitlines()]
+
+    async def inbox(self) -> Json:
+        """The inbox's line of the export."""
+        return next(line for line in await self.export() if line["kind"] == "inbox")
+
+    async def ask(self, query: str) -> Any:
+        """The first value of a query's first row."""
+        async with await psycopg.AsyncConnection.connect(self.database_url, autocommit=True) as conn:
+            row = await (await conn.execute(query)).fetchone()
+        assert row is not None
+        return row[0]
+
+    async def quiet(self, *, seconds: float = 25.0) -> None:
+        """Wait until nothing is on its way, in either direction."""
+
+        async def is_quiet() -> bool:
+            with suppress(psycopg.OperationalError, OSError):
+                if (await self.look("state"))["pending"] or not await self.ask(IS_QUIET):
+                    return False
+                sent = [one for one in await self.phone.messages() if one["origin"] == "api"]
+                settled = all(one["status"] in FINAL for one in sent)
+                return settled and not (await self.look("state"))["pending"] and bool(await self.ask(IS_QUIET))
+            return False
+
+        await until(is_quiet, "everything is delivered, applied, fetched and sent", seconds=seconds)
+
+    async def check(self, known: Known | None = None) -> list[Json]:
+        """The closing assertion of every flow: once all is quiet, the export equals the phone. Returns its lines."""
+        await self.quiet()
+        lines = await self.export()
+        found = differences(lines, await self.look("truth"), known)
+        more = f"\n… and {len(found) - SHOWN_COUNT} more" if len(found) > SHOWN_COUNT else ""
+        assert not found, f"{len(found)} differences:\n" + "\n".join(found[:SHOWN_COUNT]) + more
+        return lines
+
+    async def crash(self) -> None:
+        """``kill -9`` of serve and its worker, at once."""
+        process = self.product.process
+        assert process is not None
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        for pid in (process.pid, *map(int, children)):
+            os.kill(pid, signal.SIGKILL)
+        await process.wait()
+
+
+@asynccontextmanager
+async def open_shop(
+    database_url: str, folder: Path, *, settings: Mapping[str, str] | None = None, pace: Pace = LIVELY, **config: Any
+) -> AsyncIterator[Shop]:
+    """The product, connected to nothing yet, beside the phone. Without a ``database_url`` it runs its own."""
+    async with beside_the_phone(database_url, folder, settings=settings, pace=pace, **config) as (product, phone):
+        yield Shop(product, phone, folder)
+
+
+@dataclass
+class Agent:
+    """Somebody of the team at the pages, without a browser: forms are sent as the pages have them."""
+
+    shop: Shop
+    session: aiohttp.ClientSession
+
+    async def page(self, path: str) -> str:
+        """The HTML of a page."""
+        async with self.session.get(self.shop.url + path) as response:
+            assert response.status == 200, await response.text()
+            return await response.text()
+
+    async def conversation(self, words: str) -> str:
+        """The path of the only conversation whose contact is called so, as the list links it."""
+        page = await self.page(f"/conversations/list?filter=all&q={words}")
+        (path,) = set(re.findall(r'href="(/conversations/\d+)', page))
+        return path
+
+    async def write(self, conversation: str, text: str, *, answers: str | None = None) -> None:
+        """Fill in the composer and send it; ``answers`` is the text of the message to quote."""
+        page = await self.page(conversation)
+        (action,) = re.findall(r'<form class="composer-form" method="post" action="([^"]+)"', page)
+        (our_ref,) = re.findall(r'name="our_ref" value="([^"]+)"', page)
+        reply_to = bubble_with(page, answers) if answers else ""
+        form = {"text": text, "our_ref": our_ref, "reply_to": reply_to}
+        await self.post(action, form)
+
+    async def post(self, path: str, form: Mapping[str, str]) -> None:
+        """Send a form as a browser does from our own page."""
+        headers = {"Origin": self.shop.url, "Sec-Fetch-Site": "same-origin"}
+        async with self.session.post(self.shop.url + path, data=form, headers=headers) as response:
+            assert response.status == 200, await response.text()
+
+
+def bubble_with(page: str, text: str) -> str:
+    """The id of the only bubble that says so."""
+    bubbles = re.split(r'<li id="message-', page)[1:]
+    (found,) = (one.split('"', 1)[0] for one in bubbles if f">{text}</div>" in unescape(one))
+    return found
+
+
+@asynccontextmanager
+async def signed_in(shop: Shop, email: str = "ana@example.com") -> AsyncIterator[Agent]:
+    """Somebody new of the team, added on the command line and signed in by the link that it prints."""
+    out = await shop.product.run(
+        "user", "add", "--account", ACCOUNT, "--email", email, "--name", "Ana", "--role", "owner"
+    )
+    link = out.split()[-1].removeprefix(shop.url)
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+        agent = Agent(shop, session)
+        await agent.page(link)
+        await agent.post(link, {})
+        yield agent

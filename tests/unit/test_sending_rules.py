@@ -1,0 +1,74 @@
+"""What follows from each answer of Meta's, and the body that is sent."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from coexist.outbound import payload, rules
+from coexist.outbound.rules import ATTEMPTS_MAX, Step
+
+REF = UUID("7f1c0000-0000-4000-8000-000000000001")
+
+
+@pytest.mark.parametrize(
+    ("code", "step"),
+    [
+        *((code, Step.STOP_NUMBER) for code in (0, 3, 10, 33, 190, 200, 299, 131005)),
+        *((code, Step.AGAIN) for code in (2, 131016, 133004, 131057, 2494100, 131000, 131056)),
+        (130429, Step.PAUSE_NUMBER),
+        (80007, Step.PAUSE_WABA),
+        (4, Step.PAUSE_ALL),
+        (1, Step.UNCLEAR),
+        (None, Step.UNCLEAR),
+        *((code, Step.FAIL) for code in (100, 368, 130472, 131008, 131026, 131031, 131047, 131051, 133010, 999999)),
+    ],
+)
+def test_a_code_leads_to_its_step(code: int | None, step: Step) -> None:
+    assert rules.decide(code, attempts=1).step is step
+
+
+def test_an_unknown_failure_is_tried_once_more_and_no_oftener() -> None:
+    assert rules.decide(131000, attempts=1).step is Step.AGAIN
+    assert rules.decide(131000, attempts=2).step is Step.UNCLEAR
+
+
+@pytest.mark.parametrize("code", [2, 131016, 131056, 131057])
+def test_trying_again_ends(code: int) -> None:
+    assert rules.decide(code, attempts=ATTEMPTS_MAX).step is Step.FAIL
+    assert rules.decide_not_sent(ATTEMPTS_MAX).step is Step.FAIL
+
+
+@pytest.mark.requirement("G7")
+def test_the_pair_limit_waits_four_times_as_long_each_time() -> None:
+    waits = [rules.decide(131056, attempts).after for attempts in range(1, 6)]
+    assert waits == [timedelta(seconds=seconds) for seconds in (1, 4, 16, 64, 256)]
+
+
+def test_pauses_grow_and_stay_bounded() -> None:
+    for attempts in range(1, 40):
+        assert timedelta(0) < rules.backoff(attempts) <= timedelta(seconds=rules.BACKOFF_MAX_S)
+    assert rules.decide(131057, 1).after == timedelta(seconds=60)
+
+
+@pytest.mark.requirement("F6")
+@pytest.mark.parametrize(
+    ("peer", "phone", "wanted"),
+    [
+        ("351910559111", None, {"to": "+351910559111"}),
+        ("551185500101", None, {"to": "+551185500101"}),
+        ("PT.40010020030040050", None, {"recipient": "PT.40010020030040050"}),
+        ("PT.ENT.9001", None, {"recipient": "PT.ENT.9001"}),
+        ("PT.4001", "351910559111", {"to": "+351910559111"}),
+    ],
+)
+def test_a_person_is_addressed_by_phone_or_by_bsuid(peer: str, phone: str | None, wanted: dict[str, str]) -> None:
+    assert payload.recipient(peer, phone) == wanted
+
+
+def test_a_text_carries_our_reference_and_what_it_quotes() -> None:
+    body = payload.text("351910559111", "Olá", REF, reply_to="wamid.X")
+    assert body["biz_opaque_callback_data"] == f"cx:{REF}"
+    assert body["context"] == {"message_id": "wamid.X"}
+    assert body["text"] == {"body": "Olá", "preview_url": False}
+    assert "context" not in payload.text("351910559111", "Olá", REF)
