@@ -61,6 +61,9 @@ def main() -> None:
     except AppError as error:
         typer.echo(str(error), err=True)
         raise SystemExit(2 if isinstance(error, Invalid) else 1) from None
+    except BrokenPipeError:  # `coexist export | head`: who reads has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 

@@ -197,7 +197,15 @@ SELECT i.contact_id, 'c_' || left(encode(sha256(convert_to(
  GROUP BY i.contact_id, s.portfolio_id
 """
 
-INBOXES: Final = """
+# Whoever has the number now that a contact of ours left behind is nobody yet: no message, no name, no entry.
+IS_SOMEBODY: Final = """
+(k.first_seen_at IS NOT NULL OR k.display_name <> '' OR EXISTS (
+ SELECT FROM identities d WHERE d.contact_id = k.id AND (d.kind = 'bsuid' OR EXISTS (
+ SELECT FROM address_book_entries e JOIN inboxes x ON x.id = e.inbox_id
+  WHERE x.scope_id = d.scope_id AND e.kind = d.kind AND e.value = d.value))))
+"""
+
+INBOXES: Final = f"""
 SELECT i.phone_number_id, i.waba_id, s.portfolio_id, i.display_phone_number, i.name, i.is_coexistence, i.onboarded_at,
        i.state::text, i.state_reason, i.state_initiated_by,
        (SELECT jsonb_object_agg(y.kind, to_jsonb(y)) FROM syncs y
@@ -206,7 +214,8 @@ SELECT i.phone_number_id, i.waba_id, s.portfolio_id, i.display_phone_number, i.n
         SELECT phase, max(progress) AS progress FROM history_chunks h
          WHERE h.inbox_id = i.id AND h.onboarded_at = i.onboarded_at GROUP BY phase) p) AS phases,
        jsonb_build_object(
-           'contacts', (SELECT count(DISTINCT d.contact_id) FROM identities d WHERE d.scope_id = i.scope_id),
+           'contacts', (SELECT count(*) FROM contacts k WHERE k.scope_id = i.scope_id AND {IS_SOMEBODY}
+                           AND EXISTS (SELECT FROM identities WHERE contact_id = k.id)),
            'conversations', (SELECT count(*) FROM conversations c
                               WHERE c.inbox_id = i.id AND c.last_message_at IS NOT NULL)) || m.counts || f.counts
        AS counts
@@ -245,6 +254,7 @@ SELECT n.id, k.agent_name AS agent, k.address_book_name AS address_book, k.profi
                                        (CASE WHEN i.username IS NOT NULL THEN 'username' END, i.username)
                        ) t (type, value)
                  WHERE i.contact_id = n.contact_id AND t.type IS NOT NULL) ids
+ WHERE {IS_SOMEBODY}
  ORDER BY n.id COLLATE "C"
 """
 

@@ -35,7 +35,6 @@ POLL_S: Final = 0.2
 class Findings:
     """What Meta told. ``doubts`` are sentences about what did not fit or could not be checked."""
 
-    name: str | None
     onboarded_at: datetime | None
     doubts: Sequence[str]
 
@@ -57,10 +56,8 @@ async def look_up(
                 f"Meta refuses this token. {error.message}",
                 next_step="Give a token that may manage and message this WhatsApp Business account.",
             ) from error
-        return Findings(None, None, [f"The token could not be checked. {error}"])
-    return Findings(
-        number.verified_name, _time(number.last_onboarded_time), _doubts(number, display_phone_number, is_coexistence)
-    )
+        return Findings(None, [f"The token could not be checked. {error}"])
+    return Findings(_time(number.last_onboarded_time), _doubts(number, display_phone_number, is_coexistence))
 
 
 def _doubts(number: PhoneNumber, display_phone_number: str, is_coexistence: bool) -> list[str]:
@@ -117,9 +114,9 @@ async def connect_number(
     can be asked for once (requirement A1). Raises what ``look_up`` and ``actions.connect`` raise; then nothing
     has changed.
     """
-    found = await _verified(graph, number, say) if verifies else Findings(None, None, [])
+    found = await _verified(graph, number, say) if verifies else Findings(None, [])
     inbox = await in_transaction(pool, lambda conn: _connected(conn, keyring, number, found, say))
-    say(f"{inbox.name} is connected: inbox {inbox.id}, {pretty(inbox.display_phone_number)}, {inbox.state}.")
+    say(f"{inbox.name} is inbox {inbox.id} of the account now. Its state: {inbox.state}.")
     try:
         await meta.subscribe(graph, number.waba_id, number.token)
     except GraphFailed as error:

@@ -21,6 +21,8 @@ MEDIA_SHARED: Final = timedelta(days=14)
 """Meta passes on files of a history only when they are younger than this at onboarding (meta-protocol 5.4)."""
 
 FORWARDED: Final = ("", "Forwarded", "Forwarded many times")
+PICTURE_BOX: Final = (340, 300)
+"""Pixels a picture or film takes in its bubble at most."""
 INLINE_IMAGES: Final = frozenset({"image/jpeg", "image/png", "image/webp", "image/gif"})
 
 
@@ -218,15 +220,24 @@ def _file(message: Message, kind: Kind) -> File | None:
         said = message.media_error or "It could not be fetched. It is still on the phone."
     elif state == "gone":
         said = message.media_error or "WhatsApp no longer has it. It is only on the phone."
+    width, height = fitted(message.media_width, message.media_height)
     return File(
         kind=_file_kind(message),
         state=state,
         said=said,
         name=message.media_file_name or kind.word,
         size=words.size(message.media_bytes),
-        width=message.media_width,
-        height=message.media_height,
+        width=width,
+        height=height,
     )
+
+
+def fitted(width: int | None, height: int | None) -> tuple[int | None, int | None]:
+    """The size in which a picture is shown: scaled down into PICTURE_BOX, so that its place is kept before it loads."""
+    if not width or not height:
+        return None, None
+    scale = min(1.0, PICTURE_BOX[0] / width, PICTURE_BOX[1] / height)
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def _file_kind(message: Message) -> str:

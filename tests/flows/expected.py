@@ -73,6 +73,7 @@ def _media(message: Json) -> Json:
 
 # ── questions ─────────────────────────────────────────────────────────────────────────────────────────────
 
+
 def a_sentence(value: Any) -> bool:
     """Something readable."""
     return isinstance(value, str) and bool(value.strip())

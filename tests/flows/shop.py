@@ -6,9 +6,10 @@ import json
 import os
 import re
 import signal
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import unescape
 from pathlib import Path
 from typing import Any, Final
@@ -40,6 +41,7 @@ class Shop:
     product: Product
     phone: Phone
     folder: Path
+    known: Known = field(default_factory=Known)
 
     @property
     def url(self) -> str:
@@ -92,11 +94,11 @@ class Shop:
 
         await until(is_quiet, "everything is delivered, applied, fetched and sent", seconds=seconds)
 
-    async def check(self, known: Known | None = None) -> list[Json]:
+    async def check(self) -> list[Json]:
         """The closing assertion of every flow: once all is quiet, the export equals the phone. Returns its lines."""
         await self.quiet()
         lines = await self.export()
-        found = differences(lines, await self.look("truth"), known)
+        found = differences(lines, await self.look("truth"), self.known)
         more = f"\n… and {len(found) - SHOWN_COUNT} more" if len(found) > SHOWN_COUNT else ""
         assert not found, f"{len(found)} differences:\n" + "\n".join(found[:SHOWN_COUNT]) + more
         return lines
@@ -105,10 +107,13 @@ class Shop:
         """``kill -9`` of serve and its worker, at once."""
         process = self.product.process
         assert process is not None
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        for pid in (process.pid, *map(int, children)):
+        for pid in (process.pid, *_children(process.pid)):
             os.kill(pid, signal.SIGKILL)
         await process.wait()
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 @asynccontextmanager
@@ -118,6 +123,16 @@ async def open_shop(
     """The product, connected to nothing yet, beside the phone. Without a ``database_url`` it runs its own."""
     async with beside_the_phone(database_url, folder, settings=settings, pace=pace, **config) as (product, phone):
         yield Shop(product, phone, folder)
+
+
+async def next_second() -> None:
+    """The wire knows whole seconds: what must be later there has to happen a second later here."""
+    now = int(time.time())
+
+    async def is_later() -> bool:
+        return int(time.time()) > now
+
+    await until(is_later, "the next second")
 
 
 @dataclass
@@ -137,7 +152,7 @@ class Agent:
         """The path of the only conversation whose contact is called so, as the list links it."""
         page = await self.page(f"/conversations/list?filter=all&q={words}")
         (path,) = set(re.findall(r'href="(/conversations/\d+)', page))
-        return path
+        return str(path)
 
     async def write(self, conversation: str, text: str, *, answers: str | None = None) -> None:
         """Fill in the composer and send it; ``answers`` is the text of the message to quote."""
@@ -158,8 +173,8 @@ class Agent:
 def bubble_with(page: str, text: str) -> str:
     """The id of the only bubble that says so."""
     bubbles = re.split(r'<li id="message-', page)[1:]
-    (found,) = (one.split('"', 1)[0] for one in bubbles if f">{text}</div>" in unescape(one))
-    return found
+    (found,) = (one for one in bubbles if f">{text}</div>" in unescape(one))
+    return str(found.split('"', 1)[0])
 
 
 @asynccontextmanager

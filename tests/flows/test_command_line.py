@@ -81,7 +81,7 @@ async def test_connecting_verifies_subscribes_and_asks_once(
                                "platform_type": "CLOUD_API", "verified_name": "Ótica"}, b"")  # fmt: skip
     ended = await coexist(*CONNECT, "--name", "Loja", typed="EAAfrom-stdin\n")
     assert ended.code == 0, ended.err
-    assert "Loja is connected" in ended.out
+    assert "Loja is inbox 1 of the account now" in ended.out
     assert "account 'Ótica Duarte' is new" in ended.out
     assert "The chat history is on its way" in ended.out
     what = [asked.what.removeprefix("GET /v25.0/").removeprefix("POST /v25.0/") for asked in scripted.asked]

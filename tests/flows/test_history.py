@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-import json
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
-from tests.flows.expected import Json
-from tests.flows.shop import open_shop, signed_in
-from tests.flows.truth import Known, differences
-from tests.support.product import connect, until
+from tests.flows.shop import open_shop
+from tests.support.product import connect
 
 KEEP_OPEN: Final = timedelta(days=14)
 """How recent an unanswered customer must be not to be filed: the default of a new inbox."""

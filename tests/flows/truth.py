@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
 
 from tests.flows.expected import Json, expected, moment
 
@@ -27,9 +29,12 @@ class Known:
     former: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
-def differences(lines: Sequence[Json], truth: Json, known: Known | None = None) -> list[str]:
+AS_SHOWN: Final = Known()
+"""Everything was told and taken in, nobody moved."""
+
+
+def differences(lines: Sequence[Json], truth: Json, known: Known = AS_SHOWN) -> list[str]:
     """Return a sentence for each difference between the export's lines and ``/control/truth``; none when equal."""
-    known = known or Known()
     export = Export.of(lines)
     phone = Phone.of(truth, known)
     people = People(export, phone)
@@ -215,12 +220,22 @@ def _conversation_differences(export: Export, phone: Phone, people: People) -> I
         if key not in wanted:
             continue
         name, until = f"conversation with {key}", phone.chats[key]["window_until"]
-        newest = max(one["sent_at"] for one in export.messages if one["conversation"] == line["id"])
+        own = [one["sent_at"] for one in export.messages if one["conversation"] == line["id"]]
+        newest = max(own, key=datetime.fromisoformat, default=None)
         yield from _fields(name, line, {"id": f"{number}:{line['contact']}", "last_message_at": newest})
         yield from _fields(name, line, {"phone_number_id": number})
-        yield from _fields(f"{name}: window", line["window"], {"open": until is not None})
+        window = {"open": until is not None, "why": is_why_open if until is not None else is_why_closed}
+        yield from _fields(f"{name}: window", line["window"], window)
         if until is not None:
             yield from _fields(f"{name}: window", line["window"], {"expires_at": moment(until)})
+
+
+def is_why_open(value: object) -> bool:
+    return value == "open"
+
+
+def is_why_closed(value: object) -> bool:
+    return value in ("never", "expired")
 
 
 # ── messages ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -195,7 +195,11 @@ async def test_opening_a_conversation_marks_it_read(site: Site, open_page: OpenP
 async def test_resolving_and_reopening(site: Site, open_page: OpenPage) -> None:
     await site.deliver(inbound("wamid.A", "Bom dia"))
     page = await open_page(await talk(site))
-    await page.get_by_role("button", name="Assign to me").click()
+    await page.locator(".deeds").get_by_role("button", name="Assign to me").click()
+    await expect(page.locator(".who-line")).to_contain_text("assigned to you")
+    await page.locator(".deeds").get_by_role("button", name="Unassign").click()
+    await expect(page.locator(".who-line")).to_contain_text("not assigned")
+    await page.locator(".panel").get_by_role("button", name="Assign to me").click()
     await expect(page.locator(".who-line")).to_contain_text("assigned to you")
     await page.get_by_role("button", name="Resolve").click()
     await expect(page.locator(".who-line")).to_contain_text("Resolved")
@@ -233,6 +237,8 @@ async def test_on_a_phone_there_is_one_pane_with_back(site: Site, open_page: Ope
         box = await button.bounding_box()
         assert box is not None
         assert box["height"] >= 44
+    await page.locator(".reply").last.click()
+    await expect(page.locator(".answering")).to_contain_text("old 9")
     await page.get_by_role("link", name="Back to the list").click()
     await expect(page.locator(".list-pane")).to_be_visible()
     await expect(page.locator(".conversation")).to_have_count(0)
@@ -289,3 +295,17 @@ async def test_two_browsers_of_a_team_see_the_same(site: Site, open_page: OpenPa
     fresh = await open_page(path)
     markup = "document.querySelector('#messages').innerText"
     assert await one.evaluate(markup) == await fresh.evaluate(markup) == await other.evaluate(markup)
+
+
+async def test_a_conversation_opens_at_its_end_even_when_files_grow_late(site: Site, open_page: OpenPage) -> None:
+    await older_messages(site, 60)
+    page = await open_page("/conversations")
+    for _ in range(3):
+        await page.locator(".row").click()
+        await expect(bubble(page, "old 59")).to_be_in_viewport()
+        grow = "(bubbles) => bubbles.forEach((each, n) => setTimeout(() => each.style.minHeight = '90px', n * 7))"
+        await page.locator(".bubble").evaluate_all(grow)
+        await page.wait_for_timeout(900)
+        await expect(bubble(page, "old 59")).to_be_in_viewport()
+        await expect(page.locator(".pill")).to_be_hidden()
+        await page.goto(site.url + "/conversations")

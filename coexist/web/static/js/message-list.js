@@ -2,17 +2,19 @@
 import { markDays } from "./days.js";
 import { showPill } from "./pill.js";
 import { tellRead } from "./read.js";
+
 const NEAR_BOTTOM_PX = 60;
+const hasNewer = (list) => list.querySelector(".newer") !== null; // an older stretch: the end is not loaded
 
 customElements.define("message-list", class extends HTMLElement {
   connectedCallback() {
     [this.list, this.pill] = [this.querySelector(".messages"), this.querySelector(".pill")];
-    [this.fresh, this.isUnread, this.isAtBottom, this.lastTop] = [0, this.dataset.unread !== "0", true, 0];
+    [this.fresh, this.isUnread, this.isAtBottom] = [0, this.dataset.unread !== "0", true];
     this.sizes = new ResizeObserver(() => this.hold());
     for (const each of [this, this.list]) this.sizes.observe(each);
     this.changes = new MutationObserver(() => (markDays(this.list), this.hold()));
     this.changes.observe(this.list, { childList: true });
-    this.addEventListener("scroll", () => this.look(), { passive: true });
+    this.addEventListener("scroll", () => this.moved(), { passive: true });
     this.addEventListener("added", (event) => this.count(event.detail));
     this.pill.addEventListener("click", () => this.toLatest());
     document.addEventListener("visibilitychange", (this.whenVisible = () => this.read()));
@@ -20,22 +22,20 @@ customElements.define("message-list", class extends HTMLElement {
   }
 
   disconnectedCallback() {
-    this.sizes.disconnect();
-    this.changes.disconnect();
+    for (const each of [this.sizes, this.changes]) each.disconnect();
     document.removeEventListener("visibilitychange", this.whenVisible);
   }
 
-  get hasNewer() {
-    return this.list.querySelector(".newer") !== null; // this is an older stretch, and the end is not loaded
+  // Content that grows or shrinks scrolls too: then the place is held, and only else has the reader moved.
+  moved() {
+    this.extent === `${this.scrollHeight} ${this.clientHeight}` ? this.look() : this.hold();
   }
 
   // Remember what the reader sees: the end, or the first message in view and where it stands.
   look() {
     const top = this.getBoundingClientRect().top;
-    const isNear = this.scrollHeight - this.scrollTop - this.clientHeight < NEAR_BOTTOM_PX;
-    const hasLeft = this.scrollTop < this.lastTop; // the reader moved up, and not the end further down
-    this.isAtBottom = !this.hasNewer && (isNear || (this.isAtBottom && !hasLeft));
-    this.lastTop = this.scrollTop;
+    this.extent = `${this.scrollHeight} ${this.clientHeight}`;
+    this.isAtBottom = !hasNewer(this.list) && this.scrollHeight - this.scrollTop - this.clientHeight < NEAR_BOTTOM_PX;
     this.anchor = [...this.list.getElementsByClassName("message")].find((each) => each.getBoundingClientRect().bottom > top);
     this.offset = this.anchor && this.anchor.getBoundingClientRect().top - top;
     if (this.isAtBottom) this.fresh = 0;
@@ -62,7 +62,7 @@ customElements.define("message-list", class extends HTMLElement {
   }
 
   toLatest() {
-    if (this.hasNewer) return location.assign(location.pathname);
+    if (hasNewer(this.list)) return location.assign(location.pathname);
     this.isAtBottom = true;
     this.hold();
   }
@@ -71,7 +71,7 @@ customElements.define("message-list", class extends HTMLElement {
     const message = id && document.getElementById(id);
     if (!message) return false;
     this.isAtBottom = false;
-    message.scrollIntoView({ block: "center" });
+    message.scrollIntoView({ block: "start" }); // its scroll-margin leaves room above
     message.classList.add("is-target");
     setTimeout(() => message.classList.remove("is-target"), 1500);
     this.look();
