@@ -160,10 +160,13 @@ async def settle(conn: Connection, keys: Collection[MessageKey]) -> dict[Message
     """
     if not keys:
         return {}
-    given = {"inboxes": list({inbox_id for inbox_id, _ in keys}), "keys": _as_json(keys)}
     changed: dict[MessageKey, tuple[int, int, int]] = {}
-    waiting = await (await conn.execute(ANY_WAITING, given)).fetchone()
+    inboxes = list({inbox_id for inbox_id, _ in keys})
+    waiting = await (await conn.execute(ANY_WAITING, {"inboxes": inboxes})).fetchone()
     assert waiting is not None
+    given = (
+        {"keys": _as_json(keys)} if any(waiting) else {}
+    )  # an import has thousands of keys and seldom anything waits
     for is_waiting, statement in zip(waiting, (SETTLE_CHANGES, SETTLE_STATUSES), strict=True):
         if is_waiting:
             rows = await (await conn.execute(statement, given)).fetchall()

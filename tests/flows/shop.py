@@ -64,6 +64,14 @@ class Shop:
             assert response.status == 200, await response.text()
             return dict(await response.json())
 
+    async def graph(self, path: str, *, token: str = "", **fields: str) -> Json:
+        """``POST`` to Graph past the product, as any program could that has a token of the business."""
+        token = token or (await self.tell("token"))["token"]
+        url, headers = f"{self.phone.address}/v25.0/{path}", {"Authorization": f"Bearer {token}"}
+        async with self.phone.session.post(url, json=fields, headers=headers) as response:
+            assert response.status == 200, await response.text()
+            return dict(await response.json())
+
     async def export(self) -> list[Json]:
         """Every line of ``coexist export``."""
         out = await self.product.run("export", "--account", ACCOUNT)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import asyncio
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from tests.flows.shop import open_shop
+from simulator.config import Pace
+from tests.flows.expected import Json
+from tests.flows.shop import LIVELY, Shop, next_second, open_shop, signed_in
+from tests.flows.truth import Known
 from tests.support.product import connect
 
 KEEP_OPEN: Final = timedelta(days=14)
@@ -21,13 +25,142 @@ EVERYTHING_WRONG: Final = {
     "merge": 4,
     "drop_then_retry": 0.3,
     "status_disorder": 1.0,
-    "echo_api": True,
+    "webhook_media_url": True,
 }
 
 
+def of_kind(lines: list[Json], kind: str) -> list[Json]:
+    return [line for line in lines if line["kind"] == kind]
+
+
 @pytest.mark.requirement("B1", "B7", "C2", "C5", "D1", "D4", "D6", "D7", "D8", "D10", "D12", "F2", "F9")
-async def test_all_that_the_phone_shares_is_here_and_nobody_was_disturbed(database_url: str, tmp_path: Path) -> None:
+async def test_all_that_the_phone_shares_is_here_and_disturbed_nobody(database_url: str, tmp_path: Path) -> None:
     async with open_shop(database_url, tmp_path, message_count=2_000) as shop:
         await connect(shop.product, shop.phone)
         lines = await shop.check()
-        assert all(line["kind"] != "message" or line["imported"] for line in lines)
+        (inbox,) = of_kind(lines, "inbox")
+        assert (inbox["sync"]["history"]["state"], inbox["sync"]["history"]["progress"]) == ("completed", 100)
+        assert inbox["counts"]["imported_messages"] == inbox["counts"]["messages"] > 1_500
+        assert inbox["counts"]["media_stored"] > 10
+
+        newest = {line["conversation"]: line for line in of_kind(lines, "message")}  # sorted by time
+        recent = datetime.fromisoformat(inbox["onboarded_at"]) - KEEP_OPEN
+        for line in of_kind(lines, "conversation"):
+            assert (line["unread_count"], line["window"]["why"]) == (0, "never")
+            last = newest[line["id"]]
+            waits = last["direction"] == "inbound" and datetime.fromisoformat(last["sent_at"]) >= recent
+            assert line["status"] == ("open" if waits else "resolved"), last
+        assert {line["status"] for line in of_kind(lines, "conversation")} == {"open", "resolved"}
+        assert await shop.ask("SELECT count(*) FROM outbox") == 0
+        assert await shop.ask("SELECT count(*) FROM events WHERE kind = 'message_added'") == 0
+
+
+async def trade(shop: Shop, chat: str) -> None:
+    """A conversation with second thoughts on both sides."""
+    asked = await shop.tell("customer/send", chat=chat, text="Oi, tem terra vegetal?")
+    answer = await shop.tell("owner/send", chat=chat, text="Tem sim", reply_to=asked["wamid"])
+    await shop.tell("customer/edit", message=asked["wamid"], text="Oi, tem terra vegetal de 20 kg?")
+    await shop.tell("customer/react", message=answer["wamid"], emoji="👍")
+    await shop.tell("customer/send", chat=chat, media="voice")
+    await shop.tell("owner/send", chat=chat, media="photo", caption="esta aqui")
+    wrong = await shop.tell("owner/send", chat=chat, text="R$ 2")
+    await shop.tell("owner/delete", message=wrong["wamid"])
+    await shop.tell("owner/edit", message=answer["wamid"], text="Tem sim, R$ 22")
+
+
+@pytest.mark.requirement("B8", "C3", "C4", "C9", "D1", "D3", "D12", "D14")
+async def test_everything_goes_wrong_on_the_way_while_people_go_on_writing(database_url: str, tmp_path: Path) -> None:
+    pace = Pace(chunk_delay_ms=40, delivered_ms=30, read_ms=(30, 90), parallel_count=6)
+    async with open_shop(database_url, tmp_path, message_count=600, pace=pace) as shop:
+        await shop.tell("faults", **EVERYTHING_WRONG)
+        connecting = asyncio.create_task(connect(shop.product, shop.phone))
+        new = (await shop.tell("new-customer", text="Oi"))["chat"]  # before anybody is subscribed: told to nobody
+        await connecting
+        for chat in ("marina-souza", "sofia-navarro", "pablo-morales", "emma-clarke", new):
+            await trade(shop, chat)
+        await shop.tell("contact/save", chat=new, name="Cliente da terra")
+        await shop.tell("contact/save", chat="marina-souza", name="Marina S.")
+        lines = await shop.check()
+    history = of_kind(lines, "inbox")[0]["sync"]["history"]
+    assert (history["state"], history["progress"]) == ("completed", 100)
+
+
+@pytest.mark.requirement("B8", "D1", "D2", "D4", "D10")
+async def test_a_history_with_oddities_and_then_the_same_once_more(database_url: str, tmp_path: Path) -> None:
+    async with open_shop(database_url, tmp_path, message_count=300) as shop:
+        await shop.tell("faults", placeholder_after_detail=True, own_number_variant=True, missing_end=True)
+        await connect(shop.product, shop.phone)
+        first = await shop.check()
+        assert of_kind(first, "inbox")[0]["sync"]["history"]["state"] == "receiving", "100 % was never told"
+
+        async with signed_in(shop) as agent:
+            await shop.tell("new-customer", text="Tem mudas?", name="Gabi Klein")
+            await trade(shop, "emma-clarke")
+            await shop.quiet()
+            await agent.write(await agent.conversation("Gabi Klein"), "Tem, de manjericão")
+            before = await shop.check()
+
+        await shop.tell("faults", placeholder_after_detail=False, own_number_variant=False, missing_end=False)
+        await next_second()  # an onboarding of the same second would be the same one
+        await connect(shop.product, shop.phone)
+        again = await shop.check()
+    assert of_kind(again, "inbox")[0]["sync"]["history"]["state"] == "completed"
+    assert of_kind(again, "contact") == of_kind(before, "contact")
+    assert of_kind(again, "message") == of_kind(before, "message")
+
+
+@pytest.mark.requirement("A7", "B4", "B6")
+async def test_a_declined_history_is_a_decision_and_no_failure(database_url: str, tmp_path: Path) -> None:
+    async with open_shop(database_url, tmp_path, message_count=60) as shop:
+        for is_bare in (True, False):
+            await shop.tell("faults", declined_bare=is_bare)
+            said = await connect(shop.product, shop.phone, share=False)
+            assert "is connected" in said
+            await shop.tell("customer/send", chat="marina-souza", text="Oi de novo")
+            (inbox, *_) = await shop.check()
+            history = inbox["sync"]["history"]
+            assert (history["state"], history["error"], history["progress"]) == ("declined", None, 0)
+            await next_second()
+        async with signed_in(shop) as agent:
+            assert "The business chose not to share its chat history" in await agent.page("/inboxes/1/sync")
+
+
+@pytest.mark.requirement("B11")
+async def test_switched_off_nothing_is_imported_and_the_page_says_why(database_url: str, tmp_path: Path) -> None:
+    settings = {"COEXIST_SYNC_ENABLED": "false"}
+    async with open_shop(database_url, tmp_path, message_count=60, settings=settings) as shop:
+        said = await connect(shop.product, shop.phone)
+        assert "switched off" in said
+        assert (await shop.look("truth"))["connection"]["requested"] == {}
+        for kind in ("smb_app_state_sync", "history"):  # somebody asks past us, and it all comes
+            await shop.graph("555100020003000/smb_app_data", messaging_product="whatsapp", sync_type=kind)
+        await shop.tell("contact/save", chat="marina-souza", name="Marina S.")
+        await shop.tell("customer/send", chat="marina-souza", text="Oi")
+        await shop.tell("owner/send", chat="emma-clarke", text="Hello Emma")
+        shop.known = Known(takes_history=False, takes_book=False)
+        lines = await shop.check()
+        assert [line["text"] for line in of_kind(lines, "message")] == ["Oi", "Hello Emma"]
+        sync = of_kind(lines, "inbox")[0]["sync"]
+        assert (sync["contacts"]["state"], sync["history"]["state"]) == ("switched_off", "switched_off")
+        async with signed_in(shop) as agent:
+            page = await agent.page("/inboxes/1/sync")
+        assert "Taking in history from the phone is switched off here, so none was asked for." in page
+        assert "Taking in contacts from the phone is switched off here, so none were asked for." in page
+
+
+@pytest.mark.requirement("A6", "C4")
+async def test_what_came_before_the_number_was_connected_here_is_applied_then(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with open_shop(database_url, tmp_path, message_count=60, pace=LIVELY) as shop:
+        told = await shop.tell("onboard")
+        await shop.graph(f"{told['waba_id']}/subscribed_apps", token=told["token"])
+        await trade(shop, "marina-souza")
+        await trade(shop, (await shop.tell("new-customer", text="Oi"))["chat"])
+        await shop.quiet()
+        deliveries = (await shop.look("deliveries"))["deliveries"]
+        assert [one["attempts"][-1]["status"] for one in deliveries] == [200] * len(deliveries) != []
+        await connect(shop.product, shop.phone, "--no-sync")
+        shop.known = Known(takes_book=False)
+        lines = await shop.check()
+        assert len(of_kind(lines, "conversation")) == 2

@@ -23,7 +23,7 @@ LINES: Final = (
     {"outbound", "media", "coexistence"},
     {"automations", "reports", "export"},
     {"intake", "web", "api"},
-    {"__main__", "app", "worker", "demo"},
+    {"__main__", "app", "worker", "demo", "processes"},
 )
 HEIGHT: Final = {part: height for height, line in enumerate(LINES) for part in line}
 TOP: Final = len(LINES) - 1
