@@ -30,7 +30,8 @@ ids, not by times, because a late message with an early time was not on their sc
 LOCK = "SELECT id FROM conversations WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
 
 # Live messages decide: an import opens, counts and awaits nothing (D7). Without a live message or a decision of a
-# person, a conversation is open when the customer had the last word shortly before the number connected (D8).
+# person, a conversation is open when the customer had the last word shortly before the number connected (D8). Meta's
+# times are whole seconds: who wrote in the second of our answer may have written after it, and still waits.
 REFRESH = f"""
 WITH summary AS (
     SELECT c.id, c.first_message_at IS DISTINCT FROM first.sent_at AS is_earlier_known,
@@ -62,14 +63,14 @@ WITH summary AS (
                           ORDER BY sent_at DESC, id DESC LIMIT 1) win ON true
       LEFT JOIN LATERAL (SELECT sent_at FROM messages
                           WHERE conversation_id = c.id AND direction = 'inbound' AND NOT imported
-                            AND sent_at > coalesce(told.sent_at, '-infinity')
+                            AND sent_at >= coalesce(date_trunc('second', told.sent_at), '-infinity')
                           ORDER BY sent_at, id LIMIT 1) wait ON true
       LEFT JOIN LATERAL (SELECT count(*) FROM (
                            SELECT 1 FROM messages
                             WHERE conversation_id = c.id AND direction = 'inbound' AND NOT imported
                               AND id > c.read_up_to
                               AND sent_at > coalesce(c.read_at - interval '{LATEST_DAYS} days', '-infinity')
-                              AND sent_at > coalesce(told.sent_at, '-infinity')
+                              AND sent_at >= coalesce(date_trunc('second', told.sent_at), '-infinity')
                             LIMIT {UNREAD_LIMIT}) counted) unread ON true
      WHERE c.id = ANY(%s))
 UPDATE conversations c
