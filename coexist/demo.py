@@ -119,8 +119,8 @@ async def run(demo: Demo, settings: Settings, say: Say) -> None:
                 await _until_answering(session, demo.phone_url + "/control/state")
                 await _connect(demo, settings, pool, session, owner.account_id, say)
                 say(f"\n  Open  {demo.phone_url}/\n")
-                say("The phone is on the left, the team's inbox on the right. Ctrl-C stops both and keeps what you did;")
-                say("`bin/demo --reset` starts over.")
+                say("The phone is on the left, the team's inbox on the right. Ctrl-C stops both and")
+                say("keeps what you did; `bin/demo --reset` starts over.")
                 await processes.until_told_to_stop()
                 say("\nStopping …")
 

@@ -132,7 +132,7 @@ def bubble_of(message: Message, zone: tzinfo, now: datetime) -> Bubble:
         is_edited=message.edited_at is not None,
         is_deleted=message.revoked_at is not None,
         earlier=[rich(earlier) for earlier in message.earlier_texts if earlier],
-        tick=tick_of(message.direction, message.origin, message.status, message.outbox_state),
+        tick=tick_of(message.direction, message.origin, message.status, message.outbox_state, _has_failed(message)),
         problem=_problem(message),
         time=words.clock_time(message.sent_at, zone),
         full_time=words.full(message.sent_at, zone)
@@ -165,10 +165,17 @@ TICKS: Final[dict[int, Tick]] = {
 }
 
 
-def tick_of(direction: str, origin: str, status: int | None, outbox_state: str | None) -> Tick | None:
-    """The tick of a message of ours; a status of Meta's outweighs what our outbox thinks."""
+def tick_of(
+    direction: str, origin: str, status: int | None, outbox_state: str | None, has_failed: bool = False
+) -> Tick | None:
+    """The tick of a message of ours; a status of Meta's outweighs what our outbox thinks.
+
+    ``has_failed``: Meta told an error and it was not delivered, whichever of ``failed`` and ``sent`` came last.
+    """
     if direction == "inbound":
         return None
+    if has_failed:
+        return FAILED
     is_on_its_way = status is None or status < STATUS_RANK["sent"]
     if origin == "api" and is_on_its_way and outbox_state in ("failed", "unclear"):
         return FAILED if outbox_state == "failed" else UNCLEAR
@@ -178,17 +185,25 @@ def tick_of(direction: str, origin: str, status: int | None, outbox_state: str |
 
 
 def _problem(message: Message) -> Problem | None:
-    is_settled = message.status is not None and message.status >= STATUS_RANK["sent"]
-    if message.origin != "api" or is_settled:
+    if message.origin != "api":
+        return None
+    if _has_failed(message):
+        return Problem(_first_error(message) or "WhatsApp could not deliver it.", can_discard=False)
+    if message.status is not None and message.status >= STATUS_RANK["sent"]:
         return None
     if message.outbox_state == "unclear":
         said = message.outbox_error or "WhatsApp did not answer: this may or may not have reached the customer."
         return Problem(f"{said} Look at the phone before you send it again.")
     if message.outbox_state == "failed":
         return Problem(message.outbox_error or _first_error(message) or "WhatsApp did not accept it.")
-    if message.status == STATUS_RANK["failed"]:
-        return Problem(_first_error(message) or "WhatsApp could not deliver it.", can_discard=False)
     return None
+
+
+def _has_failed(message: Message) -> bool:
+    """Whether Meta told that it could not deliver a message, and did not tell of delivering it all the same."""
+    if message.origin != "api" or message.status is None or message.status >= STATUS_RANK["delivered"]:
+        return False
+    return bool(message.errors) or (message.status == STATUS_RANK["failed"] and message.outbox_state != "failed")
 
 
 def _first_error(message: Message) -> str:

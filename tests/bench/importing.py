@@ -95,21 +95,18 @@ async def _import(database_url: str, bodies: list[bytes], messages: int, workers
 
 async def _copy(source_url: str, target_url: str) -> float:
     """Seconds that COPY needs for the rows of ``source_url`` into the empty tables of ``target_url``."""
-    async with (
-        database.open_pool(source_url) as source,
-        database.open_pool(target_url, statement_timeout_ms=0) as target,
-    ):
-        async with source.connection() as reader, target.connection() as writer:
-            rows: dict[str, list[bytes]] = {}
-            for table in COPIED:
-                async with reader.cursor().copy(f"COPY {table} TO STDOUT (FORMAT binary)") as copy:
-                    rows[table] = [bytes(block) async for block in copy]
-            begin = time.perf_counter()
-            for table in COPIED:
-                async with writer.cursor().copy(f"COPY {table} FROM STDIN (FORMAT binary)") as copy:
-                    for block in rows[table]:
-                        await copy.write(block)
-            return time.perf_counter() - begin
+    rows: dict[str, list[bytes]] = {}
+    async with await database.connect(source_url, application="bench") as reader:
+        for table in COPIED:
+            async with reader.cursor().copy(f"COPY {table} TO STDOUT (FORMAT binary)") as copy:
+                rows[table] = [bytes(block) async for block in copy]
+    async with await database.connect(target_url, application="bench") as writer:
+        begin = time.perf_counter()
+        for table in COPIED:
+            async with writer.cursor().copy(f"COPY {table} FROM STDIN (FORMAT binary)") as copy:
+                for block in rows[table]:
+                    await copy.write(block)
+        return time.perf_counter() - begin
 
 
 def signed(body: bytes) -> dict[str, str]:

@@ -111,6 +111,11 @@ class Shop:
         assert not found, f"{len(found)} differences:\n" + "\n".join(found[:SHOWN_COUNT]) + more
         return lines
 
+    async def has_worker(self) -> bool:
+        """Whether serve has a worker that lives."""
+        assert self.product.process is not None
+        return any(_is_worker(pid) for pid in _children(self.product.process.pid))
+
     async def crash(self) -> None:
         """``kill -9`` of serve and its worker, at once."""
         process = self.product.process
@@ -122,6 +127,12 @@ class Shop:
 
 def _children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _is_worker(pid: int) -> bool:
+    with suppress(OSError):
+        return b"work" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    return False
 
 
 @asynccontextmanager

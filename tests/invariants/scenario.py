@@ -1,17 +1,17 @@
 """One busy week of a number, as deliveries: every kind of fact, out of order, with ids learned late."""
 
-from typing import Final
+from typing import Any, Final
 
 from tests.support import intake, wire
 from tests.support.intake import BRANCH
 
-ANA: Final = {"bsuid": "BR.1001", "phone": "5511985500111"}
-ANA_SHORT: Final = {"phone": "551185500111"}
-RUI: Final = {"phone": "351910559122"}
-RUI_BSUID: Final = {"bsuid": "PT.2002"}
-NEW_OWNER: Final = {"bsuid": "PT.3003", "phone": "351910559122"}
+ANA: Final[dict[str, Any]] = {"bsuid": "BR.1001", "phone": "5511985500111"}
+ANA_SHORT: Final[dict[str, Any]] = {"phone": "551185500111"}
+RUI: Final[dict[str, Any]] = {"phone": "351910559122"}
+RUI_BSUID: Final[dict[str, Any]] = {"bsuid": "PT.2002"}
+NEW_OWNER: Final[dict[str, Any]] = {"bsuid": "PT.3003", "phone": "351910559122"}
 
-CHANGES: Final = [
+CHANGES: Final[list[Any]] = [
     wire.echo("wamid.e1", 40, wire.edit("wamid.m9", "Passa amanhã às 10"), **RUI),
     wire.status("wamid.out", 12, "read", **ANA),
     wire.history(

@@ -40,7 +40,7 @@ later = st.one_of(
 )
 
 
-Who = dict[str, str]
+Who = dict[str, Any]
 
 
 def _told(build: Any, wamid: str, at: int, what: Any, who: Who, number: Any) -> Any:

@@ -1,0 +1,105 @@
+"""What is killed in the middle of things, and the database that is away: nothing is lost, nothing is here twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from simulator.config import Pace
+from tests.flows.shop import Shop, open_shop
+from tests.support.product import connect, until
+
+STREAMING = Pace(chunk_delay_ms=150, delivered_ms=30, read_ms=(30, 90), parallel_count=3)
+"""Slow enough that there is a middle."""
+
+
+async def in_the_middle(shop: Shop) -> None:
+    """Wait until a part of the history is applied, and not all of it."""
+
+    async def has_some() -> bool:
+        return int(await shop.ask("SELECT count(*) FROM messages")) > 50
+
+    await until(has_some, "the history is coming in")
+    assert (await shop.look("state"))["pending"], "the whole history was there before anything could go wrong"
+
+
+@pytest.mark.requirement("B3", "C1", "C3")
+async def test_serve_and_worker_are_killed_while_the_history_streams_in(database_url: str, tmp_path: Path) -> None:
+    async with open_shop(database_url, tmp_path, message_count=600, pace=STREAMING) as shop:
+        await connect(shop.product, shop.phone)
+        await in_the_middle(shop)
+        await shop.crash()
+        await shop.tell("customer/send", chat="marina-souza", text="Tem alguém aí?")
+        await shop.tell("owner/send", chat="marina-souza", text="Tem sim")
+        await shop.product.start()
+        await shop.check()
+        (inbox, *_) = await shop.export()
+        assert inbox["sync"]["history"]["state"] == "completed"
+
+
+@pytest.mark.requirement("C1", "C3")
+async def test_the_worker_is_killed_again_and_again(database_url: str, tmp_path: Path) -> None:
+    async with open_shop(database_url, tmp_path, message_count=600, pace=STREAMING) as shop:
+        await connect(shop.product, shop.phone)
+        for text in ("um", "dois"):
+            await in_the_middle(shop)
+            await shop.tell("customer/send", chat="marina-souza", text=text)
+            shop.product.kill_worker()
+            await until(shop.has_worker, "serve has started another worker")
+        await shop.check()
+
+
+@pytest.mark.requirement("C1", "C4")
+async def test_postgresql_is_killed_while_everybody_writes(tmp_path: Path) -> None:
+    async with open_shop("", tmp_path, message_count=300, pace=STREAMING) as shop:
+        await connect(shop.product, shop.phone)
+        await in_the_middle(shop)
+        server = int((tmp_path / "postgres" / "cluster" / "postmaster.pid").read_text().split("\n", 1)[0])
+        os.kill(server, signal.SIGKILL)
+        for number in range(5):
+            await shop.tell("customer/send", chat="marina-souza", text=f"mensagem {number}")
+            await shop.tell("owner/send", chat="marina-souza", text=f"resposta {number}")
+        await shop.check()
+
+
+@asynccontextmanager
+async def away(database_url: str) -> AsyncIterator[None]:
+    """The database refuses everybody, and ends who is there."""
+    server, _, name = database_url.partition("?")[0].rpartition("/")
+    query = database_url.partition("?")[2]
+    async with await psycopg.AsyncConnection.connect(f"{server}/postgres?{query}", autocommit=True) as conn:
+        place = sql.Identifier(name)
+        await conn.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(place))
+        try:
+            await conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+            yield
+        finally:
+            await conn.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(place))
+
+
+@pytest.mark.requirement("C1", "C4")
+async def test_what_cannot_be_stored_is_not_acknowledged_and_comes_again(database_url: str, tmp_path: Path) -> None:
+    async with open_shop(database_url, tmp_path, message_count=60) as shop:
+        await connect(shop.product, shop.phone)
+        await shop.quiet()
+        async with away(database_url):
+            await shop.tell("customer/send", chat="marina-souza", text="Alguém recebe isto?")
+            await shop.tell("owner/send", chat="marina-souza", text="Recebemos tudo")
+
+            async def is_refused() -> bool:
+                newest = (await shop.look("deliveries?n=2"))["deliveries"]
+                return all(one["attempts"] and one["attempts"][-1]["status"] == 503 for one in newest)
+
+            await until(is_refused, "Meta is told 503")
+            async with shop.phone.session.get(f"{shop.url}/readyz") as response:
+                assert response.status == 503
+            async with shop.phone.session.get(f"{shop.url}/healthz") as response:
+                assert response.status == 200
+        await shop.check()
