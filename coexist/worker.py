@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
@@ -26,12 +27,17 @@ from coexist.outbound import worker as sending
 
 POOL_CONNECTIONS_COUNT: Final = 12
 LISTEN_AGAIN_S: Final = 1.0
+GC_THRESHOLD_COUNT: Final = 50_000
 
 logger = log.get(__name__)
 
 
 def work(settings: Settings) -> None:
     """Run the loops until SIGTERM or SIGINT; calls to Meta that are under way are finished first."""
+    # A history chunk makes thousands of objects that live until it is applied: looking among them for garbage, at the
+    # default rate, costs more than parsing them.
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD_COUNT, 20, 20)
     processes.run_loop(_work(settings))
 
 

@@ -49,7 +49,7 @@ class StalePeople(Exception):
 
 def mentions(facts: Iterable[Fact], inboxes: Mapping[str, Inbox]) -> list[Mention]:
     """Return whom ``facts`` name. Statuses tell only of pairs: a status alone makes nobody a contact."""
-    found: dict[tuple[model.Person, int | None, datetime | None], Mention] = {}
+    found: dict[tuple[int, int | None, datetime | None], Mention] = {}
     for fact in facts:
         inbox_id = None
         match fact:
@@ -62,13 +62,14 @@ def mentions(facts: Iterable[Fact], inboxes: Mapping[str, Inbox]) -> list[Mentio
                 pass
             case _:
                 continue
-        # A phone's owner may depend on the time, so phone-only mentions keep theirs; others fold to the earliest.
-        if person.bsuid or person.parent_bsuid:
-            known = found.get((person, inbox_id, None))
+        # A phone's owner may depend on the time, so phone-only mentions keep theirs; others fold to the earliest. The
+        # parser makes one Person per thread: its id is a cheaper key than its fields, and equal ones do no harm.
+        is_timeless = person.bsuid or person.parent_bsuid
+        if is_timeless or person.phone:
+            key = (id(person), inbox_id, None if is_timeless else at)
+            known = found.get(key)
             if known is None or at < known.at:
-                found[person, inbox_id, None] = Mention(person, at, inbox_id)
-        elif person.phone:
-            found[person, inbox_id, at] = Mention(person, at, inbox_id)
+                found[key] = Mention(person, at, inbox_id)
     return list(found.values())
 
 
@@ -89,7 +90,7 @@ class Rows:
     statuses: list[StatusRow] = field(default_factory=list)
     profiles: list[ProfileRow] = field(default_factory=list)
     entries: list[EntryRow] = field(default_factory=list)
-    conversations: dict[tuple[int, model.Person], int] = field(default_factory=dict)
+    conversations: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def add(self, fact: Fact) -> None:
         """File ``fact`` under its table. Facts about connections are not ours and pass by."""
@@ -116,7 +117,7 @@ class Rows:
     def _conversation_id(self, inbox_id: int, person: model.Person, at: datetime) -> int:
         if person.bsuid is None and person.phone in self.people.contested:
             return self.people.conversation_id(inbox_id, person, at)
-        key = (inbox_id, person)
+        key = (inbox_id, id(person))
         if key not in self.conversations:  # a history chunk asks for the same few people thousands of times
             self.conversations[key] = self.people.conversation_id(inbox_id, person, at)
         return self.conversations[key]
@@ -127,24 +128,24 @@ class Rows:
         assert peer is not None
         self.messages.append(
             MessageRow(
-                inbox_id=inbox_id,
-                wamid=fact.wamid,
-                conversation_id=self._conversation_id(inbox_id, person, fact.sent_at),
-                peer=peer,
-                direction=fact.direction,
-                origin=fact.origin,
-                imported=fact.imported,
-                opens_window=fact.opens_window,
-                is_time_doubtful=fact.is_time_doubtful,
-                content_rank=fact.content_rank,
-                direction_rank=_direction_rank(fact),
-                forwarded=fact.forwarded,
-                status=model.STATUS_RANK[fact.status] if fact.status else None,
-                type=fact.type,
-                sent_at=fact.sent_at,
-                text=fact.text,
-                content=msgspec.Raw(fact.content) if fact.content else None,
-                reply_to=fact.reply_to,
+                inbox_id,
+                fact.wamid,
+                self._conversation_id(inbox_id, person, fact.sent_at),
+                peer,
+                fact.direction,
+                fact.origin,
+                fact.imported,
+                fact.opens_window,
+                fact.is_time_doubtful,
+                fact.content_rank,
+                _direction_rank(fact),
+                fact.forwarded,
+                model.STATUS_RANK[fact.status] if fact.status else None,
+                fact.type,
+                fact.sent_at,
+                fact.text,
+                msgspec.Raw(fact.content) if fact.content else None,
+                fact.reply_to,
             )
         )
         if fact.media is not None:
@@ -233,13 +234,13 @@ async def _apply_messages(conn: Connection, account_id: int, rows: Rows, contact
     await changes.add_changes(conn, rows.changes)
     await changes.add_statuses(conn, rows.statuses)
     events = await sent.name_by_reference(conn, [row.our_ref for row in rows.statuses if row.our_ref])
-    told: set[MessageKey] = {(row.inbox_id, row.target) for row in rows.changes}
-    told |= {(row.inbox_id, row.wamid) for row in rows.statuses}
-    live = told | {(row.inbox_id, row.wamid) for row in rows.messages if not row.imported}
-    keys = told | {(row.inbox_id, row.wamid) for row in rows.messages}
+    live: set[MessageKey] = {(row.inbox_id, row.target) for row in rows.changes}
+    live |= {(row.inbox_id, row.wamid) for row in rows.statuses}
+    live |= {(row.inbox_id, row.wamid) for row in rows.messages if not row.imported}
+    imported = [(row.inbox_id, row.wamid) for row in rows.messages if row.imported]
     if merged.is_merged:
-        await changes.wake(conn, keys)
-    settled = await changes.settle(conn, keys)
+        await changes.wake(conn, [*live, *imported])
+    settled = await changes.settle(conn, [*live, *imported])
     conversations = merged.conversation_ids | {conversation_id for _, conversation_id, _ in settled.values()}
     refreshed = await summary.refresh(conn, conversations, contact_ids)
     if len(refreshed.contact_ids) <= TOLD_CONTACTS_COUNT:

@@ -31,6 +31,8 @@ class Identity:
     kind: str
     value: str
     is_contested: bool
+    is_wa_id: bool
+    is_parent: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ async def _store_evidence(
 
 
 CONNECTED_IDENTITIES = """
-SELECT id, contact_id, kind::text, value, is_contested, match_key
+SELECT id, contact_id, kind::text, value, is_contested, is_wa_id, is_parent, match_key
   FROM identities
  WHERE scope_id = %(scope)s AND (value = ANY(%(ids)s) OR match_key = ANY(%(ids)s) OR contact_id = ANY(%(contacts)s))
 """
@@ -171,13 +173,13 @@ async def load_closure(conn: Connection, scope_id: int, ids: Collection[str]) ->
         sightings = await (await conn.execute(CONNECTED_SIGHTINGS, given)).fetchall()
         changes = await (await conn.execute(CONNECTED_CHANGES, given)).fetchall()
         contacts |= {row[1] for row in identities}
-        reach |= {row[3] for row in identities} | {row[5] for row in identities}
+        reach |= {row[3] for row in identities} | {row[7] for row in identities}
         reach |= {value for phone, bsuid, _, key in sightings for value in (phone, bsuid, key)}
         reach |= {value for _, previous, current, _ in changes for value in (previous, current)}
         if size == (len(reach), len(contacts)):
             break
     return Closure(
-        identities=[Identity(*row[:5]) for row in sorted(identities)],
+        identities=[Identity(*row[:7]) for row in sorted(identities)],
         evidence=Evidence([Sighting(*row[:3]) for row in sightings], [Change(*row) for row in changes]),
     )
 
@@ -254,6 +256,18 @@ SELECT %s, contact_id, kind::identity_kind, value, match_key, is_wa_id, is_paren
 """
 
 
+class IdentityRow(msgspec.Struct, frozen=True):
+    """A row of ``identities`` as it goes to the database, in JSON."""
+
+    contact_id: int
+    kind: str
+    value: str
+    match_key: str
+    is_wa_id: bool
+    is_parent: bool
+    is_contested: bool
+
+
 async def _store_identities(
     conn: Connection,
     scope_id: int,
@@ -263,16 +277,23 @@ async def _store_identities(
     phones: Mapping[str, bool],
     bsuids: Mapping[str, bool],
 ) -> None:
-    rows = [
-        {
-            "contact_id": contacts[_person(closure, kind, value)],
-            "kind": kind,
-            "value": value,
-            "match_key": value if kind == "bsuid" else match_key(value.partition("@")[0]),
-            "is_wa_id": kind == "phone" and phones.get(value, False),
-            "is_parent": kind == "bsuid" and bsuids.get(value, False),
-            "is_contested": kind == "phone" and closure.evidence.is_contested(value),
-        }
-        for kind, value in sorted(wanted)
-    ]
-    await conn.execute(STORE_IDENTITIES, (scope_id, msgspec.json.encode(rows).decode()))
+    """Write the identities that are new or changed; one that stays as it is must not be locked."""
+    known = {(i.kind, i.value): i for i in closure.identities}
+    rows = []
+    for kind, value in sorted(wanted):
+        contact_id = contacts[_person(closure, kind, value)]
+        is_wa_id = kind == "phone" and phones.get(value, False)
+        is_parent = kind == "bsuid" and bsuids.get(value, False)
+        is_contested = kind == "phone" and closure.evidence.is_contested(value)
+        old = known.get((kind, value))
+        if old and (old.contact_id, old.is_contested, old.is_wa_id, old.is_parent) == (
+            contact_id,
+            is_contested,
+            old.is_wa_id or is_wa_id,
+            old.is_parent or is_parent,
+        ):
+            continue
+        key = value if kind == "bsuid" else match_key(value.partition("@")[0])
+        rows.append(IdentityRow(contact_id, kind, value, key, is_wa_id, is_parent, is_contested))
+    if rows:
+        await conn.execute(STORE_IDENTITIES, (scope_id, msgspec.json.encode(rows).decode()))

@@ -180,23 +180,35 @@ class _Known:
         )
 
 
+# One index look-up for each value, whatever the planner thinks of a table that is just filling: OFFSET 0 keeps it from
+# turning the look-ups into a scan.
 IDENTITIES = """
-SELECT value, contact_id, is_wa_id, is_parent, is_contested
-  FROM identities
- WHERE scope_id = %s AND kind IN ('bsuid', 'phone') AND value = ANY(%s)
+SELECT i.value, i.contact_id, i.is_wa_id, i.is_parent, i.is_contested
+  FROM unnest(%(phones)s::text[] || %(bsuids)s::text[]) WITH ORDINALITY AS w (value, n)
+ CROSS JOIN LATERAL (
+       SELECT * FROM identities
+        WHERE scope_id = %(scope)s AND value = w.value
+          AND kind = CASE WHEN n <= cardinality(%(phones)s::text[]) THEN 'phone' ELSE 'bsuid' END::identity_kind
+       OFFSET 0) i
 """
 
-SIGHTINGS = "SELECT phone, bsuid, first_at FROM identity_sightings WHERE scope_id = %s AND phone = ANY(%s)"
+SIGHTINGS = """
+SELECT s.phone, s.bsuid, s.first_at
+  FROM unnest(%(phones)s::text[]) AS w (phone)
+ CROSS JOIN LATERAL (
+       SELECT * FROM identity_sightings WHERE scope_id = %(scope)s AND phone = w.phone OFFSET 0) s
+"""
 
 CHANGES = "SELECT kind, previous, current, at FROM identity_changes WHERE scope_id = %s AND previous = ANY(%s)"
 
 
 async def _known(conn: Connection, scope_id: int, wanted: Wanted) -> _Known:
-    values = [*wanted.bsuids, *wanted.phones]
-    identities = await (await conn.execute(IDENTITIES, (scope_id, values))).fetchall()
+    given = {"scope": scope_id, "phones": list(wanted.phones), "bsuids": list(wanted.bsuids)}
+    identities = await (await conn.execute(IDENTITIES, given)).fetchall()
     sightings: dict[tuple[str, str], datetime] = {}
     if wanted.sightings:
-        rows = await (await conn.execute(SIGHTINGS, (scope_id, [phone for phone, _ in wanted.sightings]))).fetchall()
+        given = {"scope": scope_id, "phones": list({phone for phone, _ in wanted.sightings})}
+        rows = await (await conn.execute(SIGHTINGS, given)).fetchall()
         sightings = {(phone, bsuid): at for phone, bsuid, at in rows}
     changes: dict[tuple[str, str, str], datetime] = {}
     if wanted.changes:

@@ -96,6 +96,8 @@ async def apply_next(pool: Pool, lane: int, *, sync_enabled: bool, count: int | 
         deliveries = await store.claim(conn, lane, count or DELIVERIES_COUNT[lane])
         if not deliveries:
             return 0
+        # The journal is durable already: after a crash that loses this commit, the backlog still has the deliveries.
+        await conn.execute("SET LOCAL synchronous_commit = off")
         journal_ids = [delivery.journal_id for delivery in deliveries]
         parsed = [_parse(delivery) for delivery in deliveries]
         facts = [fact for one in parsed for fact in one.facts]
@@ -222,7 +224,8 @@ async def _apply(conn: Connection, pool: Pool, known: Known, facts: Sequence[Fac
                 events: list[NewEvent] = []
                 for (scope_id, account_id), some in sorted(by_scope.items()):
                     events += await apply_inbox(conn, account_id, known, people[scope_id], some)
-                return events + await apply_connection(conn, known, facts)
+                others = [fact for fact in facts if type(fact) is not MessageTold]
+                return events + await apply_connection(conn, known, others)
         except StalePeople:
             log.info("people_changed", facts=len(facts))
     raise RuntimeError(f"people changed under a batch {STALE_ATTEMPTS} times")

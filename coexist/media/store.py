@@ -13,13 +13,13 @@ from coexist.base import clock
 from coexist.base.database import Connection
 from coexist.events.feed import Kind, NewEvent
 
-LEASE_S: Final = 600
-"""How long one fetch may take before another worker may begin it again."""
+LEASE_S: Final = 10
+"""How long a claim lasts without a sign of life: the files of a worker that died are taken up again after that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A file to fetch, claimed for LEASE_S. ``attempts`` includes this one."""
+    """A file to fetch, claimed for LEASE_S or as long as the claim is renewed. ``attempts`` includes this one."""
 
     id: int
     inbox_id: int
@@ -54,6 +54,18 @@ async def claim(conn: Connection, count: int) -> Sequence[Wanted]:
     async with conn.cursor(row_factory=class_row(Wanted)) as cursor:
         await cursor.execute(CLAIM, values)
         return await cursor.fetchall()
+
+
+RENEW: Final = """
+UPDATE media SET next_attempt_at = %s
+ WHERE id = %s AND media_id IS NOT DISTINCT FROM %s AND attempts = %s AND state = 'waiting'
+"""
+
+
+async def renew(conn: Connection, wanted: Wanted) -> None:
+    """Give a sign of life: the claim lasts LEASE_S from now."""
+    until = clock.now() + timedelta(seconds=LEASE_S)
+    await conn.execute(RENEW, (until, wanted.id, wanted.media_id, wanted.attempts))
 
 
 # A better telling of the file (another media_id) may have come while the former was fetched: then that one counts.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import psycopg
@@ -25,6 +26,7 @@ from coexist.meta.graph import Graph, GraphError
 
 POLL_S: Final = 2.0
 PAUSE_AFTER_ERROR_S: Final = 2.0
+RENEW_EVERY_S: Final = store.LEASE_S / 3
 AT_ONCE_COUNT: Final = 4
 """Files fetched at once by one process: an import's thousands must not crowd out a photo that comes now."""
 MISSING_CODES: Final = frozenset({33, 100})
@@ -57,8 +59,10 @@ async def fetch_next(pool: Pool, graph: Graph, keyring: Keyring, settings: Setti
     )
     for wanted, outcome in zip(claimed, outcomes, strict=True):
         if isinstance(outcome, BaseException):
-            # Its lease runs out and it is tried again; one file never stops the others.
+            # One file never stops the others. Without a database its claim runs out.
             logger.error("file_not_fetched", media_id=wanted.id, exc_info=outcome)
+            with suppress(AppError, psycopg.Error):
+                await _later(pool, wanted, "The file could not be taken in.")
     return len(claimed)
 
 
@@ -76,7 +80,8 @@ async def _fetch(pool: Pool, graph: Graph, keyring: Keyring, settings: Settings,
         await _later(pool, wanted, "There is no access token.")
         return
     try:
-        stored = await _download(graph, token, settings, wanted, wanted.media_id)
+        async with _held(pool, wanted):
+            stored = await _download(graph, token, settings, wanted, wanted.media_id)
     except GraphError as error:
         await _refused(pool, wanted, error)
     except TooLarge as error:
@@ -88,6 +93,25 @@ async def _fetch(pool: Pool, graph: Graph, keyring: Keyring, settings: Settings,
         await _later(pool, wanted, str(error))
     else:
         await _keep(pool, wanted, stored)
+
+
+@asynccontextmanager
+async def _held(pool: Pool, wanted: Wanted) -> AsyncIterator[None]:
+    """Keep the claim inside the block, however long the file takes to come."""
+
+    async def renew() -> None:
+        while True:
+            await asyncio.sleep(RENEW_EVERY_S)
+            with suppress(AppError, psycopg.Error):
+                async with transaction(pool) as conn:
+                    await store.renew(conn, wanted)
+
+    renewing = asyncio.create_task(renew())
+    try:
+        yield
+    finally:
+        renewing.cancel()
+        await asyncio.gather(renewing, return_exceptions=True)
 
 
 async def _download(graph: Graph, token: str, settings: Settings, wanted: Wanted, media_id: str) -> Stored:

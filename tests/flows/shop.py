@@ -28,9 +28,12 @@ SHOWN_COUNT: Final = 25
 FINAL: Final = ("read", "failed")
 
 # What a flow waits for, never what it asserts: everything acknowledged is applied, every file fetched, all sent.
-IS_QUIET: Final = """
-SELECT NOT EXISTS (SELECT FROM backlog) AND NOT EXISTS (SELECT FROM media WHERE state = 'waiting')
-   AND NOT EXISTS (SELECT FROM outbox WHERE state IN ('queued', 'sending', 'unclear'))
+ON_ITS_WAY: Final = """
+SELECT concat_ws(', ', (SELECT count(*) || ' deliveries' FROM backlog HAVING count(*) > 0),
+                       (SELECT concat_ws(' ', count(*), 'files, the next at', min(next_attempt_at), min(error))
+                          FROM media WHERE state = 'waiting' HAVING count(*) > 0),
+                       (SELECT count(*) || ' messages' FROM outbox
+                         WHERE state IN ('queued', 'sending', 'unclear') HAVING count(*) > 0))
 """
 
 
@@ -90,17 +93,25 @@ class Shop:
 
     async def quiet(self, *, seconds: float = 25.0) -> None:
         """Wait until nothing is on its way, in either direction."""
+        on_its_way = "nothing is known"
 
         async def is_quiet() -> bool:
+            nonlocal on_its_way
             with suppress(psycopg.OperationalError, OSError):
-                if (await self.look("state"))["pending"] or not await self.ask(IS_QUIET):
-                    return False
-                sent = [one for one in await self.phone.messages() if one["origin"] == "api"]
-                settled = all(one["status"] in FINAL for one in sent)
-                return settled and not (await self.look("state"))["pending"] and bool(await self.ask(IS_QUIET))
-            return False
+                on_its_way = await self.on_its_way() or await self.on_its_way()  # the phone's, then what it brought
+            return not on_its_way
 
-        await until(is_quiet, "everything is delivered, applied, fetched and sent", seconds=seconds)
+        try:
+            await until(is_quiet, "", seconds=seconds)
+        except AssertionError:
+            raise AssertionError(f"still on its way after {seconds} s: {on_its_way}") from None
+
+    async def on_its_way(self) -> str:
+        """What is not there yet where it goes, in words."""
+        if pending := (await self.look("state"))["pending"]:
+            return f"{pending} webhooks"
+        sent = [one for one in await self.phone.messages() if one["origin"] == "api" and one["status"] not in FINAL]
+        return f"ticks of {len(sent)} messages" if sent else str(await self.ask(ON_ITS_WAY))
 
     async def check(self) -> list[Json]:
         """The closing assertion of every flow: once all is quiet, the export equals the phone. Returns its lines."""
@@ -111,10 +122,20 @@ class Shop:
         assert not found, f"{len(found)} differences:\n" + "\n".join(found[:SHOWN_COUNT]) + more
         return lines
 
-    async def has_worker(self) -> bool:
-        """Whether serve has a worker that lives."""
+    async def kill_worker(self) -> None:
+        """``kill -9`` the worker, and wait until serve has started another."""
+        killed = self._worker()
+        assert killed is not None
+        os.kill(killed, signal.SIGKILL)
+
+        async def is_replaced() -> bool:
+            return self._worker() not in (None, killed)
+
+        await until(is_replaced, "serve has started another worker")
+
+    def _worker(self) -> int | None:
         assert self.product.process is not None
-        return any(_is_worker(pid) for pid in _children(self.product.process.pid))
+        return next(filter(_is_worker, _children(self.product.process.pid)), None)
 
     async def crash(self) -> None:
         """``kill -9`` of serve and its worker, at once."""

@@ -254,6 +254,26 @@ async def test_two_workers_fetch_each_file_once_and_a_dead_one_gives_its_claim_b
     assert len(dead) == 1
 
 
+async def test_a_file_that_takes_long_stays_with_whoever_fetches_it(
+    business: Business, graphs: tuple[ScriptedGraph, Graph], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted, graph = graphs
+    scripted.delay_s = 0.4  # twice: for the look-up and for the bytes
+    scripted.files["880"] = ({}, picture())
+    await tell(business, picture())
+    monkeypatch.setattr(store, "LEASE_S", 0.3)
+    monkeypatch.setattr(worker, "RENEW_EVERY_S", 0.05)
+    fetching = asyncio.create_task(worker.fetch_next(business.pool, graph, KEYRING, settings))
+    while not scripted.asked:
+        await asyncio.sleep(0.01)
+    taken_by_others = 0
+    while not fetching.done():
+        taken_by_others += await worker.fetch_next(business.pool, graph, KEYRING, settings)
+        await asyncio.sleep(0.02)
+    assert (await fetching, taken_by_others) == (1, 0)
+    assert [row[0] for row in await media(business)] == ["stored"]
+
+
 async def test_one_file_that_breaks_us_does_not_stop_the_others(
     business: Business, graphs: tuple[ScriptedGraph, Graph], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
