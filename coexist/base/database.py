@@ -26,6 +26,8 @@ LOCK_TIMEOUT_MS: Final = 10_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS: Final = 60_000
 ATTEMPTS: Final = 5
 RETRY_PAUSE_S: Final = 0.02
+LASTING_ATTEMPTS: Final = 30
+LASTING_PAUSE_S: Final = 1.0
 
 # A peer that vanished without a word is noticed after 10 + 3 * 5 seconds, at both ends: the server then
 # ends the session and its locks are free.
@@ -129,15 +131,33 @@ async def in_transaction(pool: Pool, work: Callable[[Connection], Awaitable[T]])
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-async def connect(database_url: str, *, application: str) -> Connection:
-    """A connection of its own, in autocommit, for the caller to close. Raises `Unavailable` when none can be made."""
+async def in_lasting_transaction(pool: Pool, work: Callable[[Connection], Awaitable[T]]) -> T:
+    """Like `in_transaction`, but whatever the database says, again for LASTING_ATTEMPTS: for what only we know.
+
+    `work` must be safe to repeat after a commit whose answer was lost. The last error is raised.
+    """
+    for attempt in range(1, LASTING_ATTEMPTS + 1):
+        try:
+            return await in_transaction(pool, work)
+        except (Unavailable, psycopg.Error):
+            if attempt == LASTING_ATTEMPTS:
+                raise
+            await asyncio.sleep(LASTING_PAUSE_S)
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+async def connect(database_url: str, *, application: str, statement_timeout_ms: int = 0) -> Connection:
+    """A connection of its own, in autocommit, for the caller to close. 0 is no time-out.
+
+    Raises `Unavailable` when none can be made.
+    """
     try:
         connection: Connection = await AsyncConnection.connect(
             database_url, autocommit=True, application_name=application, **_CLIENT_SIDE
         )
     except psycopg.OperationalError as error:
         raise unreachable() from error
-    await _prepare(connection, {})
+    await _prepare(connection, {"statement_timeout": f"{statement_timeout_ms}"})
     return connection
 
 

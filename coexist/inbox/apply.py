@@ -25,6 +25,7 @@ from coexist.inbox.merge import Merged, MessageRow, merge
 from coexist.inbox.resolution import Mention, People, version_of
 from coexist.meta import model
 from coexist.meta.model import (
+    OUR_REF_PREFIX,
     AddressBookChanged,
     Fact,
     IdentityChanged,
@@ -35,9 +36,6 @@ from coexist.meta.model import (
     ProfileSeen,
     StatusTold,
 )
-
-OUR_REF_PREFIX = "cx:"
-"""What our callback data starts with; other programs may send through the same number with theirs."""
 
 TOLD_CONTACTS_COUNT = 20
 """Above this many changed contacts in one batch (a first address book), screens hear of the sync alone."""
@@ -229,11 +227,13 @@ async def apply(
 
 
 async def _apply_messages(conn: Connection, account_id: int, rows: Rows, contact_ids: set[int]) -> list[NewEvent]:
+    await summary.lock(conn, {row.conversation_id for row in rows.messages if not row.imported})
     merged = await merge(conn, rows.messages) if rows.messages else Merged((), (), frozenset())
     await store_files(conn, rows.files)
     await changes.add_changes(conn, rows.changes)
     await changes.add_statuses(conn, rows.statuses)
-    events = await sent.name_by_reference(conn, [row.our_ref for row in rows.statuses if row.our_ref])
+    references = [(row.inbox_id, row.our_ref, row.wamid) for row in rows.statuses if row.our_ref]
+    events = await sent.name_by_reference(conn, references)
     live: set[MessageKey] = {(row.inbox_id, row.target) for row in rows.changes}
     live |= {(row.inbox_id, row.wamid) for row in rows.statuses}
     live |= {(row.inbox_id, row.wamid) for row in rows.messages if not row.imported}

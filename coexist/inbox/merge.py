@@ -3,10 +3,12 @@
 What is new is inserted; what is there already is merged. Every column's rule commutes, so any order, duplication or
 batching of the same facts ends in the same rows:
 
-- content (type, text, file, time, quote) comes from the highest ``content_rank``, equal ranks from the greater row;
-- direction and origin likewise from ``direction_rank``: the array a late file detail stood in is the weakest witness;
+- content (type, text, file, time, quote) comes from the highest ``content_rank``, equal ranks from the greater row; a
+  time that Meta told beats the time of a receipt, the first receipt a later one;
+- direction and origin likewise from ``direction_rank``: the array that a late file stood in is the weakest witness;
 - status is the highest rank; ``imported`` holds while only history told it; the window opens if any copy opens it;
-- ``peer`` prefers a BSUID (letters sort above digits), and the conversation follows it.
+- ``peer`` prefers a BSUID (letters sort above digits); the conversation follows it and, as the owner of a phone can
+  depend on the time, the content's time.
 """
 
 from __future__ import annotations
@@ -79,10 +81,13 @@ SELECT 0, 0, 0, (SELECT count(*) FROM inserted)
 MERGE = f"""
 WITH told AS (
     SELECT m.id, m.conversation_id AS old_conversation_id, r.*,
-           (r.content_rank, r.sent_at, r.type, coalesce(r.text, ''), coalesce(r.content::text, ''),
-            coalesce(r.reply_to, ''), r.forwarded, r.is_time_doubtful)
-         > (m.content_rank, m.sent_at, m.type, coalesce(m.text, ''), coalesce(m.content::text, ''),
-            coalesce(m.reply_to, ''), m.forwarded, m.is_time_doubtful) AS has_content,
+           (r.content_rank, NOT r.is_time_doubtful,
+            CASE WHEN r.is_time_doubtful THEN -extract(epoch FROM r.sent_at) ELSE extract(epoch FROM r.sent_at) END,
+            r.type, coalesce(r.text, ''), coalesce(r.content::text, ''), coalesce(r.reply_to, ''), r.forwarded)
+         > (m.content_rank, NOT m.is_time_doubtful,
+            CASE WHEN m.is_time_doubtful THEN -extract(epoch FROM m.sent_at) ELSE extract(epoch FROM m.sent_at) END,
+            m.type, coalesce(m.text, ''), coalesce(m.content::text, ''), coalesce(m.reply_to, ''), m.forwarded)
+           AS has_content,
            (r.direction_rank, r.direction, r.origin) > (m.direction_rank, m.direction, m.origin) AS has_direction,
            r.peer > m.peer COLLATE "C" AS has_peer
       FROM {ROWS} JOIN messages m ON m.inbox_id = r.inbox_id AND m.wamid = r.wamid
@@ -101,7 +106,8 @@ UPDATE messages m
        direction = CASE WHEN t.has_direction THEN t.direction ELSE m.direction END,
        origin = CASE WHEN t.has_direction THEN t.origin ELSE m.origin END,
        peer = CASE WHEN t.has_peer THEN t.peer ELSE m.peer END,
-       conversation_id = CASE WHEN t.has_peer THEN t.conversation_id ELSE m.conversation_id END,
+       conversation_id = CASE WHEN t.has_peer OR (t.has_content AND t.peer = m.peer)
+                              THEN t.conversation_id ELSE m.conversation_id END,
        status = greatest(m.status, t.status),
        imported = m.imported AND t.imported,
        opens_window = m.opens_window OR t.opens_window

@@ -89,20 +89,36 @@ def _node(after: Closure, peer: str) -> str:
 
 # ── contacts that turned out to be somebody else ──────────────────────────────────────────────────────────
 
-# What people decided about the vanished contact's conversations goes to the successor's, the newest decision first.
+# What people decided about the vanished contact's conversations goes to the successor's, the newest decision first; but
+# what was decided or read on one side says nothing about a customer who still waits on the other.
 FOLD_CONVERSATIONS = """
 UPDATE conversations AS kept
-   SET set_state = CASE WHEN gone.set_state_at > coalesce(kept.set_state_at, '-infinity')
-                        THEN gone.set_state ELSE kept.set_state END,
+   SET set_state = CASE WHEN kept.set_state IS NULL AND gone.set_state IS NULL THEN NULL
+                        WHEN 'open' IN (kept.state, gone.state) THEN 'open'
+                        WHEN gone.set_state_at > coalesce(kept.set_state_at, '-infinity') THEN gone.set_state
+                        ELSE kept.set_state END,
        set_state_at = greatest(kept.set_state_at, gone.set_state_at),
        set_state_after = greatest(kept.set_state_after, gone.set_state_after),
        snoozed_until = coalesce(kept.snoozed_until, gone.snoozed_until),
        assignee_id = coalesce(kept.assignee_id, gone.assignee_id),
        read_at = greatest(kept.read_at, gone.read_at),
-       read_up_to = greatest(kept.read_up_to, gone.read_up_to)
+       read_up_to = CASE WHEN kept.unread_count = 0 AND gone.unread_count = 0
+                         THEN greatest(kept.read_up_to, gone.read_up_to)
+                         WHEN kept.unread_count = 0 THEN gone.read_up_to
+                         WHEN gone.unread_count = 0 THEN kept.read_up_to
+                         ELSE least(kept.read_up_to, gone.read_up_to) END
   FROM conversations AS gone
  WHERE gone.contact_id = %(gone)s AND kept.contact_id = %(kept)s AND kept.inbox_id = gone.inbox_id
 RETURNING kept.id
+"""
+
+JOIN_DRAFTS = """
+UPDATE drafts AS mine
+   SET text = concat_ws(E'\\n\\n', mine.text, other.text), saved_at = greatest(mine.saved_at, other.saved_at)
+  FROM drafts AS other
+  JOIN conversations gone ON gone.id = other.conversation_id AND gone.contact_id = %(gone)s
+  JOIN conversations kept ON kept.inbox_id = gone.inbox_id AND kept.contact_id = %(kept)s
+ WHERE mine.conversation_id = kept.id AND mine.user_id = other.user_id
 """
 
 FOLD_DRAFTS = """
@@ -149,7 +165,7 @@ async def _fold_contacts(conn: Connection, before: Sequence[Identity], after: Cl
     for gone, kept in sorted(successor.items()):
         pair = {"gone": gone, "kept": kept}
         touched |= _ids(await (await conn.execute(FOLD_CONVERSATIONS, pair)).fetchall())
-        for statement in (FOLD_DRAFTS, DROP_CONVERSATIONS):
+        for statement in (JOIN_DRAFTS, FOLD_DRAFTS, DROP_CONVERSATIONS):
             await conn.execute(statement, pair)
         touched |= _ids(await (await conn.execute(HAND_OVER, pair)).fetchall())
         for statement in (FOLD_CONTACT, DROP_CONTACT):

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from coexist.base.database import Connection
+from coexist.meta.model import STATUS_RANK
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,8 @@ LOCK = "SELECT id FROM conversations WHERE id = ANY(%s) ORDER BY id FOR NO KEY U
 
 # Live messages decide: an import opens, counts and awaits nothing (D7). Without a live message or a decision of a
 # person, a conversation is open when the customer had the last word shortly before the number connected (D8). Meta's
-# times are whole seconds: who wrote in the second of our answer may have written after it, and still waits.
+# times are whole seconds: who wrote in the second of an echo may have written after it, and still waits. Our own answer
+# answers what was here when it was written, and nothing when it failed.
 REFRESH = f"""
 WITH summary AS (
     SELECT c.id, c.first_message_at IS DISTINCT FROM first.sent_at AS is_earlier_known,
@@ -39,7 +41,7 @@ WITH summary AS (
            win.id AS window_message_id, win.sent_at AS window_opened_at, wait.sent_at AS waiting_since,
            coalesce(unread.count, 0) AS unread_count,
            CASE WHEN c.set_state IS NOT NULL AND heard.id IS NULL THEN c.set_state
-                WHEN heard.id IS NOT NULL OR told.sent_at IS NOT NULL THEN 'open'
+                WHEN heard.id IS NOT NULL OR echo.sent_at IS NOT NULL OR ours.id IS NOT NULL THEN 'open'
                 WHEN last.direction = 'inbound'
                      AND last.sent_at >= i.onboarded_at - make_interval(days => i.keep_open_days) THEN 'open'
                 ELSE 'resolved' END AS state
@@ -55,22 +57,27 @@ WITH summary AS (
                             AND sent_at > coalesce(c.set_state_at - interval '{LATEST_DAYS} days', '-infinity')
                           ORDER BY sent_at DESC LIMIT 1) heard ON true
       LEFT JOIN LATERAL (SELECT sent_at FROM messages
-                          WHERE conversation_id = c.id AND direction = 'outbound' AND NOT imported
-                          ORDER BY sent_at DESC, id DESC LIMIT 1) told ON true
+                          WHERE conversation_id = c.id AND direction = 'outbound' AND NOT imported AND origin <> 'api'
+                          ORDER BY sent_at DESC, id DESC LIMIT 1) echo ON true
+      LEFT JOIN LATERAL (SELECT id FROM messages
+                          WHERE conversation_id = c.id AND direction = 'outbound' AND NOT imported AND origin = 'api'
+                            AND status IS DISTINCT FROM {STATUS_RANK["failed"]} AND errors IS NULL
+                          ORDER BY sent_at DESC, id DESC LIMIT 1) ours ON true
       LEFT JOIN LATERAL (SELECT id, sent_at FROM messages
                           WHERE conversation_id = c.id AND direction = 'inbound' AND NOT imported
                             AND opens_window AND sent_at >= i.onboarded_at
                           ORDER BY sent_at DESC, id DESC LIMIT 1) win ON true
       LEFT JOIN LATERAL (SELECT sent_at FROM messages
                           WHERE conversation_id = c.id AND direction = 'inbound' AND NOT imported
-                            AND sent_at >= coalesce(date_trunc('second', told.sent_at), '-infinity')
+                            AND sent_at >= coalesce(date_trunc('second', echo.sent_at), '-infinity')
+                            AND id > coalesce(ours.id, 0)
                           ORDER BY sent_at, id LIMIT 1) wait ON true
       LEFT JOIN LATERAL (SELECT count(*) FROM (
                            SELECT 1 FROM messages
                             WHERE conversation_id = c.id AND direction = 'inbound' AND NOT imported
-                              AND id > c.read_up_to
+                              AND id > greatest(c.read_up_to, ours.id)
                               AND sent_at > coalesce(c.read_at - interval '{LATEST_DAYS} days', '-infinity')
-                              AND sent_at >= coalesce(date_trunc('second', told.sent_at), '-infinity')
+                              AND sent_at >= coalesce(date_trunc('second', echo.sent_at), '-infinity')
                             LIMIT {UNREAD_LIMIT}) counted) unread ON true
      WHERE c.id = ANY(%s))
 UPDATE conversations c
@@ -140,6 +147,16 @@ RETURNING k.id
 """
 
 LOCK_CONTACTS = "SELECT id FROM contacts WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
+
+
+async def lock(conn: Connection, conversation_ids: Collection[int]) -> None:
+    """Lock conversations before live messages are added to them.
+
+    So that message ids are given in the order in which they become visible: whoever marks as read, resolves or answers
+    takes the same lock, and "up to this id" then covers nothing that was not there.
+    """
+    if conversation_ids:
+        await conn.execute(LOCK, (list(conversation_ids),))
 
 
 async def refresh(conn: Connection, conversation_ids: Collection[int], contact_ids: Collection[int] = ()) -> Refreshed:

@@ -12,11 +12,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import psycopg
 import structlog
 
 from coexist.base.database import Connection, connect
-from coexist.base.errors import AppError, Unavailable
+from coexist.base.errors import Unavailable
 from coexist.intake.store import append
 
 log = structlog.get_logger(__name__)
@@ -26,6 +25,10 @@ GROUP_BYTES = 16 * 1024 * 1024
 
 WAITING_BYTES = 256 * 1024 * 1024
 """Bodies waiting for a commit at most: beyond it deliveries are refused with 503 and Meta sends them again."""
+
+
+STORE_TIMEOUT_MS = 10_000
+"""How long one group may take; then its deliveries are refused with 503 and Meta sends them again."""
 
 
 @dataclass(slots=True)
@@ -78,8 +81,8 @@ class Journal:
         error: Exception | None = None
         try:
             await self._insert(group)
-        except (AppError, psycopg.Error) as failure:
-            log.error("journal_not_written", deliveries=len(group), error=str(failure))
+        except Exception as failure:  # whatever it was: nobody may wait for ever, and the next group is tried
+            log.error("journal_not_written", deliveries=len(group), error=str(failure), exc_info=failure)
             error = Unavailable("The delivery could not be stored; it is not acknowledged.")
         finally:
             self._waiting_bytes -= sum(len(waiting.body) for waiting in group)
@@ -90,10 +93,12 @@ class Journal:
     async def _insert(self, group: list[_Waiting]) -> None:
         """Insert and commit, on the journal's own connection; one that broke is replaced for the next group."""
         if self._conn is None:
-            self._conn = await connect(self._database_url, application="coexist journal")
+            self._conn = await connect(
+                self._database_url, application="coexist journal", statement_timeout_ms=STORE_TIMEOUT_MS
+            )
         try:
             await append(self._conn, [(one.received_at, one.lane, one.body) for one in group])
-        except psycopg.Error:
+        except BaseException:
             await self.close()
             raise
 

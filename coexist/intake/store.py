@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
+from typing import Any
 
 import msgspec
 
@@ -59,34 +60,39 @@ def _array(numbers: Iterable[int]) -> str:
     return "{" + ",".join(map(str, numbers)) + "}"
 
 
+# By bytes as well as by number: 400 deliveries can be 400 messages, or 400,000 statuses after an outage.
 CLAIM = """
 WITH claimed AS (
-    SELECT lane, journal_id FROM backlog
+    SELECT journal_id FROM backlog
      WHERE lane = %(lane)s
      ORDER BY journal_id
      LIMIT %(count)s
-       FOR UPDATE SKIP LOCKED)
-SELECT j.id AS journal_id, j.received_at, j.body
-  FROM claimed c JOIN journal j ON j.id = c.journal_id
- ORDER BY j.id
+       FOR UPDATE SKIP LOCKED),
+sized AS (
+    SELECT j.id, j.received_at, j.body, sum(octet_length(j.body)) OVER (ORDER BY j.id) AS bytes_so_far,
+           row_number() OVER (ORDER BY j.id) AS n
+      FROM claimed c JOIN journal j ON j.id = c.journal_id)
+SELECT id, received_at, body FROM sized WHERE n = 1 OR bytes_so_far <= %(max_bytes)s ORDER BY id
 """
 
 
-async def claim(conn: Connection, lane: int, count: int) -> list[Delivery]:
-    """Take the oldest ``count`` deliveries of the lane that nobody else has taken.
+async def claim(conn: Connection, lane: int, count: int, max_bytes: int) -> list[Delivery]:
+    """Take the oldest deliveries of the lane that nobody else has taken: at most ``count``, and one or ``max_bytes``.
 
     The claim is this transaction's row locks: if we die, they are free at once and nothing is half done.
     """
-    rows = await (await conn.execute(CLAIM, {"lane": lane, "count": count}, binary=True)).fetchall()
+    rows = await (
+        await conn.execute(CLAIM, {"lane": lane, "count": count, "max_bytes": max_bytes}, binary=True)
+    ).fetchall()
     return [Delivery(*row) for row in rows]
 
 
-DONE = "DELETE FROM backlog WHERE journal_id = ANY(%s)"
+DONE = "DELETE FROM backlog WHERE lane = %s AND journal_id = ANY(%s)"
 
 
-async def done(conn: Connection, journal_ids: Collection[int]) -> None:
+async def done(conn: Connection, lane: int, journal_ids: Collection[int]) -> None:
     """Take the deliveries off the backlog: their effects commit together with this."""
-    await conn.execute(DONE, (list(journal_ids),))
+    await conn.execute(DONE, (lane, list(journal_ids)))
 
 
 UNROUTED = """
@@ -103,7 +109,32 @@ async def keep_unrouted(conn: Connection, pairs: Iterable[tuple[str, int]]) -> N
         await conn.execute(UNROUTED, (msgspec.json.encode(rows).decode(),))
 
 
-FORGET_PROBLEMS = "DELETE FROM quarantine WHERE journal_id = ANY(%s) AND part <> ALL(%s)"
+# A number may be connected while a batch that names it is under way: the batch kept its deliveries as unrouted, and
+# whoever connected found none to put in line. So somebody looks again.
+REQUEUE_ROUTED = f"""
+WITH routed AS (
+    DELETE FROM unrouted u
+     WHERE EXISTS (SELECT FROM inboxes i WHERE u.phone_number_id IN (i.phone_number_id, i.waba_id))
+    RETURNING journal_id),
+waiting AS (
+    INSERT INTO backlog (lane, journal_id)
+    SELECT DISTINCT j.lane, j.id FROM routed r JOIN journal j ON j.id = r.journal_id
+        ON CONFLICT DO NOTHING)
+SELECT pg_notify('{BACKLOG_CHANNEL}', '') FROM routed LIMIT 1
+"""
+
+
+async def requeue_routed(conn: Connection) -> None:
+    """Put deliveries in line again whose number (or WABA) was not connected when they came, and is now (A6)."""
+    await conn.execute(REQUEUE_ROUTED)
+
+
+FORGET_PROBLEMS = """
+DELETE FROM quarantine q
+ WHERE journal_id = ANY(%s)
+   AND NOT EXISTS (SELECT FROM json_to_recordset(%s::json) AS g (journal_id bigint, part text)
+                    WHERE g.journal_id = q.journal_id AND g.part = q.part)
+"""
 
 QUARANTINE = """
 INSERT INTO quarantine AS old (journal_id, part, phone_number_id, error)
@@ -124,15 +155,14 @@ class Guilty:
 
 async def settle_quarantine(conn: Connection, journal_ids: Collection[int], guilty: Sequence[Guilty]) -> None:
     """Write down what failed in these deliveries, and forget what failed before and no longer does."""
-    await conn.execute(FORGET_PROBLEMS, (list(journal_ids), [g.problem.part for g in guilty]))
-    if guilty:
-        rows = [
-            {
-                "journal_id": g.journal_id,
-                "part": g.problem.part,
-                "phone_number_id": g.problem.phone_number_id,
-                "error": g.problem.error,
-            }
-            for g in guilty
-        ]
-        await conn.execute(QUARANTINE, (msgspec.json.encode(rows).decode(),))
+    rows: dict[tuple[int, str], dict[str, Any]] = {}
+    for one in guilty:  # a part can be flawed and its rest fail as well: one row, both errors
+        part, error = one.problem.part, one.problem.error
+        row = {"journal_id": one.journal_id, "part": part, "phone_number_id": one.problem.phone_number_id}
+        known = rows.setdefault((one.journal_id, part), {**row, "error": error})
+        if error not in known["error"]:
+            known["error"] = "; ".join(sorted([*known["error"].split("; "), error]))
+    document = msgspec.json.encode(list(rows.values())).decode()
+    await conn.execute(FORGET_PROBLEMS, (list(journal_ids), document))
+    if rows:
+        await conn.execute(QUARANTINE, (document,))

@@ -9,6 +9,8 @@ quarantined with its error and nothing waits behind it.
 from __future__ import annotations
 
 import asyncio
+import re
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -16,10 +18,10 @@ from dataclasses import dataclass, field, replace
 
 import psycopg
 import structlog
-from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled, SerializationFailure
+from psycopg.errors import QueryCanceled
 
-from coexist.base.database import Connection, Pool, is_connection_loss, transaction
-from coexist.base.errors import AppError
+from coexist.base.database import Connection, Pool, transaction
+from coexist.base.errors import AppError, Unavailable
 from coexist.coexistence.apply import apply as apply_connection
 from coexist.events import feed
 from coexist.events.feed import NewEvent
@@ -51,6 +53,9 @@ LIVE_LANE, BULK_LANE = 0, 1
 DELIVERIES_COUNT = {LIVE_LANE: 400, BULK_LANE: 2}
 """Deliveries claimed at once: a live one is a message or a few, a bulk one is a chunk of up to 3 MB."""
 
+BATCH_BYTES = 8 * 1024 * 1024
+"""Bodies claimed at once at most, unless one alone is larger."""
+
 POLL_S = 1.0
 """How long a lost notification can delay a delivery."""
 
@@ -58,10 +63,14 @@ PAUSE_AFTER_ERROR_S = 1.0
 """Between attempts while the database is away or a batch cannot be applied at all."""
 
 STALE_ATTEMPTS = 20
-"""How often one batch may find its people changed under it before that is a bug."""
+"""How often one batch may find its people changed under it before it waits its turn."""
 
-# Not the fault of what is applied: the same batch, later, can succeed.
-PASSING = (AppError, DeadlockDetected, SerializationFailure, LockNotAvailable, QueryCanceled)
+REQUEUE_EVERY_S = 5.0
+"""How often somebody looks for deliveries that came before their number was connected."""
+
+PASSING_CLASSES = ("08", "25", "40", "53", "55", "57", "58")
+"""SQLSTATE classes that are not the fault of what is applied (connection, read-only or ended transaction, deadlock, out
+of disk or memory, locks, shutdown, input/output): the same batch, later, can succeed."""
 
 
 Known = Mapping[str, Inbox]
@@ -77,13 +86,23 @@ class Outcome:
 
 async def run(pool: Pool, lane: int, *, sync_enabled: bool, wake: asyncio.Event) -> None:
     """Apply the lane's backlog for ever. ``wake`` is set when something may have been journaled."""
+    count = DELIVERIES_COUNT[lane]
+    looked_at = 0.0
     while True:
         wake.clear()  # before looking: what is journaled from here on sets it again
         try:
-            if await apply_next(pool, lane, sync_enabled=sync_enabled):
+            if lane == BULK_LANE and time.monotonic() - looked_at > REQUEUE_EVERY_S:
+                async with transaction(pool) as conn:
+                    await store.requeue_routed(conn)
+                looked_at = time.monotonic()
+            if await apply_next(pool, lane, sync_enabled=sync_enabled, count=count):
+                count = min(count * 2, DELIVERIES_COUNT[lane])
                 continue
         except (AppError, psycopg.Error) as error:
-            log.error("batch_not_applied", lane=lane, error=str(error), error_type=type(error).__name__)
+            count = max(1, count // 2)  # if it was too much at once, it must not be so for ever
+            log.error(
+                "batch_not_applied", lane=lane, next_count=count, error_type=type(error).__name__, error=str(error)
+            )
             await asyncio.sleep(PAUSE_AFTER_ERROR_S)
             continue
         with suppress(TimeoutError):
@@ -93,24 +112,26 @@ async def run(pool: Pool, lane: int, *, sync_enabled: bool, wake: asyncio.Event)
 async def apply_next(pool: Pool, lane: int, *, sync_enabled: bool, count: int | None = None) -> int:
     """Apply the lane's next batch. Returns how many deliveries that were; 0 means that nothing waits."""
     async with transaction(pool) as conn:
-        deliveries = await store.claim(conn, lane, count or DELIVERIES_COUNT[lane])
+        deliveries = await store.claim(conn, lane, count or DELIVERIES_COUNT[lane], BATCH_BYTES)
         if not deliveries:
             return 0
         # The journal is durable already: after a crash that loses this commit, the backlog still has the deliveries.
         await conn.execute("SET LOCAL synchronous_commit = off")
+        # While guilty parts are looked for, on other connections, this one holds the claim and has nothing to do.
+        await conn.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         journal_ids = [delivery.journal_id for delivery in deliveries]
         parsed = [_parse(delivery) for delivery in deliveries]
         facts = [fact for one in parsed for fact in one.facts]
         known, unrouted = await _route(conn, facts, sync_enabled=sync_enabled)
         await store.keep_unrouted(conn, unrouted)
-        outcome = await _apply_or_halve(conn, pool, known, _wanted(facts, known))
+        outcome = await _apply_or_halve(conn, pool, known, _wanted(facts, known), is_alone=len(deliveries) == 1)
         problems = [
             Guilty(delivery.journal_id, problem)
             for delivery, one in zip(deliveries, parsed, strict=True)
             for problem in one.problems
         ]
         await store.settle_quarantine(conn, journal_ids, problems + outcome.guilty)
-        await store.done(conn, journal_ids)
+        await store.done(conn, lane, journal_ids)
         await feed.append(conn, outcome.events)
     return len(deliveries)
 
@@ -132,8 +153,10 @@ async def _route(
     for fact in facts:
         if fact.phone_number_id:
             numbers[fact.phone_number_id].add(fact.journal_id)
-        elif isinstance(fact, AccountUpdated | NoticeGiven) and fact.waba_id:
-            wabas[fact.waba_id].add(fact.journal_id)
+        elif isinstance(fact, AccountUpdated | NoticeGiven):
+            name = fact.waba_id or (fact.entry_id if isinstance(fact, AccountUpdated) else None)
+            if name:
+                wabas[name].add(fact.journal_id)
     known = await inbox_rows.by_phone_number_ids(conn, numbers)
     known_wabas = {row.waba_id for row in await inbox_rows.of_wabas(conn, wabas)} if wabas else set()
     missing = {name: ids for name, ids in numbers.items() if name not in known}
@@ -163,17 +186,25 @@ def _is_of_sync(fact: Fact) -> bool:
 
 
 def _change_of(fact: Fact) -> tuple[int, str]:
-    return fact.journal_id, ".".join(fact.part.split(".")[:2])
+    """The change a fact stood in: its part up to ``changes[n]``."""
+    change = re.match(r".*?changes\[\d+\]", fact.part)
+    return fact.journal_id, change[0] if change else fact.part
 
 
-async def _apply_or_halve(conn: Connection, pool: Pool, known: Known, facts: Sequence[Fact]) -> Outcome:
-    """Apply ``facts`` in the claim's transaction, or all but the guilty ones in transactions of their own."""
+async def _apply_or_halve(
+    conn: Connection, pool: Pool, known: Known, facts: Sequence[Fact], *, is_alone: bool
+) -> Outcome:
+    """Apply ``facts`` in the claim's transaction, or all but the guilty ones in transactions of their own.
+
+    ``is_alone``: they are of one delivery, so a time-out can only be helped by applying fewer of them at once.
+    """
     if not facts:
         return Outcome()
     try:
         return Outcome(events=await _apply(conn, pool, known, facts))
     except Exception as error:
-        _raise_if_passing(error)
+        if not (is_alone and isinstance(error, QueryCanceled)):
+            _raise_if_passing(error)
         return await _halve(pool, known, facts, error)
 
 
@@ -196,14 +227,17 @@ async def _halve(pool: Pool, known: Known, facts: Sequence[Fact], error: Excepti
             async with transaction(pool) as conn:
                 await feed.append(conn, await _apply(conn, pool, known, half))
         except Exception as half_error:
-            _raise_if_passing(half_error)
+            if not (len(half) > 1 and isinstance(half_error, QueryCanceled)):
+                _raise_if_passing(half_error)
             outcome.guilty += (await _halve(pool, known, half, half_error)).guilty
     return outcome
 
 
 def _raise_if_passing(error: Exception) -> None:
     """Raise what is not the fault of what was applied: the whole batch is tried again, later."""
-    if isinstance(error, PASSING) or (isinstance(error, psycopg.Error) and is_connection_loss(error)):
+    if isinstance(error, AppError):
+        raise error
+    if isinstance(error, psycopg.Error) and (error.sqlstate is None or error.sqlstate.startswith(PASSING_CLASSES)):
         raise error
 
 
@@ -228,7 +262,7 @@ async def _apply(conn: Connection, pool: Pool, known: Known, facts: Sequence[Fac
                 return events + await apply_connection(conn, known, others)
         except StalePeople:
             log.info("people_changed", facts=len(facts))
-    raise RuntimeError(f"people changed under a batch {STALE_ATTEMPTS} times")
+    raise Unavailable(f"People changed under a batch {STALE_ATTEMPTS} times.")
 
 
 def _in_words(error: Exception) -> str:

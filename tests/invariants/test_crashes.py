@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import random
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -14,11 +13,13 @@ import psycopg
 import pytest
 
 from coexist.base.database import Pool, open_pool, transaction
-from tests.invariants.scenario import BODIES
-from tests.support import databases, intake, snapshot
+from tests.invariants.scenario import ANA, BODIES
+from tests.support import databases, intake, snapshot, wire
 from tests.support.intake import BRANCH, SHOP
 
-KILLS_COUNT = 6
+KILLS_COUNT = 3
+CROWD = 2_500
+START_WAIT_S = 20
 
 
 class Crash(BaseException):
@@ -54,13 +55,14 @@ async def expected(server_url: str, template_name: str) -> snapshot.Snapshot:
 
 
 def crash_at(number: int, execute: Callable[..., Any]) -> Callable[..., Any]:
-    """An ``execute`` that crashes after its ``number``-th statement was done."""
+    """An ``execute`` that crashes after this task's ``number``-th statement was done; pools go on by themselves."""
     done = 0
+    task = asyncio.current_task()
 
     async def crashing(self: Any, *args: Any, **kwargs: Any) -> Any:
         nonlocal done
         answer = await execute(self, *args, **kwargs)
-        done += 1
+        done += asyncio.current_task() is task
         if done == number:
             raise Crash
         return answer
@@ -88,25 +90,38 @@ async def test_crash_after_any_statement(
             assert await tables(pool) == expected, f"crashed after statement {statement}"
         if not has_crashed:
             break
-        statement += 7 if statement > 20 else 3
+        statement += 3
     assert statement > 40, "the crashes did not reach far into a batch"
 
 
 @pytest.mark.requirement("C3")
-async def test_kill_9_of_the_worker(
-    server_url: str, template_name: str, expected: snapshot.Snapshot, tmp_path: Path
-) -> None:
-    chance = random.Random(11)
+async def test_kill_9_of_the_worker(server_url: str, template_name: str, tmp_path: Path) -> None:
+    bodies = [*BODIES, *(intake.body_of(wire.message(f"wamid.k{n}", n, wire.text("Oi"), **ANA)) for n in range(CROWD))]
+    async with connected(server_url, template_name) as (_, pool):
+        await intake.deliver(pool, bodies)
+        undisturbed = await tables(pool)
     async with connected(server_url, template_name) as (url, pool):
+        await intake.journal(pool, bodies, at_once=True)
         environment = os.environ | {"COEXIST_DATABASE_URL": url, "COEXIST_DATA_DIR": str(tmp_path)}
-        for round_ in range(KILLS_COUNT):
-            await intake.journal(pool, BODIES[round_::KILLS_COUNT])
+        for _ in range(KILLS_COUNT):
+            before = await waiting(pool)
             worker = await asyncio.create_subprocess_exec(sys.executable, "-m", "coexist", "work", env=environment)
-            await asyncio.sleep(1.0 + chance.random())
+            async with asyncio.timeout(START_WAIT_S):
+                while await waiting(pool) == before:  # the first batch commits: the second is under way
+                    await asyncio.sleep(0.005)
             worker.send_signal(signal.SIGKILL)
             await worker.wait()
+        assert await waiting(pool), "the worker was done before it could be killed"
         await intake.apply_all(pool)
-        assert await tables(pool) == expected
+        assert await tables(pool) == undisturbed
+
+
+async def waiting(pool: Pool) -> int:
+    """How many deliveries are still to be applied."""
+    async with pool.connection() as conn:
+        row = await (await conn.execute("SELECT count(*) FROM backlog")).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 async def test_replay_into_an_empty_database(server_url: str, template_name: str, expected: snapshot.Snapshot) -> None:

@@ -62,11 +62,14 @@ def body_of(*changes: dict[str, Any], waba_id: str = SHOP.waba_id) -> bytes:
     return json.dumps({"object": "whatsapp_business_account", "entry": [entry]}).encode()
 
 
-async def journal(pool: Pool, bodies: Iterable[bytes], *, received_at: datetime = RECEIVED_AT) -> None:
-    """Put deliveries into the journal as the endpoint does, each in a commit of its own."""
-    for body in bodies:
+async def journal(
+    pool: Pool, bodies: Iterable[bytes], *, received_at: datetime = RECEIVED_AT, at_once: bool = False
+) -> None:
+    """Put deliveries into the journal as the endpoint does, each in a commit of its own or all ``at_once``."""
+    rows = [(received_at, int(peek(body).lane), body) for body in bodies]
+    for group in [rows] if at_once else [[row] for row in rows]:
         async with transaction(pool) as conn:
-            await append(conn, [(received_at, peek(body).lane, body)])
+            await append(conn, group)
 
 
 async def apply_all(pool: Pool, *, batch: int | None = None) -> None:

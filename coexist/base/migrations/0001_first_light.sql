@@ -376,6 +376,7 @@ CREATE TABLE outbox (
     next_attempt_at timestamptz NOT NULL DEFAULT now(),
     sending_at      timestamptz,
     settled_at      timestamptz,
+    given_up_at     timestamptz,  -- when somebody let an unclear one rest: it may have reached the customer all the same
     error_code      integer,
     error           text,
     fbtrace_id      text,
@@ -384,7 +385,8 @@ CREATE TABLE outbox (
 CREATE INDEX outbox_queued ON outbox (inbox_id, next_attempt_at, created_at) WHERE state IN ('queued', 'sending');
 CREATE INDEX outbox_message ON outbox (message_id);
 CREATE INDEX outbox_sending_at ON outbox (inbox_id, sending_at) WHERE sending_at IS NOT NULL;
-CREATE INDEX outbox_unsettled ON outbox (state) WHERE state IN ('queued', 'sending', 'unclear', 'failed');
+CREATE INDEX outbox_unsettled ON outbox (state) WHERE state IN ('queued', 'sending', 'unclear');
+CREATE INDEX outbox_failed ON outbox (settled_at) WHERE state = 'failed';
 
 -- ── intake: the journal ───────────────────────────────────────────────────────────────────────────────────
 
