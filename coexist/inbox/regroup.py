@@ -61,8 +61,12 @@ async def follow(conn: Connection, scope_id: int, *, before: Sequence[Identity],
     assert row is not None
     contact_of = after.contact_by_node()
     contested = [i.value for i in after.identities if i.kind == "phone" and after.evidence.is_contested(i.value)]
-    concerned = sorted({i.contact_id for i in before} | set(after.contact_ids))
-    groups = await (await conn.execute(GROUPS, (contested, concerned))).fetchall()
+    now = {(i.kind, i.value): i.contact_id for i in after.identities}
+    moved = [i for i in before if now.get((i.kind, i.value)) != i.contact_id]
+    concerned = {i.contact_id for i in moved} | {now[i.kind, i.value] for i in moved if (i.kind, i.value) in now}
+    if contested:  # anybody connected may have written from such a phone at some time
+        concerned |= {i.contact_id for i in (*before, *after.identities)}
+    groups = await (await conn.execute(GROUPS, (contested, sorted(concerned)))).fetchall()
     touched: set[int] = set()
     moves: dict[tuple[int, int], list[int]] = defaultdict(list)  # (inbox, contact) → message ids
     for inbox_id, conversation_id, contact_id, peer, at, message_ids in groups:
