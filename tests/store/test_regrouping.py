@@ -1,0 +1,132 @@
+"""Messages and decisions follow their people when contacts turn out to be one, or a phone to have had two owners."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pytest
+
+from coexist.base.database import Pool, open_pool, transaction
+from coexist.inbox import actions
+from tests.support import databases, intake, snapshot, wire
+from tests.support.business import BSUID, PHONE, Business, change, conversation_of, deliver, inbound, open_business
+from tests.support.intake import SHOP, body_of
+
+PAIR: Final = change(
+    "messages",
+    statuses=[
+        {"id": "wamid.PAIR", "status": "sent", "timestamp": "1794000000"}
+        | {"recipient_id": PHONE, "recipient_user_id": BSUID}
+    ],
+)
+"""A status that tells of both identities, and so that they are one person's."""
+
+
+async def rows(pool: Pool, query: str) -> list[tuple[Any, ...]]:
+    async with pool.connection() as conn:
+        return await (await conn.execute(query)).fetchall()
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """A customer as known by one identity alone."""
+
+    conversation_id: int
+    message_id: int
+
+
+async def two_strangers(business: Business) -> dict[str, Stranger]:
+    """One customer who wrote twice, and is known as two."""
+    await deliver(business.pool, inbound("wamid.1", "By phone"))
+    await deliver(business.pool, inbound("wamid.2", "By BSUID", phone=None, bsuid=BSUID))
+    found = await rows(business.pool, "SELECT peer, conversation_id, id FROM messages")
+    return {peer: Stranger(conversation_id, id_) for peer, conversation_id, id_ in found}
+
+
+async def finish(business: Business, stranger: Stranger) -> None:
+    """Read and resolve a conversation."""
+    async with transaction(business.pool) as conn:
+        await actions.mark_read(conn, business.member, stranger.conversation_id, stranger.message_id)
+        await actions.resolve(conn, business.member, stranger.conversation_id)
+
+
+SUMMARY: Final = "SELECT state::text, unread_count > 0, waiting_since IS NOT NULL FROM conversations"
+
+
+@pytest.mark.requirement("D8")
+@pytest.mark.parametrize("finished", [PHONE, BSUID])
+async def test_a_customer_nobody_has_read_stays_open_and_unread_when_joined_to_one_who_is_done(
+    pool: Pool, finished: str
+) -> None:
+    business = await open_business(pool)
+    strangers = await two_strangers(business)
+    await finish(business, strangers[finished])
+    assert sorted(await rows(pool, SUMMARY)) == [("open", True, True), ("resolved", False, True)]
+    await deliver(pool, PAIR)
+    assert await rows(pool, SUMMARY) == [("open", True, True)]
+
+
+@pytest.mark.requirement("D8")
+async def test_what_was_read_of_one_says_nothing_about_what_was_not_of_the_other(pool: Pool) -> None:
+    business = await open_business(pool)
+    await finish(business, (await two_strangers(business))[BSUID])
+    await deliver(pool, inbound("wamid.3", "By BSUID again", phone=None, bsuid=BSUID))
+    assert await rows(pool, "SELECT unread_count FROM conversations") == [(1,), (1,)]
+    await deliver(pool, PAIR)
+    ((unread_count,),) = await rows(pool, "SELECT unread_count FROM conversations")
+    assert unread_count >= 2
+
+
+async def test_two_conversations_that_were_read_and_resolved_make_one_that_is(pool: Pool) -> None:
+    business = await open_business(pool)
+    for stranger in (await two_strangers(business)).values():
+        await finish(business, stranger)
+    await deliver(pool, PAIR)
+    assert await rows(pool, SUMMARY) == [("resolved", False, True)]
+
+
+async def test_what_somebody_was_writing_to_both_is_joined(pool: Pool) -> None:
+    business = await open_business(pool)
+    strangers = await two_strangers(business)
+    async with transaction(pool) as conn:
+        for peer, stranger in strangers.items():
+            await actions.save_draft(conn, business.member, stranger.conversation_id, f"to {peer}")
+    await deliver(pool, PAIR)
+    ((conversation_id, text),) = await rows(pool, "SELECT conversation_id, text FROM drafts")
+    assert conversation_id == await conversation_of(pool)
+    assert sorted(text.split("\n\n")) == [f"to {PHONE}", f"to {BSUID}"]
+
+
+async def test_what_somebody_was_writing_to_one_goes_along(pool: Pool) -> None:
+    business = await open_business(pool)
+    strangers = await two_strangers(business)
+    async with transaction(pool) as conn:
+        await actions.save_draft(conn, business.member, strangers[BSUID].conversation_id, "to be sent")
+    await deliver(pool, PAIR)
+    assert await rows(pool, "SELECT conversation_id, text FROM drafts") == [(await conversation_of(pool), "to be sent")]
+
+
+@pytest.mark.requirement("D1", "D6")
+async def test_a_message_of_a_phone_with_two_owners_has_one_place_whether_history_or_live_came_first(
+    server_url: str, template_name: str
+) -> None:
+    # The two copies differ in their time, and between the two times the phone changed hands.
+    owners = [
+        wire.message(f"wamid.{n}", at, wire.text("Oi"), bsuid=f"PT.{n}", phone=PHONE) for n, at in ((1, -20), (2, 0))
+    ]
+    told = wire.past("wamid.z", 5, wire.text("past"), phone=PHONE)
+    copies = [
+        wire.history([wire.thread(PHONE, None, [told])]),
+        wire.message("wamid.z", 5, wire.text("live"), phone=PHONE),
+    ]
+    taken = []
+    for order in (copies, copies[::-1]):
+        async with databases.clone(server_url, template_name) as url, open_pool(url) as pool:
+            async with transaction(pool) as conn:
+                await intake.connect(conn, SHOP)
+            for each in [*owners, *order]:
+                await intake.deliver(pool, [body_of(each)])
+            async with transaction(pool) as conn:
+                taken.append(await snapshot.take(conn))
+            by_wamid = dict(await rows(pool, "SELECT wamid, conversation_id FROM messages"))
+        assert by_wamid["wamid.z"] == by_wamid["wamid.2"] != by_wamid["wamid.1"]
+    assert taken[0] == taken[1]
