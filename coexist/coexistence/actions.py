@@ -21,6 +21,8 @@ from coexist.meta.phones import digits, pretty
 
 CLOCK_SKEW: Final = timedelta(minutes=5)
 NAME_CHARS: Final = 100
+REFRESHED_COUNT: Final = 1_000
+"""Conversations computed anew in one statement: an inbox may have more than the statement timeout allows for."""
 DISPLAY_DIGITS: Final = range(5, 16)  # E.164 allows 15; short codes are no WhatsApp numbers
 
 
@@ -67,17 +69,27 @@ async def connect(
         _may_replace(existing, account_id, waba_id, told_since, is_coexistence)
         inbox_id, since = existing.id, max(told_since or existing.onboarded_at, existing.onboarded_at)
         await store.update_inbox(conn, {**values, "id": inbox_id, "onboarded_at": since})
-        if since > existing.onboarded_at:  # windows begin closed again
-            await summary.refresh(conn, await store.conversations(conn, inbox_id))
+        if since > existing.onboarded_at:
+            await _close_windows(conn, inbox_id)
     await store.put_syncs(conn, inbox_id, since)
     await credentials.seal_token(conn, keyring, inbox_id, token)
     event = connection.AUTHORISED if existing else connection.CONNECTED
     line = Line(inbox_id, clock.now(), connection.OURS, event, {"is_coexistence": is_coexistence})
     await connection.record(conn, [line])
     await connection.refresh(conn, [inbox_id])
-    await store.requeue_unrouted(conn, [phone_number_id, waba_id])
+    await store.requeue_unrouted(conn, [phone_number_id, waba_id, portfolio_id])
     await feed.append(conn, [NewEvent(account_id, Kind.INBOX_CHANGED, inbox_id=inbox_id)])
     return await inboxes.get(conn, account_id, inbox_id)
+
+
+async def _close_windows(conn: Connection, inbox_id: int) -> None:
+    """Compute every conversation anew: with a new onboarding, windows begin closed.
+
+    In the order of ids, and touching no contact, so that the slices lock like one statement.
+    """
+    ids = await store.conversations(conn, inbox_id)
+    for start in range(0, len(ids), REFRESHED_COUNT):
+        await summary.refresh(conn, ids[start : start + REFRESHED_COUNT])
 
 
 async def _known(conn: Connection, phone_number_id: str) -> Existing | None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from coexist.base import log
 from coexist.base.crypto import Keyring
-from coexist.base.database import Connection, Pool, in_transaction, transaction
+from coexist.base.database import Connection, Pool, in_lasting_transaction, transaction
 from coexist.coexistence import rules, store
 from coexist.coexistence.model import Request, SyncKind, SyncState
 from coexist.coexistence.rules import Answer
@@ -81,7 +81,7 @@ async def _answered(
                 await store.settle(conn, request, SyncState.REQUESTING, code=code, error=error)
         await feed.append(conn, [_progressed(request)])
 
-    await in_transaction(pool, work)
+    await in_lasting_transaction(pool, work)
 
 
 def _progressed(request: Request) -> NewEvent:

@@ -28,20 +28,22 @@ class Route:
 def of(fact: AccountUpdated | NoticeGiven, known: Sequence[Route]) -> list[Route]:
     """Return the inboxes that a fact is about, by the most exact name it gives.
 
-    phone_number_id, then WABA, then ``entry.id`` as a WABA or as the portfolio it sometimes is, then the
-    printed number alone. A printed number beside a WABA narrows it down: its other numbers are not concerned.
+    phone_number_id, then the WABA; an account event that names one is about no other. Without either, ``entry.id``
+    as a WABA or as the portfolio it sometimes is, then the printed number alone. A printed number beside a WABA
+    narrows it down: its other numbers are not concerned.
     """
     if fact.phone_number_id:
         return [route for route in known if route.phone_number_id == fact.phone_number_id]
     number = digits(fact.display_phone_number)
     entry_id = fact.entry_id if isinstance(fact, AccountUpdated) else None
+    is_named = isinstance(fact, AccountUpdated) and fact.waba_id is not None
     groups = (
         [route for route in known if route.waba_id == fact.waba_id],
         [route for route in known if route.waba_id == entry_id],
         [route for route in known if route.portfolio_id == entry_id],
         list(known) if number else [],
     )
-    group = next((group for group in groups if group), [])
+    group = groups[0] if is_named else next((group for group in groups if group), [])
     return [route for route in group if not number or same_number(number, route.display_phone_number)]
 
 

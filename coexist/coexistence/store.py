@@ -38,14 +38,14 @@ async def scope_of(conn: Connection, phone_number_id: str) -> int | None:
 
 
 async def conversations(conn: Connection, inbox_id: int) -> list[int]:
-    """Return the ids of all conversations of an inbox."""
-    cursor = await conn.execute("SELECT id FROM conversations WHERE inbox_id = %s", (inbox_id,))
+    """Return the ids of all conversations of an inbox, in order."""
+    cursor = await conn.execute("SELECT id FROM conversations WHERE inbox_id = %s ORDER BY id", (inbox_id,))
     return [int(row[0]) for row in await cursor.fetchall()]
 
 
 FIND_NUMBER: Final = """
 SELECT id, account_id, waba_id, is_coexistence, onboarded_at
-  FROM inboxes WHERE phone_number_id = %s FOR UPDATE
+  FROM inboxes WHERE phone_number_id = %s FOR NO KEY UPDATE
 """
 
 

@@ -36,11 +36,14 @@ async def run(pool: Pool, graph: Graph, keyring: Keyring, *, wake: asyncio.Event
 
 
 async def step(pool: Pool, graph: Graph, keyring: Keyring) -> None:
-    """Ask for every sync that is wanted, then move on what time has decided."""
+    """Ask for every sync that is wanted, then move on what time has decided. One number's trouble stops no other."""
     async with pool.connection() as conn:
         wanted = await store.wanted_inboxes(conn)
     for inbox_id in wanted:
-        await oneshot.ask(pool, graph, keyring, inbox_id)
+        try:
+            await oneshot.ask(pool, graph, keyring, inbox_id)
+        except (AppError, psycopg.Error) as error:
+            logger.error("sync_not_asked_for", inbox_id=inbox_id, error=str(error), error_type=type(error).__name__)
     async with transaction(pool) as conn:
         moved = await store.sweep(conn)
         await feed.append(

@@ -157,13 +157,14 @@ async def record(conn: Connection, lines: Sequence[Line]) -> None:
         await conn.execute(RECORD, (msgspec.json.encode(rows).decode(),))
 
 
+# NO KEY: every message that is inserted locks its inbox's key, and must not wait here.
 LOCK_NUMBERS = """
 SELECT i.id, i.account_id, i.display_phone_number, i.onboarded_at,
        NOT EXISTS (SELECT FROM inboxes o WHERE o.waba_id = i.waba_id AND o.id <> i.id) AS is_only_number
   FROM inboxes i
  WHERE i.id = ANY(%s)
  ORDER BY i.id
-   FOR UPDATE OF i
+   FOR NO KEY UPDATE OF i
 """
 
 LINES = """

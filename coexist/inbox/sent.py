@@ -6,7 +6,7 @@ message per wamid (D1, D2) and it stays "ours".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from uuid import UUID
 
 from coexist.base.database import Connection
@@ -14,17 +14,28 @@ from coexist.events.feed import Kind, NewEvent
 from coexist.inbox import changes, locks, summary
 
 OF_MESSAGE = """
-SELECT i.account_id, i.scope_id, m.inbox_id, m.conversation_id, m.wamid
+SELECT i.account_id, i.scope_id, m.inbox_id
   FROM messages m JOIN inboxes i ON i.id = m.inbox_id
  WHERE m.id = %s
 """
 
+# Ours goes by one wamid for good: a second attempt that Meta took as well is another message to the customer.
+LOCK = "SELECT conversation_id, wamid FROM messages WHERE id = %s FOR NO KEY UPDATE"
+
 DROP_ECHO = """
-DELETE FROM messages WHERE inbox_id = %s AND wamid = %s AND id <> %s RETURNING conversation_id, id
+DELETE FROM messages WHERE inbox_id = %s AND wamid = %s AND id <> %s RETURNING conversation_id, id, peer
 """
 
-# Handed to Meta: no longer queued. Whatever statuses wait for the wamid are shown right after.
-SET_WAMID = "UPDATE messages SET wamid = %s, status = greatest(status, 1::smallint) WHERE id = %s AND wamid IS NULL"
+# Handed to Meta: no longer queued. Whatever statuses wait for the wamid are shown right after. The peer and with it the
+# conversation are the echo's by the rule of merge, so that it makes no difference which came first.
+TAKE_WAMID = """
+UPDATE messages
+   SET wamid = %(wamid)s, status = greatest(status, 1::smallint),
+       conversation_id = CASE WHEN %(peer)s > peer COLLATE "C" THEN %(conversation_id)s ELSE conversation_id END,
+       peer = CASE WHEN %(peer)s > peer COLLATE "C" THEN %(peer)s ELSE peer END
+ WHERE id = %(id)s
+RETURNING conversation_id
+"""
 
 
 async def learn_wamid(conn: Connection, message_id: int, wamid: str) -> list[NewEvent]:
@@ -32,45 +43,51 @@ async def learn_wamid(conn: Connection, message_id: int, wamid: str) -> list[New
     row = await (await conn.execute(OF_MESSAGE, (message_id,))).fetchone()
     if row is None:
         return []
-    account_id, scope_id, inbox_id, conversation_id, _ = row
+    account_id, scope_id, inbox_id = row
     await locks.own_apply(conn, scope_id)
-    return await _fold(conn, account_id, inbox_id, conversation_id, message_id, wamid)
+    return await _fold(conn, account_id, inbox_id, message_id, wamid)
 
 
-async def _fold(
-    conn: Connection, account_id: int, inbox_id: int, conversation_id: int, message_id: int, wamid: str
-) -> list[NewEvent]:
+async def _fold(conn: Connection, account_id: int, inbox_id: int, message_id: int, wamid: str) -> list[NewEvent]:
+    row = await (await conn.execute(LOCK, (message_id,))).fetchone()
+    if row is None or row[1] not in (None, wamid):
+        return []
+    place = row[0]
     echo = await (await conn.execute(DROP_ECHO, (inbox_id, wamid, message_id))).fetchone()
-    await conn.execute(SET_WAMID, (wamid, message_id))
+    echo_place, echo_id, peer = echo or (place, None, "")
+    given = {"wamid": wamid, "id": message_id, "conversation_id": echo_place, "peer": peer}
+    taken = await (await conn.execute(TAKE_WAMID, given)).fetchone()
+    assert taken is not None
     await changes.wake(conn, [(inbox_id, wamid)])  # what was shown on the echo's row is now shown on ours
     await changes.settle(conn, [(inbox_id, wamid)])
-    touched = {conversation_id}
-    events = [NewEvent(account_id, Kind.MESSAGE_CHANGED, inbox_id, conversation_id, message_id)]
-    if echo is not None:
-        touched.add(echo[0])
-        events.append(NewEvent(account_id, Kind.MESSAGE_REMOVED, inbox_id, echo[0], echo[1]))
+    events = [NewEvent(account_id, Kind.MESSAGE_CHANGED, inbox_id, taken[0], message_id)]
+    if echo_id is not None:
+        events.append(NewEvent(account_id, Kind.MESSAGE_REMOVED, inbox_id, echo_place, echo_id))
+    touched = {place, echo_place, taken[0]}
     await summary.refresh(conn, touched)
     events += [NewEvent(account_id, Kind.CONVERSATION_CHANGED, inbox_id, id_) for id_ in sorted(touched)]
     return events
 
 
 UNNAMED = """
-SELECT i.account_id, m.inbox_id, m.conversation_id, m.id, s.wamid
-  FROM message_statuses s
-  JOIN messages m ON m.our_ref = s.our_ref AND m.inbox_id = s.inbox_id
+SELECT i.account_id, m.inbox_id, m.id, r.wamid
+  FROM unnest(%s::int[], %s::uuid[], %s::text[]) AS r (inbox_id, our_ref, wamid)
+  JOIN messages m ON m.our_ref = r.our_ref AND m.inbox_id = r.inbox_id
   JOIN inboxes i ON i.id = m.inbox_id
- WHERE s.our_ref = ANY(%s) AND m.wamid IS NULL
- ORDER BY m.id
+ WHERE m.wamid IS NULL
+ ORDER BY m.id, r.wamid COLLATE "C"
 """
 
 
-async def name_by_reference(conn: Connection, our_refs: Sequence[UUID]) -> list[NewEvent]:
+async def name_by_reference(conn: Connection, refs: Collection[tuple[int, UUID, str]]) -> list[NewEvent]:
     """Give wamids to messages whose statuses carried our reference before the API answered (D2).
 
-    The caller holds the scope's apply lock exclusively and has kept those statuses. Returns the events to append.
+    ``refs`` are (inbox id, our reference, wamid). The caller holds the scope's apply lock exclusively. Returns the
+    events to append.
     """
     events: list[NewEvent] = []
-    if our_refs:
-        for row in await (await conn.execute(UNNAMED, (list(our_refs),))).fetchall():
+    if refs:
+        inbox_ids, our_refs, wamids = (list(column) for column in zip(*set(refs), strict=True))
+        for row in await (await conn.execute(UNNAMED, (inbox_ids, our_refs, wamids))).fetchall():
             events += await _fold(conn, *row)
     return events

@@ -13,7 +13,7 @@ from coexist.base import clock
 from coexist.base.database import Connection
 from coexist.events.feed import Kind, NewEvent
 
-LEASE_S: Final = 10
+LEASE_S: Final = 6
 """How long a claim lasts without a sign of life: the files of a worker that died are taken up again after that."""
 
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from coexist.meta import wire
 from coexist.meta.decode import compact, read
 from coexist.meta.model import AccountUpdated
 from coexist.meta.phones import digits
 from coexist.meta.reading import Change
 
-FROM_PORTFOLIO: Final = frozenset(
-    {"PARTNER_ADDED", "PARTNER_APP_INSTALLED", "PARTNER_APP_UNINSTALLED", "AD_ACCOUNT_LINKED", "MM_LITE_TERMS_SIGNED"}
-)
-"""Events whose ``entry.id`` is a business portfolio: only ``waba_info`` names their WABA (4.3). ``PARTNER_REMOVED``
-comes in both forms; without ``waba_info`` its ``entry.id`` is the WABA (section 10, 23)."""
-
 
 def read_account_update(change: Change) -> None:
-    """One event a change. Nothing is deduplicated: a second disconnect is a second event (C7)."""
+    """One event a change. Nothing is deduplicated: a second disconnect is a second event (C7).
+
+    Only ``waba_info`` names a WABA for certain. ``entry.id`` is a WABA or, for the PARTNER_… events and their like, a
+    business portfolio, so it stays apart (4.3; section 10, 23).
+    """
     value = read(change.value, wire.AccountUpdate)
     change.flaw(change.part, value)
     if not value.event:
@@ -26,7 +22,6 @@ def read_account_update(change: Change) -> None:
             change.problem(change.part, "an account update without its event")
         return
     named = value.waba_info.waba_id if value.waba_info is not None else None
-    told_by_entry = None if value.event in FROM_PORTFOLIO else change.entry_id
     disconnection = value.disconnection_info or wire.DisconnectionInfo()
     change.tell(
         AccountUpdated(
@@ -34,7 +29,7 @@ def read_account_update(change: Change) -> None:
             part=change.part,
             phone_number_id=None,
             event=value.event,
-            waba_id=str(named) if named not in (None, "") else told_by_entry,
+            waba_id=str(named) if named not in (None, "") else None,
             entry_id=change.entry_id,
             display_phone_number=digits(value.phone_number) or digits(value.display_phone_number),
             at=change.entry_at,

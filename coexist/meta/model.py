@@ -12,6 +12,9 @@ from enum import StrEnum
 
 import msgspec
 
+OUR_REF_PREFIX = "cx:"
+"""What our callback data starts with; other programs may send through the same number with theirs."""
+
 
 class Direction(StrEnum):
     """Which way a message went, seen from the business."""
@@ -218,7 +221,10 @@ class IdentityChanged(Fact, frozen=True, kw_only=True):
 
 
 class AccountUpdated(Fact, frozen=True, kw_only=True):
-    """``account_update``: something happened to a WABA or one of its numbers (meta-protocol 5.7)."""
+    """``account_update``: something happened to a WABA or one of its numbers (meta-protocol 5.7).
+
+    ``waba_id`` only when the event named it; ``entry_id`` is a WABA or a portfolio, nobody says which.
+    """
 
     event: str
     waba_id: str | None

@@ -26,6 +26,8 @@ SHUT: Final = {
     State.RESTRICTED: "WhatsApp has restricted this business account: nothing can be sent from here.",
 }
 """States in which nothing new is taken in. Offboarded is not among them: there, messages wait (requirement G3)."""
+ARRIVED: Final = "This message is on its way, or has arrived: there is nothing to send again."
+TAKEN: Final = "This message is on its way, or has arrived: it can only be deleted on the phone."
 
 
 async def send_text(
@@ -57,33 +59,38 @@ async def retry(conn: Connection, member: Member, message_id: int) -> int:
     """
     message = await _sent(conn, member, message_id)
     is_undelivered = message.status == STATUS_RANK["failed"]
-    if message.wamid is None and message.state == OutboxState.FAILED:
-        _check_open(await _locked(conn, member, message.conversation_id))
-        await store.requeue(conn, message_id)
+    if message.never_left:
+        target = await _locked(conn, member, message.conversation_id)
+        peer = _check_open(target)
+        body = payload.text(peer, message.text, message.our_ref, phone=target.phone, reply_to=message.reply_to)
+        if not await store.requeue(conn, message_id, peer, body):
+            raise Conflict(ARRIVED)
         await store.wake(conn, message.inbox_id)
         await _tell(conn, member, message, Kind.MESSAGE_CHANGED)
         return message_id
-    if message.state == OutboxState.UNCLEAR or (message.wamid is not None and is_undelivered):
+    may_have_arrived = message.state == OutboxState.UNCLEAR or (message.wamid is None and message.is_given_up)
+    if may_have_arrived or (message.wamid is not None and is_undelivered):
         again = uuid.uuid5(message.our_ref, "sent again")
         return await _send(conn, member, message.conversation_id, message.text, our_ref=again, quoted=message.reply_to)
-    raise Conflict("This message is on its way, or has arrived: there is nothing to send again.")
+    raise Conflict(ARRIVED)
 
 
 async def discard(conn: Connection, member: Member, message_id: int) -> None:
     """Give up a message that did not go out.
 
     One that never reached Meta disappears. One that may have been sent stays, marked as given up, because the
-    customer may have it.
+    customer may have it; giving it up again changes nothing.
     """
     message = await _sent(conn, member, message_id)
-    if message.wamid is None and message.state in (OutboxState.QUEUED, OutboxState.FAILED):
-        await store.delete_message(conn, message_id)
+    if message.never_left or (message.wamid is None and message.state == OutboxState.QUEUED):
+        if not await store.delete_message(conn, message_id):
+            raise Conflict(TAKEN)
         await _tell(conn, member, message, Kind.MESSAGE_REMOVED)
     elif message.state == OutboxState.UNCLEAR:
         await store.give_up(conn, message_id, "It was given up, but may have reached the customer.")
         await _tell(conn, member, message, Kind.MESSAGE_CHANGED)
-    else:
-        raise Conflict("This message is on its way, or has arrived: it can only be deleted on the phone.")
+    elif message.wamid is not None or not message.is_given_up:
+        raise Conflict(TAKEN)
 
 
 async def _send(
@@ -142,8 +149,13 @@ def _check_open(target: Target) -> str:
     if target.inbox_state in SHUT:
         raise Conflict(SHUT[State(target.inbox_state)], next_step="Connect the number again; the phone app can write.")
     window = window_of(target.window_opened_at, clock.now())
-    if not window.is_open or target.peer is None:
+    if not window.is_open:
         raise Conflict(_closed(window), next_step="It opens as soon as the customer writes; the phone app can write.")
+    if target.peer is None:
+        raise Conflict(
+            "It is not certain which WhatsApp number is this person's now, so nothing was sent.",
+            next_step="Wait until they write again, or answer in the phone app.",
+        )
     return target.peer
 
 

@@ -24,8 +24,8 @@ class OutboxState(StrEnum):
 class Target:
     """The conversation to write in: its number, whether it may send, and the person on the other side.
 
-    ``peer`` is the id under which the contact wrote last, exactly as received. ``phone`` is the number that
-    goes with a BSUID, where there is no doubt whose it is.
+    ``peer`` is the contact's newest id, exactly as received; None when it is not certain that any is theirs.
+    ``phone`` is the number that goes with a BSUID, where there is no doubt whose it is.
     """
 
     conversation_id: int
@@ -53,7 +53,10 @@ class Sending:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A message of ours, as retrying and giving up need to know it."""
+    """A message of ours, as retrying and giving up need to know it.
+
+    ``is_given_up``: its outcome was unclear when somebody let it rest, so the customer may have it.
+    """
 
     message_id: int
     inbox_id: int
@@ -64,3 +67,9 @@ class Sent:
     text: str
     reply_to: str | None
     state: str
+    is_given_up: bool
+
+    @property
+    def never_left(self) -> bool:
+        """Whether Meta certainly does not have it, so that it can go again itself, or disappear."""
+        return self.wamid is None and self.state == OutboxState.FAILED and not self.is_given_up

@@ -6,8 +6,7 @@ import re
 from typing import Any, Final
 from uuid import UUID
 
-OUR_REF_PREFIX: Final = "cx:"
-"""What our callback data starts with: the status webhooks give it back to us."""
+from coexist.meta.model import OUR_REF_PREFIX
 
 HAS_LINK: Final = re.compile(r"https?://", re.IGNORECASE)
 

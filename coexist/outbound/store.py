@@ -41,31 +41,44 @@ async def scope_of(conn: Connection, account_id: int, conversation_id: int) -> i
     return None if row is None else int(row[0])
 
 
-# The contact's last message says how to reach them; an id that was given up since then leads to its successor (F5).
+# A reply goes to an id of this contact exactly as WhatsApp told it, never to a match key (requirement F4). A phone that
+# several BSUIDs had is nobody's for certain. Of the others the newest that is known counts: the id the person wrote
+# with last, or the one that they moved to since (F5). Our own messages say nothing about where the person is.
 TARGET: Final = """
-WITH RECURSIVE place AS (
-    SELECT c.id AS conversation_id, i.id AS inbox_id, i.state::text AS inbox_state, i.scope_id, c.window_opened_at
+WITH place AS (
+    SELECT c.id AS conversation_id, i.id AS inbox_id, i.state::text AS inbox_state, i.scope_id, c.window_opened_at,
+           c.contact_id
       FROM conversations c JOIN inboxes i ON i.id = c.inbox_id
      WHERE c.id = %(conversation_id)s AND i.account_id = %(account_id)s
        FOR NO KEY UPDATE OF c),
-last AS (
-    SELECT peer, sent_at FROM messages WHERE conversation_id = %(conversation_id)s
-     ORDER BY direction = 'inbound' DESC, sent_at DESC, id DESC LIMIT 1),
-chain (peer, at) AS (
-    SELECT peer, sent_at FROM last
-     UNION
-    SELECT g.current, g.at
-      FROM chain h JOIN place p ON true
-      JOIN identity_changes g ON g.scope_id = p.scope_id AND g.previous = h.peer AND g.at >= h.at
-                             AND g.kind IN ('bsuid', 'phone')),
-peer AS (SELECT peer FROM chain ORDER BY at DESC, peer COLLATE "C" DESC LIMIT 1)
-SELECT p.*, e.peer, n.phone
+usable AS (
+    SELECT i.id, i.scope_id, i.kind::text, i.value, i.match_key, i.is_wa_id, i.is_parent
+      FROM place p JOIN identities i ON i.contact_id = p.contact_id
+     WHERE i.kind = 'bsuid'
+        OR i.kind = 'phone' AND (NOT i.is_contested OR 2 > (
+           SELECT count(DISTINCT s.bsuid) FROM identity_sightings s
+            WHERE s.scope_id = i.scope_id AND s.match_key = i.match_key))),
+wrote AS (
+    SELECT m.peer, m.sent_at FROM messages m JOIN usable u ON u.value = m.peer
+     WHERE m.conversation_id = %(conversation_id)s AND m.direction = 'inbound'
+     ORDER BY m.sent_at DESC, m.id DESC LIMIT 1),
+newest AS (
+    SELECT u.value
+      FROM usable u
+      LEFT JOIN wrote w ON w.peer = u.value
+      LEFT JOIN LATERAL (
+           SELECT max(g.at) AS at FROM identity_changes g
+            WHERE g.scope_id = u.scope_id AND g.kind = u.kind AND g.current = u.match_key) moved ON true
+     ORDER BY greatest(w.sent_at, moved.at) DESC NULLS LAST, moved.at DESC NULLS LAST,
+              u.kind = 'bsuid' DESC, u.is_parent, u.is_wa_id DESC, u.id DESC
+     LIMIT 1)
+SELECT p.conversation_id, p.inbox_id, p.inbox_state, p.scope_id, p.window_opened_at, e.value AS peer, n.phone
   FROM place p
-  LEFT JOIN peer e ON true
+  LEFT JOIN newest e ON true
   LEFT JOIN LATERAL (
        SELECT s.phone FROM identity_sightings s
-         JOIN identities i ON i.scope_id = s.scope_id AND i.kind = 'phone' AND i.value = s.phone
-        WHERE s.scope_id = p.scope_id AND s.bsuid = e.peer AND i.is_wa_id AND NOT i.is_contested
+         JOIN usable u ON u.kind = 'phone' AND u.value = s.phone AND u.is_wa_id
+        WHERE s.scope_id = p.scope_id AND s.bsuid = e.value
         ORDER BY s.first_at DESC, s.phone COLLATE "C" DESC LIMIT 1) n ON true
 """
 
@@ -144,7 +157,7 @@ async def wake(conn: Connection, inbox_id: int) -> None:
 
 SENT: Final = """
 SELECT m.id AS message_id, m.inbox_id, m.conversation_id, m.our_ref, m.wamid, m.status, m.text, m.reply_to,
-       o.state::text
+       o.state::text, o.given_up_at IS NOT NULL AS is_given_up
   FROM messages m
   JOIN inboxes i ON i.id = m.inbox_id AND i.account_id = %s
   JOIN outbox o ON o.message_id = m.id
@@ -162,31 +175,36 @@ async def sent(conn: Connection, account_id: int, message_id: int) -> Sent | Non
 
 REQUEUE: Final = """
 WITH again AS (
-    UPDATE outbox SET state = 'queued', attempts = 0, next_attempt_at = %(now)s, sending_at = NULL, settled_at = NULL,
-                      error_code = NULL, error = NULL, fbtrace_id = NULL, created_at = %(now)s
-     WHERE message_id = %(message_id)s RETURNING message_id)
-UPDATE messages m SET status = %(status)s, errors = NULL, sent_at = %(now)s FROM again WHERE m.id = again.message_id
+    UPDATE messages SET peer = %(peer)s, status = %(status)s, errors = NULL, sent_at = %(now)s
+     WHERE id = %(message_id)s AND wamid IS NULL RETURNING id)
+UPDATE outbox o
+   SET state = 'queued', payload = %(payload)s::json, attempts = 0, next_attempt_at = %(now)s, sending_at = NULL,
+       settled_at = NULL, error_code = NULL, error = NULL, fbtrace_id = NULL, created_at = %(now)s
+  FROM again WHERE o.message_id = again.id
 """
 
 
-async def requeue(conn: Connection, message_id: int) -> None:
-    """Put a message that certainly never reached Meta in line again, as of now."""
-    await conn.execute(REQUEUE, {"message_id": message_id, "now": clock.now(), "status": QUEUED})
+async def requeue(conn: Connection, message_id: int, peer: str, payload: Mapping[str, Any]) -> bool:
+    """Put a message that certainly never reached Meta in line again, as of now; False if it just got its wamid."""
+    body = msgspec.json.encode(payload).decode()
+    values = {"message_id": message_id, "peer": peer, "payload": body, "now": clock.now(), "status": QUEUED}
+    return (await conn.execute(REQUEUE, values)).rowcount > 0
 
 
-async def delete_message(conn: Connection, message_id: int) -> None:
-    """Forget a message of ours that never reached Meta, with its outbox row."""
-    await conn.execute("DELETE FROM messages WHERE id = %s AND wamid IS NULL", (message_id,))
+async def delete_message(conn: Connection, message_id: int) -> bool:
+    """Forget a message of ours that never reached Meta, with its outbox row; False if it just got its wamid."""
+    return (await conn.execute("DELETE FROM messages WHERE id = %s AND wamid IS NULL", (message_id,))).rowcount > 0
 
 
 GIVE_UP: Final = """
-UPDATE outbox SET state = 'failed', error = %s, settled_at = %s WHERE message_id = %s AND state = 'unclear'
+UPDATE outbox SET state = 'failed', error = %(error)s, settled_at = %(now)s, given_up_at = %(now)s
+ WHERE message_id = %(message_id)s AND state = 'unclear'
 """
 
 
 async def give_up(conn: Connection, message_id: int, error: str) -> None:
     """Let a message of unknown outcome rest. A status that comes after all still settles it."""
-    await conn.execute(GIVE_UP, (error, clock.now(), message_id))
+    await conn.execute(GIVE_UP, {"error": error, "now": clock.now(), "message_id": message_id})
 
 
 # ── sending ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -214,7 +232,7 @@ WITH allowed AS (
 first AS (
     SELECT o.our_ref
       FROM outbox o JOIN messages m ON m.id = o.message_id
-     WHERE o.inbox_id = %(inbox_id)s AND o.state = 'queued' AND o.next_attempt_at <= %(now)s
+     WHERE o.inbox_id = %(inbox_id)s AND o.state = 'queued' AND o.next_attempt_at <= %(now)s AND m.wamid IS NULL
        AND NOT EXISTS (
            SELECT FROM outbox e JOIN messages em ON em.id = e.message_id
             WHERE e.inbox_id = o.inbox_id AND em.conversation_id = m.conversation_id
@@ -251,12 +269,13 @@ async def claim(conn: Connection, inbox_id: int, per_second: int, count: int) ->
         return await rows.fetchall()
 
 
+# Nobody but the attempt itself puts a message back in line: once it counts as unclear, a person may have sent it again.
 SETTLE: Final = """
 UPDATE outbox
    SET state = %(state)s::outbox_state, settled_at = %(settled_at)s, error_code = %(code)s, error = %(error)s,
        fbtrace_id = %(fbtrace_id)s, next_attempt_at = coalesce(%(next_at)s, next_attempt_at),
        attempts = attempts - %(uncounted)s
- WHERE our_ref = %(our_ref)s AND state IN ('sending', 'unclear')
+ WHERE our_ref = %(our_ref)s AND (state = 'sending' OR state = 'unclear' AND %(state)s <> 'queued')
 """
 
 
@@ -308,17 +327,22 @@ async def pause(conn: Connection, inbox_id: int, whole: str, until: datetime) ->
 
 
 # A status that named the wamid settles every doubt, also before the answer; an attempt nobody answers for is unclear.
+# Each branch has its index: what failed long ago, and what was accepted, is not looked at.
 SWEEP: Final = """
+WITH decided AS (
+    SELECT o.our_ref, o.state FROM outbox o JOIN messages m ON m.id = o.message_id
+     WHERE o.state IN ('queued', 'sending', 'unclear')
+       AND (m.wamid IS NOT NULL OR o.state = 'sending' AND o.sending_at < %(lost)s)
+     UNION ALL
+    SELECT o.our_ref, o.state FROM outbox o JOIN messages m ON m.id = o.message_id
+     WHERE o.state = 'failed' AND o.settled_at > %(settled)s AND m.wamid IS NOT NULL)
 UPDATE outbox o
    SET state = CASE WHEN m.wamid IS NOT NULL THEN 'accepted' ELSE 'unclear' END::outbox_state,
        settled_at = %(now)s,
        error = CASE WHEN m.wamid IS NOT NULL THEN NULL ELSE o.error END,
        error_code = CASE WHEN m.wamid IS NOT NULL THEN NULL ELSE o.error_code END
-  FROM messages m, inboxes i
- WHERE m.id = o.message_id AND i.id = o.inbox_id
-   AND (o.state IN ('queued', 'sending', 'unclear') AND m.wamid IS NOT NULL
-     OR o.state = 'failed' AND m.wamid IS NOT NULL AND o.settled_at > %(settled)s
-     OR o.state = 'sending' AND o.sending_at < %(lost)s)
+  FROM decided d, messages m, inboxes i
+ WHERE o.our_ref = d.our_ref AND o.state = d.state AND m.id = o.message_id AND i.id = o.inbox_id
 RETURNING i.account_id, o.inbox_id, m.conversation_id, m.id AS message_id
 """
 

@@ -16,8 +16,8 @@ import psycopg
 
 from coexist.base import clock, log
 from coexist.base.crypto import Keyring
-from coexist.base.database import Connection, Pool, in_transaction, transaction
-from coexist.base.errors import AppError, Unavailable
+from coexist.base.database import Connection, Pool, in_lasting_transaction, transaction
+from coexist.base.errors import AppError
 from coexist.events import feed
 from coexist.events.feed import Kind, NewEvent
 from coexist.inbox import connection, credentials, sent, summary
@@ -35,8 +35,6 @@ IN_FLIGHT_COUNT: Final = 100
 """Calls under way at once in one process."""
 DRAIN_S: Final = 15.0
 """How long stopping waits for the answers to calls under way. Whoever stops us kills us a little later."""
-SETTLE_ATTEMPTS: Final = 30
-"""Once a second: an answer of Meta's is worth waiting for the database."""
 
 logger = log.get(__name__)
 
@@ -44,6 +42,13 @@ logger = log.get(__name__)
 async def run(pool: Pool, graph: Graph, keyring: Keyring, *, sends_per_second: int, wake: asyncio.Event) -> None:
     """Send for ever. ``wake`` is set when something may be in line; when cancelled, calls under way are finished."""
     under_way: set[asyncio.Task[None]] = set()
+    stopping = asyncio.Event()
+    looking: asyncio.Task[bool] | None = None
+
+    def start(sending: Sending) -> None:
+        task = asyncio.create_task(send(pool, graph, keyring, sending))
+        under_way.add(task)
+        task.add_done_callback(ended)
 
     def ended(task: asyncio.Task[None]) -> None:
         under_way.discard(task)
@@ -51,27 +56,43 @@ async def run(pool: Pool, graph: Graph, keyring: Keyring, *, sends_per_second: i
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("sending_failed", exc_info=error)
 
+    async def look() -> bool:
+        """Start what is due, number by number: what one claim took is on its way before the next can fail."""
+        try:
+            await sweep(pool)
+            for inbox_id in await due(pool):
+                free = IN_FLIGHT_COUNT - len(under_way)
+                if free > 0 and not stopping.is_set():
+                    for sending in await claim(pool, inbox_id, sends_per_second, free):
+                        start(sending)
+        except (AppError, psycopg.Error) as error:
+            logger.error("outbox_not_read", error=str(error), error_type=type(error).__name__)
+            return False
+        return True
+
     try:
         while True:
             wake.clear()
-            try:
-                await sweep(pool)
-                claimed = await claim(pool, sends_per_second, IN_FLIGHT_COUNT - len(under_way))
-            except (AppError, psycopg.Error) as error:
-                logger.error("outbox_not_read", error=str(error), error_type=type(error).__name__)
+            looking = asyncio.create_task(look())
+            if not await asyncio.shield(looking):  # a claim that is being committed must not lose its tasks
                 await asyncio.sleep(PAUSE_AFTER_ERROR_S)
                 continue
-            for sending in claimed:
-                task = asyncio.create_task(send(pool, graph, keyring, sending))
-                under_way.add(task)
-                task.add_done_callback(ended)
             with suppress(TimeoutError):
                 await asyncio.wait_for(wake.wait(), POLL_S)
     finally:
-        if under_way:
-            await asyncio.wait(under_way, timeout=DRAIN_S)
-        for task in under_way:
-            task.cancel()
+        stopping.set()
+        await _drain(looking, under_way)
+
+
+async def _drain(looking: asyncio.Task[bool] | None, under_way: set[asyncio.Task[None]]) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_S):
+            if looking is not None:
+                await asyncio.wait({looking})
+            while under_way:
+                await asyncio.wait(under_way)
+    for task in under_way:
+        task.cancel()
 
 
 async def sweep(pool: Pool) -> None:
@@ -80,23 +101,28 @@ async def sweep(pool: Pool) -> None:
         await feed.append(conn, await store.sweep(conn))
 
 
-async def claim(pool: Pool, sends_per_second: int, count: int) -> Sequence[Sending]:
-    """Mark what may be sent now as being sent, ``count`` at most, and return it once that is committed."""
+async def due(pool: Pool) -> Sequence[int]:
+    """Return the inboxes that have something to send now."""
     async with pool.connection() as conn:
-        due = await store.due_inboxes(conn)
-    claimed: list[Sending] = []
-    for inbox_id in due:
-        if len(claimed) < count:
-            async with transaction(pool) as conn:
-                claimed += await store.claim(conn, inbox_id, sends_per_second, count - len(claimed))
-    return claimed
+        return await store.due_inboxes(conn)
+
+
+async def claim(pool: Pool, inbox_id: int, sends_per_second: int, count: int) -> Sequence[Sending]:
+    """Mark what may be sent now for one number as being sent, ``count`` at most; return it once that is committed."""
+    async with transaction(pool) as conn:
+        return await store.claim(conn, inbox_id, sends_per_second, count)
 
 
 async def send(pool: Pool, graph: Graph, keyring: Keyring, sending: Sending) -> None:
     """Make one claimed attempt: call Meta once, and write down what became of it."""
     with log.context(our_ref=str(sending.our_ref), inbox_id=sending.inbox_id):
-        async with pool.connection() as conn:
-            token = await credentials.token_of(conn, keyring, sending.inbox_id)
+        try:
+            async with pool.connection() as conn:
+                token = await credentials.token_of(conn, keyring, sending.inbox_id)
+        except (AppError, psycopg.Error) as error:  # the database is away, or the secret does not open
+            logger.warning("send_not_begun", error=str(error), error_type=type(error).__name__)
+            await _settle(pool, sending, _not_sent(sending, error))
+            return
         if token is None:
             await _settle(pool, sending, _stop("There is no access token."))
             return
@@ -107,7 +133,7 @@ async def send(pool: Pool, graph: Graph, keyring: Keyring, sending: Sending) -> 
             await _settle(pool, sending, _refused(sending, error))
         except GraphNotSent as error:
             logger.warning("send_not_sent", error=str(error))
-            await _settle(pool, sending, _decided(rules.decide_not_sent(sending.attempts), sending, str(error)))
+            await _settle(pool, sending, _not_sent(sending, error))
         except GraphUnclear as error:
             logger.warning("send_unclear", error=str(error))
             await _settle(pool, sending, _unclear)
@@ -122,14 +148,7 @@ async def _settle(pool: Pool, sending: Sending, outcome: Outcome) -> None:
     async def work(conn: Connection) -> None:
         await feed.append(conn, await outcome(conn, sending))
 
-    for attempt in range(1, SETTLE_ATTEMPTS + 1):
-        try:
-            await in_transaction(pool, work)
-            return
-        except Unavailable:
-            if attempt == SETTLE_ATTEMPTS:
-                raise
-            await asyncio.sleep(PAUSE_AFTER_ERROR_S)
+    await in_lasting_transaction(pool, work)  # an answer of Meta's is worth waiting for the database
 
 
 def _accepted(wamid: str) -> Outcome:
@@ -144,6 +163,10 @@ def _accepted(wamid: str) -> Outcome:
 async def _unclear(conn: Connection, sending: Sending) -> list[NewEvent]:
     await store.settle(conn, sending.our_ref, OutboxState.UNCLEAR)
     return [_bubble(sending)]
+
+
+def _not_sent(sending: Sending, error: Exception) -> Outcome:
+    return _decided(rules.decide_not_sent(sending.attempts), sending, str(error))
 
 
 def _refused(sending: Sending, error: GraphError) -> Outcome:

@@ -31,13 +31,21 @@ from coexist.meta.model import (
 )
 from coexist.people import actions as people
 from coexist.people import store as people_store
+from tests.support import intake
 
 SINCE = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 NUMBER, WABA, DISPLAY = "555100020003000", "701122334455667", "351210559000"
 KEYRING = Keyring([b"k" * 32])
 
 
-async def _connect(conn: Connection, *, number: str = NUMBER, display: str = DISPLAY, since: datetime = SINCE) -> Inbox:
+async def _connect(
+    conn: Connection,
+    *,
+    number: str = NUMBER,
+    display: str = DISPLAY,
+    since: datetime = SINCE,
+    portfolio_id: str | None = None,
+) -> Inbox:
     account = await people_store.account_by_name(conn, "A") or await people.create_account(conn, "A")
     return await actions.connect(
         conn,
@@ -49,6 +57,7 @@ async def _connect(conn: Connection, *, number: str = NUMBER, display: str = DIS
         token="EAAinvented",
         is_coexistence=True,
         onboarded_at=since,
+        portfolio_id=portfolio_id,
     )
 
 
@@ -284,6 +293,35 @@ async def test_a_removal_acts_on_the_number_it_names_alone(pool: Pool) -> None:
         assert await states() == ["connected", "removed"]  # Brazil's ninth digit
         await _deliver(conn, [_account("ACCOUNT_OFFBOARDED", 7)])
         assert await states() == ["offboarded", "offboarded"]
+
+
+@pytest.mark.requirement("G2")
+@pytest.mark.parametrize("event", ["PARTNER_REMOVED", "ACCOUNT_DELETED"])
+async def test_what_names_another_waba_of_the_portfolio_is_not_about_ours(pool: Pool, event: str) -> None:
+    portfolio_id = WABA  # what a scope is called when nobody said otherwise
+    value = {"event": event, "waba_info": {"waba_id": "702", "owner_business_id": portfolio_id}}
+    changes = [{"field": "account_update", "value": value}]
+    entry = {"id": portfolio_id, "time": int(clock.now().timestamp()), "changes": changes}
+    async with transaction(pool) as conn:
+        inbox = await _connect(conn)
+    await intake.deliver(pool, [msgspec.json.encode({"object": "whatsapp_business_account", "entry": [entry]})])
+    async with transaction(pool) as conn:
+        assert (await inboxes.get(conn, inbox.account_id, inbox.id)).state == "connected"
+        assert await (await conn.execute("SELECT phone_number_id FROM unrouted")).fetchall() == [("702",)]
+        cursor = await conn.execute("SELECT count(*) FROM inbox_timeline WHERE field = 'account_update'")
+        assert await cursor.fetchone() == (0,)
+
+
+async def test_what_named_a_portfolio_alone_waits_for_its_first_number(pool: Pool) -> None:
+    value = {"event": "ACCOUNT_OFFBOARDED"}
+    changes = [{"field": "account_update", "value": value}]
+    entry = {"id": "900", "time": int(clock.now().timestamp()), "changes": changes}
+    await intake.deliver(pool, [msgspec.json.encode({"object": "whatsapp_business_account", "entry": [entry]})])
+    async with transaction(pool) as conn:
+        inbox = await _connect(conn, portfolio_id="900")
+    await intake.apply_all(pool)
+    async with transaction(pool) as conn:
+        assert (await inboxes.get(conn, inbox.account_id, inbox.id)).state == "offboarded"
 
 
 @pytest.mark.requirement("G1")

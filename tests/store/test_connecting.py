@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +13,7 @@ from coexist.base.crypto import Keyring
 from coexist.base.database import Connection, Pool, transaction
 from coexist.base.errors import Conflict, Invalid
 from coexist.coexistence import actions, store
-from coexist.inbox import connection, credentials
+from coexist.inbox import connection, credentials, summary
 from coexist.inbox.connection import Line
 from coexist.inbox.inboxes import Inbox
 from coexist.people import actions as people
@@ -158,12 +158,29 @@ async def test_a_refused_token_shows_until_the_number_is_authorised_again(conn: 
     assert again.state == "connected"
 
 
-async def test_after_a_new_onboarding_every_window_begins_closed(pool: Pool) -> None:
+async def test_after_a_new_onboarding_every_window_begins_closed(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    refresh, slices = summary.refresh, list[int]()
+
+    async def counted(conn: Connection, ids: Collection[int], contact_ids: Collection[int] = ()) -> summary.Refreshed:
+        slices.append(len(ids))
+        return await refresh(conn, ids, contact_ids)
+
     business = await open_business(pool)
-    await deliver(pool, inbound("wamid.IN", "Olá"))
+    await deliver(pool, *(inbound(f"wamid.{n}", "Olá", phone=f"35191055911{n}") for n in range(3)))
+    monkeypatch.setattr(actions, "REFRESHED_COUNT", 2)
+    monkeypatch.setattr(summary, "refresh", counted)
     async with transaction(pool) as conn:
-        opened = "SELECT window_opened_at IS NOT NULL, (SELECT onboarded_at FROM inboxes) FROM conversations"
-        assert (await (await conn.execute(opened)).fetchone() or ())[0]
+        opened = "SELECT count(window_opened_at), (SELECT onboarded_at FROM inboxes) FROM conversations"
+        assert (await (await conn.execute(opened)).fetchone() or ())[0] == 3
         later = clock.now() + timedelta(seconds=2)
         await _connect(conn, business.member.account_id, onboarded_at=later)
-        assert await (await conn.execute(opened)).fetchone() == (False, later)
+        assert await (await conn.execute(opened)).fetchone() == (0, later)
+    assert slices == [2, 1]
+
+
+async def test_a_state_is_computed_while_messages_are_being_inserted(pool: Pool) -> None:
+    business = await open_business(pool)
+    async with transaction(pool) as writing, transaction(pool) as conn:
+        await writing.execute("INSERT INTO media (inbox_id, wamid, content_rank, told_at) VALUES (1, 'w', 40, now())")
+        await conn.execute("SET LOCAL lock_timeout = '500ms'")
+        assert await connection.refresh(conn, [business.inbox.id]) == []

@@ -6,12 +6,14 @@ import asyncio
 import random
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
+import psycopg
 import pytest
 
-from coexist.base import clock
+from coexist.base import clock, database
 from coexist.base.database import Pool, in_transaction, transaction
-from coexist.base.errors import Conflict
+from coexist.base.errors import Conflict, Unavailable
 from coexist.coexistence import actions, oneshot, store, worker
 from coexist.coexistence.model import Sync, SyncKind
 from coexist.meta.graph import Graph
@@ -95,6 +97,53 @@ async def test_however_often_we_die_nothing_is_asked_for_twice(pool: Pool, graph
         assert len(found) == len(set(found)), f"round {day}"
         outcomes.add(tuple(await states(business)))
     assert len(outcomes) > 1, "every crash came at the same place: the test proves nothing"
+
+
+@pytest.mark.requirement("B1")
+async def test_an_answer_outlasts_a_database_that_is_away_for_a_moment(
+    business: Business, graphs: tuple[ScriptedGraph, Graph], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, graph = graphs
+    settle, errors = store.settle, [psycopg.OperationalError("the connection is lost"), Unavailable("away")]
+
+    async def late(*args: Any, **options: Any) -> None:
+        if errors:
+            raise errors.pop()
+        await settle(*args, **options)
+
+    monkeypatch.setattr(store, "settle", late)
+    monkeypatch.setattr(database, "LASTING_PAUSE_S", 0.01)
+    await want(business)
+    await worker.step(business.pool, graph, KEYRING)
+    assert [sync.request_id for sync in await syncs(business)] == ["req-1", "req-2"]
+
+
+async def test_one_number_whose_token_cannot_be_read_stops_no_other(
+    business: Business, graphs: tuple[ScriptedGraph, Graph]
+) -> None:
+    scripted, graph = graphs
+    async with transaction(business.pool) as conn:
+        other = await actions.connect(
+            conn,
+            KEYRING,
+            account_id=business.member.account_id,
+            waba_id="702",
+            phone_number_id="2",
+            display_phone_number="351210559001",
+            token="EAA2",
+            is_coexistence=True,
+        )
+        await conn.execute("UPDATE inboxes SET token = 'damaged' WHERE id = %s", (business.inbox.id,))
+        await actions.request_syncs(conn, other.account_id, other.id)
+        await conn.execute(  # silent for long: the sweep has something to do
+            "UPDATE syncs SET state = 'requested', requested_at = now() - interval '99 hours'"
+            " WHERE inbox_id = %s AND kind = 'history'",
+            (business.inbox.id,),
+        )
+    await want(business)
+    await worker.step(business.pool, graph, KEYRING)
+    assert [asked.body["sync_type"] for asked in scripted.of("/2/smb_app_data")] == ["smb_app_state_sync", "history"]
+    assert await states(business) == ["not_requested", "nothing_arrived"]
 
 
 @pytest.mark.requirement("B3")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 from uuid import uuid4
@@ -10,11 +11,14 @@ from uuid import uuid4
 import pytest
 
 from coexist.base import clock
+from coexist.base.crypto import Keyring
 from coexist.base.database import Pool, transaction
 from coexist.base.errors import AppError
 from coexist.coexistence import actions as connecting
+from coexist.inbox import sent
 from coexist.meta.graph import Graph
 from coexist.outbound import actions, rules, store, worker
+from coexist.outbound.model import Sending
 from tests.support.business import (
     KEYRING,
     NUMBER,
@@ -23,12 +27,10 @@ from tests.support.business import (
     Business,
     conversation_of,
     deliver,
-    echo,
     inbound,
     open_business,
-    status,
 )
-from tests.support.outbox import execute, frozen, rows, send_due, states, write
+from tests.support.outbox import claim_due, execute, frozen, rows, send_due, states, write
 from tests.support.scripted_graph import Answer, ScriptedGraph, error, scripted_graph
 
 
@@ -81,42 +83,75 @@ async def test_an_unclear_outcome_is_never_sent_again_by_itself(
     assert len(scripted.of("/messages")) == 1
 
 
-async def test_a_status_settles_what_was_unclear(business: Business, graphs: tuple[ScriptedGraph, Graph]) -> None:
+async def test_what_could_not_begin_was_not_sent(business: Business, graphs: tuple[ScriptedGraph, Graph]) -> None:
     scripted, graph = graphs
-    scripted.answers.append(ConnectionResetError())
-    ref = uuid4()
-    await write(business, ref=ref)
-    await send_due(business, graph)
-    await deliver(business.pool, status("wamid.REAL", "delivered", our_ref=f"cx:{ref}"))
-    await worker.sweep(business.pool)
-    assert await rows(business) == [("Bom dia", "accepted", "wamid.REAL", 4)]
-
-
-@pytest.mark.requirement("D2")
-@pytest.mark.parametrize("first", ["echo", "status", "answer"])
-async def test_answer_status_and_echo_race_to_one_message(
-    business: Business, graphs: tuple[ScriptedGraph, Graph], first: str
-) -> None:
-    scripted, graph = graphs
-    ref = uuid4()
-    await write(business, ref=ref)
-    told = [echo("wamid.OUT1", "Bom dia"), status("wamid.OUT1", "read", our_ref=f"cx:{ref}")]
-    if first == "answer":
+    await write(business)
+    for claimed in await claim_due(business):
+        await worker.send(business.pool, graph, Keyring([b"x" * 32]), claimed)
+    assert await states(business) == ["queued"]
+    assert scripted.asked == []
+    with frozen(clock.now() + timedelta(minutes=3)):
         await send_due(business, graph)
-        await deliver(business.pool, *told)
-    else:
-        await deliver(business.pool, *(told if first == "echo" else reversed(told)))
-        claimed = await worker.claim(business.pool, 20, 20)
-        for each in claimed:
-            await worker.send(business.pool, graph, KEYRING, each)
-    await worker.sweep(business.pool)
-    async with business.pool.connection() as conn:
-        found = await (
-            await conn.execute("SELECT wamid, origin::text, status FROM messages WHERE direction = 'outbound'")
-        ).fetchall()
-    assert found == [("wamid.OUT1", "api", 5)]
     assert await states(business) == ["accepted"]
-    assert len(scripted.of("/messages")) == 1
+
+
+@pytest.mark.parametrize("how", ["error", "stop"])
+async def test_what_one_number_claimed_is_sent_whatever_happens_at_the_next(
+    business: Business, graphs: tuple[ScriptedGraph, Graph], monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    _, graph = graphs
+    claim, reached = worker.claim, asyncio.Event()
+
+    async def broken(pool: Pool, inbox_id: int, per_second: int, count: int) -> Sequence[Sending]:
+        if inbox_id != business.inbox.id:
+            raise AppError("The database is away.")
+        claimed = await claim(pool, inbox_id, per_second, count)
+        if claimed:
+            reached.set()
+            await asyncio.sleep(0.1)  # committed; here the other number fails, or somebody stops us
+        return claimed
+
+    async def both(pool: Pool) -> Sequence[int]:
+        return [business.inbox.id, business.inbox.id + 1]
+
+    monkeypatch.setattr(worker, "claim", broken)
+    monkeypatch.setattr(worker, "due", both)
+    await write(business)
+    task = asyncio.create_task(worker.run(business.pool, graph, KEYRING, sends_per_second=20, wake=asyncio.Event()))
+    await reached.wait()
+    if how == "error":
+        await asyncio.sleep(0.5)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    assert await states(business) == ["accepted"]
+
+
+async def test_sweeping_and_naming_read_no_whole_table(business: Business) -> None:
+    await write(business)
+    many = (
+        "INSERT INTO messages (inbox_id, conversation_id, wamid, peer, direction, origin, imported, opens_window,"
+        " is_time_doubtful, content_rank, direction_rank, forwarded, status, type, sent_at, our_ref)"
+        " SELECT inbox_id, conversation_id, 'wamid.' || n, peer, direction, origin, imported, opens_window,"
+        " is_time_doubtful, content_rank, direction_rank, forwarded, 3, type, sent_at, gen_random_uuid()"
+        " FROM messages, generate_series(1, 20000) n WHERE our_ref IS NOT NULL"
+    )
+    await execute(business, many)
+    await execute(
+        business,
+        "INSERT INTO outbox (our_ref, inbox_id, message_id, payload, state, settled_at)"
+        " SELECT our_ref, inbox_id, id, '{}', (CASE WHEN mod(id, 10) = 0 THEN 'failed' ELSE 'accepted' END)"
+        "::outbox_state, now() - interval '30 days' FROM messages WHERE wamid IS NOT NULL AND our_ref IS NOT NULL",
+    )
+    await execute(business, "ANALYZE")
+    now = clock.now()
+    values = {"now": now, "lost": now, "settled": now - timedelta(days=store.STATUS_DAYS)}
+    async with business.pool.connection() as conn:
+        for statement, given in ((store.SWEEP, values), (sent.UNNAMED, ([1], [uuid4()], ["wamid.X"]))):
+            plan = "\n".join(row[0] for row in await (await conn.execute(f"EXPLAIN {statement}", given)).fetchall())
+            assert "Seq Scan on outbox" not in plan
+            assert "Seq Scan on messages" not in plan
+            assert statement is not store.SWEEP or "Index Cond: (settled_at >" in plan
 
 
 async def test_a_process_that_died_in_the_call_leaves_it_unclear(
@@ -124,7 +159,7 @@ async def test_a_process_that_died_in_the_call_leaves_it_unclear(
 ) -> None:
     scripted, graph = graphs
     await write(business)
-    await worker.claim(business.pool, 20, 20)  # and then this process is killed
+    await claim_due(business)  # and then this process is killed
     assert await send_due(business, graph) == 0
     later = clock.now() + timedelta(seconds=store.CALL_LOST_S + 1)
     with frozen(later):

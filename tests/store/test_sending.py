@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -15,7 +15,7 @@ from coexist.base.errors import Conflict, Invalid, NotFound
 from coexist.inbox import connection
 from coexist.inbox.connection import Line
 from coexist.meta.graph import Graph
-from coexist.outbound import actions, worker
+from coexist.outbound import actions, store, worker
 from coexist.people import actions as people
 from coexist.people.model import Role
 from tests.support.business import (
@@ -24,13 +24,14 @@ from tests.support.business import (
     PHONE,
     TOKEN,
     Business,
+    change,
     conversation_of,
     deliver,
     inbound,
     open_business,
     status,
 )
-from tests.support.outbox import execute, rows, send_due, states, write
+from tests.support.outbox import claim_due, execute, rows, send_due, states, write
 from tests.support.scripted_graph import ScriptedGraph, error
 
 
@@ -117,6 +118,94 @@ async def test_a_phone_that_two_people_had_is_not_written_to(pool: Pool, graphs:
     assert "to" not in scripted.of("/messages")[-1].body
 
 
+def moved(previous: str, current: str, at: datetime) -> dict[str, Any]:
+    """The system message by which WhatsApp tells that a person goes on with another number."""
+    told = {"type": "user_changed_number", "body": "changed", "wa_id": current}
+    told_at = str(int(at.timestamp()))
+    return change(
+        "messages",
+        messages=[{"id": f"wamid.{current}", "from": previous, "timestamp": told_at, "type": "system", "system": told}],
+    )
+
+
+@pytest.mark.requirement("F4", "F5")
+@pytest.mark.parametrize("new", ["5511985500133", "5491130000133", "351910559133"])
+async def test_a_reply_follows_a_moved_number_in_the_form_received(
+    pool: Pool, graphs: tuple[ScriptedGraph, Graph], new: str
+) -> None:
+    scripted, graph = graphs
+    business, now = await open_business(pool), clock.now()
+    old = "5511985500111"
+    await deliver(pool, inbound("wamid.IN", "Olá", phone=old, at=now - timedelta(minutes=5)))
+    await deliver(pool, moved(old, new, now - timedelta(minutes=1)))
+    async with pool.connection() as conn:
+        found = await conn.execute("SELECT conversation_id FROM messages WHERE wamid = 'wamid.IN'")
+        row = await found.fetchone()
+    assert row is not None
+    await write(business, conversation_id=row[0])
+    await send_due(business, graph)
+    assert scripted.of("/messages")[-1].body["to"] == f"+{new}"
+
+
+@pytest.mark.requirement("F4")
+async def test_a_reply_to_somebody_whose_phone_is_anothers_now_goes_to_their_own_id(
+    pool: Pool, graphs: tuple[ScriptedGraph, Graph]
+) -> None:
+    scripted, graph = graphs
+    business, now = await open_business(pool), clock.now()
+    await deliver(pool, inbound("wamid.1", "Ana", bsuid="PT.1", at=now - timedelta(minutes=50)))
+    await deliver(pool, inbound("wamid.2", "Ana", at=now - timedelta(minutes=40)))
+    await deliver(pool, inbound("wamid.3", "Rui", bsuid="PT.2", at=now - timedelta(minutes=10)))
+    await deliver(pool, inbound("wamid.4", "Rui", at=now - timedelta(minutes=5)))
+    for bsuid in ("PT.1", "PT.2"):
+        found = await conversation_of(pool, bsuid)
+        await write(business, conversation_id=found)
+        await send_due(business, graph)
+        body = scripted.of("/messages")[-1].body
+        assert (body.get("recipient"), body.get("to")) == (bsuid, None)
+
+
+@pytest.mark.requirement("F5", "F6")
+async def test_a_reply_follows_a_bsuid_to_its_successor(pool: Pool, graphs: tuple[ScriptedGraph, Graph]) -> None:
+    scripted, graph = graphs
+    business, now = await open_business(pool), clock.now()
+    await deliver(pool, inbound("wamid.IN", "Olá", phone=None, bsuid="PT.9", at=now - timedelta(minutes=5)))
+    rotated = {"user_id": {"previous": "PT.9", "current": "PT.5"}, "timestamp": int(now.timestamp()) - 60}
+    await deliver(pool, change("user_id_update", user_id_update=[rotated]))
+    await write(business)
+    await send_due(business, graph)
+    assert scripted.of("/messages")[-1].body["recipient"] == "PT.5"
+
+
+@pytest.mark.requirement("F4")
+async def test_without_an_id_of_their_own_nothing_is_sent(pool: Pool) -> None:
+    business, now = await open_business(pool), clock.now()
+    await deliver(pool, inbound("wamid.IN", "Olá", at=now - timedelta(minutes=5)))
+    await deliver(pool, moved("351910559144", PHONE, now - timedelta(minutes=1)))  # somebody else has it now
+    async with pool.connection() as conn:
+        found = await conn.execute("SELECT conversation_id FROM messages WHERE wamid = 'wamid.IN'")
+        row = await found.fetchone()
+    assert row is not None
+    with pytest.raises(Conflict, match="not certain which WhatsApp number"):
+        await write(business, conversation_id=row[0])
+    assert await rows(business) == []
+
+
+@pytest.mark.requirement("F4")
+async def test_what_failed_goes_again_to_where_the_person_is_now(
+    business: Business, graphs: tuple[ScriptedGraph, Graph]
+) -> None:
+    scripted, graph = graphs
+    scripted.answers.append(error(131026))
+    message_id = await write(business)
+    await send_due(business, graph)
+    await deliver(business.pool, moved(PHONE, "351910559133", clock.now()))
+    async with transaction(business.pool) as conn:
+        assert await actions.retry(conn, business.member, message_id) == message_id
+    await send_due(business, graph)
+    assert [asked.body["to"] for asked in scripted.of("/messages")] == [f"+{PHONE}", "+351910559133"]
+
+
 @pytest.mark.requirement("E10")
 async def test_a_closed_window_says_so_and_why(pool: Pool) -> None:
     business = await open_business(pool, onboarded_at=clock.now() - timedelta(days=3))
@@ -192,6 +281,40 @@ async def test_sending_an_unclear_message_again_makes_a_second_message_once(
     await deliver(business.pool, status("wamid.FIRST", "sent", our_ref=f"cx:{ref}"))
     await worker.sweep(business.pool)
     assert [row[2] for row in await rows(business)] == ["wamid.FIRST", "wamid.OUT2"]
+
+
+@pytest.mark.requirement("D2")
+async def test_what_was_given_up_is_kept_and_goes_again_only_as_a_new_message(
+    business: Business, graphs: tuple[ScriptedGraph, Graph]
+) -> None:
+    scripted, graph = graphs
+    scripted.answers.append(ConnectionResetError())
+    ref = uuid4()
+    message_id = await write(business, ref=ref)
+    await send_due(business, graph)
+    for _ in range(2):
+        async with transaction(business.pool) as conn:
+            await actions.discard(conn, business.member, message_id)
+    assert await states(business) == ["failed"]
+    for _ in range(2):
+        async with transaction(business.pool) as conn:
+            assert await actions.retry(conn, business.member, message_id) != message_id
+        await send_due(business, graph)
+    assert len({asked.body["biz_opaque_callback_data"] for asked in scripted.of("/messages")}) == 2
+    await deliver(business.pool, status("wamid.FIRST", "sent", our_ref=f"cx:{ref}"))
+    await worker.sweep(business.pool)
+    assert [row[1:3] for row in await rows(business)] == [("accepted", "wamid.FIRST"), ("accepted", "wamid.OUT2")]
+
+
+async def test_what_got_its_wamid_is_neither_queued_again_nor_claimed(
+    business: Business, graphs: tuple[ScriptedGraph, Graph]
+) -> None:
+    message_id = await write(business)
+    await execute(business, "UPDATE messages SET wamid = 'wamid.OUT1' WHERE id = %s", message_id)
+    assert await claim_due(business) == []
+    async with transaction(business.pool) as conn:
+        assert not await store.requeue(conn, message_id, PHONE, {})
+        assert not await store.delete_message(conn, message_id)
 
 
 async def test_what_meta_took_and_could_not_deliver_goes_again_as_a_new_message(

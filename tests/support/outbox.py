@@ -12,6 +12,7 @@ from coexist.base import clock
 from coexist.base.database import in_transaction, transaction
 from coexist.meta.graph import Graph
 from coexist.outbound import actions, worker
+from coexist.outbound.model import Sending
 from tests.support.business import (
     KEYRING,
     Business,
@@ -28,10 +29,17 @@ async def write(business: Business, text: str = "Bom dia", *, ref: UUID | None =
     return await in_transaction(business.pool, work)
 
 
+async def claim_due(business: Business, *, per_second: int = 20) -> list[Sending]:
+    """Mark what is due as being sent, as the sender does before its calls."""
+    inbox_ids = await worker.due(business.pool)
+    claims = [await worker.claim(business.pool, id_, per_second, worker.IN_FLIGHT_COUNT) for id_ in inbox_ids]
+    return [sending for claimed in claims for sending in claimed]
+
+
 async def send_due(business: Business, graph: Graph, *, per_second: int = 20) -> int:
     """Claim and send what is due, once; return how many attempts that were."""
     await worker.sweep(business.pool)
-    claimed = await worker.claim(business.pool, per_second, worker.IN_FLIGHT_COUNT)
+    claimed = await claim_due(business, per_second=per_second)
     await asyncio.gather(*(worker.send(business.pool, graph, KEYRING, each) for each in claimed))
     return len(claimed)
 

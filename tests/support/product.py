@@ -63,10 +63,15 @@ class Product:
 
     async def start(self) -> None:
         """Start ``serve`` and wait until it answers."""
-        self.process = await asyncio.create_subprocess_exec(
+        process = self.process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "coexist", "serve", env=self.environment
         )
-        await until(lambda: _answers(self.port), "serve answers")
+
+        async def answers() -> bool:
+            assert process.returncode is None, f"serve ended at once with {process.returncode}; it said why above"
+            return await _answers(self.port)
+
+        await until(answers, "serve answers")
 
     async def stop(self) -> None:
         """Stop it as an operator does."""

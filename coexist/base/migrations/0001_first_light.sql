@@ -330,7 +330,6 @@ CREATE TABLE message_statuses (
     PRIMARY KEY (inbox_id, wamid, status)
 );
 CREATE INDEX message_statuses_waiting ON message_statuses (inbox_id, wamid) WHERE is_waiting;
-CREATE INDEX message_statuses_our_ref ON message_statuses (our_ref) WHERE our_ref IS NOT NULL AND is_waiting;
 
 -- ── media ─────────────────────────────────────────────────────────────────────────────────────────────────
 
