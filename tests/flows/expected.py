@@ -85,7 +85,7 @@ def _status(message: Json, *, is_past: bool) -> Any:
         return message["status"]
 
     def at_most(value: Any) -> bool:
-        return value is None or RANK[value] <= RANK[message["status"]]
+        return value is None or RANK.get(value, len(RANK)) <= RANK[message["status"]]
 
     return at_most
 

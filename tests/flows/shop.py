@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import io
 import json
 import os
-import re
 import signal
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from html import unescape
 from pathlib import Path
 from typing import Any, Final
 
-import aiohttp
 import psycopg
 
 from simulator.config import Pace
 from tests.flows.expected import Json
 from tests.flows.truth import Known, differences
-from tests.support.product import ACCOUNT, Phone, Product, beside_the_phone, until
+from tests.support.product import ACCOUNT, APP_SECRET, Phone, Product, beside_the_phone, until
 
 LIVELY: Final = Pace(delivered_ms=30, read_ms=(30, 90), parallel_count=4)
 """Ticks within a blink, and webhooks in parallel, as Meta sends them."""
@@ -75,14 +75,29 @@ class Shop:
             assert response.status == 200, await response.text()
             return dict(await response.json())
 
+    async def deliver(self, body: bytes, signed: str | None = None) -> int:
+        """Post a webhook, rightly signed unless told otherwise (``""``: not at all). Returns the status."""
+        signed = signature(body) if signed is None else signed
+        headers = {"X-Hub-Signature-256": signed} if signed else {}
+        async with self.phone.session.post(f"{self.url}/webhook", data=io.BytesIO(body), headers=headers) as response:
+            return response.status
+
+    async def trade(self, chat: str) -> None:
+        """A conversation with second thoughts on both sides."""
+        asked = await self.tell("customer/send", chat=chat, text="Oi, tem terra vegetal?")
+        answer = await self.tell("owner/send", chat=chat, text="Tem sim", reply_to=asked["wamid"])
+        await self.tell("customer/edit", message=asked["wamid"], text="Oi, tem terra vegetal de 20 kg?")
+        await self.tell("customer/react", message=answer["wamid"], emoji="👍")
+        await self.tell("customer/send", chat=chat, media="voice")
+        await self.tell("owner/send", chat=chat, media="photo", caption="esta aqui")
+        wrong = await self.tell("owner/send", chat=chat, text="R$ 2")
+        await self.tell("owner/delete", message=wrong["wamid"])
+        await self.tell("owner/edit", message=answer["wamid"], text="Tem sim, R$ 22")
+
     async def export(self) -> list[Json]:
         """Every line of ``coexist export``."""
         out = await self.product.run("export", "--account", ACCOUNT)
         return [json.loads(line) for line in out.splitlines()]
-
-    async def inbox(self) -> Json:
-        """The inbox's line of the export."""
-        return next(line for line in await self.export() if line["kind"] == "inbox")
 
     async def ask(self, query: str) -> Any:
         """The first value of a query's first row."""
@@ -91,7 +106,7 @@ class Shop:
         assert row is not None
         return row[0]
 
-    async def quiet(self, *, seconds: float = 25.0) -> None:
+    async def quiet(self, *, seconds: float = 40.0) -> None:
         """Wait until nothing is on its way, in either direction."""
         on_its_way = "nothing is known"
 
@@ -146,6 +161,16 @@ class Shop:
         await process.wait()
 
 
+def signature(body: bytes, secret: str = APP_SECRET) -> str:
+    """The ``X-Hub-Signature-256`` of a body."""
+    return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def of_kind(lines: Sequence[Json], kind: str) -> list[Json]:
+    """The lines of an export that are of a kind."""
+    return [line for line in lines if line["kind"] == kind]
+
+
 def _children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
@@ -173,59 +198,3 @@ async def next_second() -> None:
         return int(time.time()) > now
 
     await until(is_later, "the next second")
-
-
-@dataclass
-class Agent:
-    """Somebody of the team at the pages, without a browser: forms are sent as the pages have them."""
-
-    shop: Shop
-    session: aiohttp.ClientSession
-
-    async def page(self, path: str) -> str:
-        """The HTML of a page."""
-        async with self.session.get(self.shop.url + path) as response:
-            assert response.status == 200, await response.text()
-            return await response.text()
-
-    async def conversation(self, words: str) -> str:
-        """The path of the only conversation whose contact is called so, as the list links it."""
-        page = await self.page(f"/conversations/list?filter=all&q={words}")
-        (path,) = set(re.findall(r'href="(/conversations/\d+)', page))
-        return str(path)
-
-    async def write(self, conversation: str, text: str, *, answers: str | None = None) -> None:
-        """Fill in the composer and send it; ``answers`` is the text of the message to quote."""
-        page = await self.page(conversation)
-        (action,) = re.findall(r'<form class="composer-form" method="post" action="([^"]+)"', page)
-        (our_ref,) = re.findall(r'name="our_ref" value="([^"]+)"', page)
-        reply_to = bubble_with(page, answers) if answers else ""
-        form = {"text": text, "our_ref": our_ref, "reply_to": reply_to}
-        await self.post(action, form)
-
-    async def post(self, path: str, form: Mapping[str, str]) -> None:
-        """Send a form as a browser does from our own page."""
-        headers = {"Origin": self.shop.url, "Sec-Fetch-Site": "same-origin"}
-        async with self.session.post(self.shop.url + path, data=form, headers=headers) as response:
-            assert response.status == 200, await response.text()
-
-
-def bubble_with(page: str, text: str) -> str:
-    """The id of the only bubble that says so."""
-    bubbles = re.split(r'<li id="message-', page)[1:]
-    (found,) = (one for one in bubbles if f">{text}</div>" in unescape(one))
-    return str(found.split('"', 1)[0])
-
-
-@asynccontextmanager
-async def signed_in(shop: Shop, email: str = "ana@example.com") -> AsyncIterator[Agent]:
-    """Somebody new of the team, added on the command line and signed in by the link that it prints."""
-    out = await shop.product.run(
-        "user", "add", "--account", ACCOUNT, "--email", email, "--name", "Ana", "--role", "owner"
-    )
-    link = out.split()[-1].removeprefix(shop.url)
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
-        agent = Agent(shop, session)
-        await agent.page(link)
-        await agent.post(link, {})
-        yield agent

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.flows.shop import Shop, next_second, signed_in
+from tests.flows.agent import signed_in
+from tests.flows.shop import Shop, next_second, of_kind
 from tests.flows.truth import Known
 from tests.support.product import until
 
@@ -108,33 +109,39 @@ async def test_the_address_book_and_people_who_change(shop: Shop) -> None:
     await shop.check()
 
 
-@pytest.mark.requirement("D2", "D13", "E10")
-async def test_a_reply_from_the_inbox_is_on_the_phone_once(shop: Shop) -> None:
+@pytest.mark.requirement("D2", "D13", "D14", "F6")
+async def test_replies_from_the_inbox_are_on_the_phone_once(shop: Shop) -> None:
     await shop.tell("faults", echo_api=True, status_disorder=1.0, duplicate=0.5, reorder=0.5)
     async with signed_in(shop) as agent:
-        chat = (await shop.tell("new-customer", text="Têm samambaias?", name="Íris Kaique"))["chat"]
+        chat = (await shop.tell("new-customer", text="Têm samambaias?", name="Quitéria Lobo"))["chat"]
+        hidden = (await shop.tell("new-customer", text="Oi", name="Uxía Paz", username="uxia.paz", hidden=True))["chat"]
         await shop.quiet()
-        place = await agent.conversation("Íris Kaique")
+        place = await agent.conversation("Quitéria Lobo")
         await agent.write(place, "Temos sim!")
         await agent.write(place, "Quantas quer?", answers="Têm samambaias?")
+        await agent.write(await agent.conversation("Uxía Paz"), "Oi Uxía")
 
         async def are_there() -> bool:
-            return len([one for one in await shop.phone.messages(chat) if one["origin"] == "api"]) == 2
+            return len([one for one in await shop.phone.messages() if one["origin"] == "api"]) == 3
 
         await until(are_there, "the replies are on the phone", seconds=20)
-        lines = await shop.check()
+    first, second = (one for one in await shop.phone.messages(chat) if one["origin"] == "api")
+    await shop.tell("customer/send", chat=chat, text="Três", reply_to=second["wamid"])
+    await shop.tell("customer/react", message=second["wamid"], emoji="💚")
+    await shop.tell("owner/delete", message=first["wamid"])
+    lines = await shop.check()
     await shop.tell("faults", echo_api=False, status_disorder=0.0, duplicate=0.0, reorder=0.0)
-    sent = [line for line in lines if line["kind"] == "message" and line["origin"] == "api"]
-    assert [line["status"] for line in sent if line["text"] in ("Temos sim!", "Quantas quer?")] == ["read", "read"]
+    sent = {line["wamid"]: line["status"] for line in of_kind(lines, "message") if line["origin"] == "api"}
+    (third,) = (one["wamid"] for one in await shop.phone.messages(hidden) if one["origin"] == "api")
+    assert sent == dict.fromkeys((first["wamid"], second["wamid"], third), "read")
 
 
 @pytest.mark.requirement("D13")
-async def test_a_message_that_fails_after_all_says_so(shop: Shop) -> None:
+async def test_a_reply_that_fails_after_all_says_so(shop: Shop) -> None:
     async with signed_in(shop, "bia@example.com") as agent:
-        await shop.tell("new-customer", text="Oi", name="Davi Klein", phone="5511985500126")
+        await shop.tell("new-customer", text="Oi", name="Zenóbio Vaz", phone="5511985500126")
         await shop.quiet()
-        await agent.write(await agent.conversation("Davi Klein"), "Chegou o adubo")
-        await shop.quiet()
+        await agent.write(await agent.conversation("Zenóbio Vaz"), "Chegou o adubo")
         lines = await shop.check()
-    (failed,) = (line for line in lines if line["kind"] == "message" and line["text"] == "Chegou o adubo")
+    (failed,) = (line for line in of_kind(lines, "message") if line["text"] == "Chegou o adubo")
     assert (failed["status"], failed["errors"][0]["code"]) == ("failed", 131026)

@@ -41,9 +41,5 @@ def written(name: str, struct: type[msgspec.Struct]) -> Iterator[tuple[str, list
 
 
 def test_every_field_is_documented_and_every_documented_field_is_written() -> None:
-    code = {
-        name: fields
-        for line in export.LINES
-        for name, fields in written(str(line.__struct_config__.tag), line)
-    }
+    code = {name: fields for line in export.LINES for name, fields in written(str(line.__struct_config__.tag), line)}
     assert documented() == code
