@@ -40,7 +40,7 @@ async def test_a_number_that_is_away_for_a_while(database_url: str, tmp_path: Pa
             assert "Disconnected for now" not in await agent.page("/inboxes")
 
 
-@pytest.mark.requirement("A7", "C7", "G1", "G2")
+@pytest.mark.requirement("G1")
 async def test_a_number_that_is_taken_away_and_connected_anew(database_url: str, tmp_path: Path) -> None:
     async with open_shop(database_url, tmp_path, message_count=60) as shop:
         await connect(shop.product, shop.phone)

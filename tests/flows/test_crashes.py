@@ -31,7 +31,7 @@ async def in_the_middle(shop: Shop) -> None:
     assert (await shop.look("state"))["pending"], "the whole history came before anything could go wrong"
 
 
-@pytest.mark.requirement("B3", "C1", "C3")
+@pytest.mark.requirement("C1", "C3")
 async def test_serve_and_worker_are_killed_while_the_history_streams_in(database_url: str, tmp_path: Path) -> None:
     async with open_shop(database_url, tmp_path, message_count=600, pace=STREAMING) as shop:
         await connect(shop.product, shop.phone)
