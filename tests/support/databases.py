@@ -65,7 +65,7 @@ async def clone(server_url: str, template_name: str) -> AsyncIterator[str]:
         try:
             yield _url_of(server_url, name)
         finally:
-            # Not WITH (FORCE): it gives up when autovacuum, which runs as somebody else, happens to be there. Without it
+            # Not WITH (FORCE): it gives up when autovacuum, which runs as somebody else, is there. Without it
             # PostgreSQL sends autovacuum away by itself and waits for sessions that are just ending.
             await connection.execute(END_SESSIONS, (name,))
             await connection.execute(sql.SQL("drop database {}").format(sql.Identifier(name)))
