@@ -90,7 +90,7 @@ class MessageTold(Fact, frozen=True):
     ``text`` is what a person reads: body, caption, or a sentence for types without one. ``content`` is the JSON of
     what has more structure (location, contacts, order, interactive, referral, …), keyed by its wire name.
     ``status`` is one of ``STATUS_RANK`` or None. ``is_time_doubtful``: the wire's timestamp was unusable and
-    ``sent_at`` is the delivery's time of receipt. ``phone_only``: why the content stays on the phone, if it does.
+    ``sent_at`` is the delivery's time of receipt.
     """
 
     wamid: str

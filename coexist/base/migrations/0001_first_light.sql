@@ -389,7 +389,7 @@ CREATE INDEX outbox_failed ON outbox (settled_at) WHERE state = 'failed';
 
 -- ── intake: the journal ───────────────────────────────────────────────────────────────────────────────────
 
--- Every signed delivery, as received, for good (retention is a setting). Append-only: what is still to be applied
+-- Every signed delivery, as received, for good. Append-only: what is still to be applied
 -- stands in backlog, so that applying rewrites no body.
 CREATE TABLE journal (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
