@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -78,12 +79,19 @@ def verify_signature(secrets: Sequence[bytes], body: bytes, header: str | None) 
     """
     if header is None or not header.startswith(_PREFIX):
         return False
-    try:
-        given = binascii.unhexlify(header.removeprefix(_PREFIX))
-    except (binascii.Error, ValueError):
-        return False
-    fits = [hmac.compare_digest(hmac.digest(secret, body, "sha256"), given) for secret in secrets]
-    return any(fits)
+    given = header.removeprefix(_PREFIX).lower().encode()
+    fits = False
+    for secret in secrets:
+        digest = _keyed(secret).copy()
+        digest.update(body)
+        fits |= hmac.compare_digest(digest.hexdigest().encode(), given)
+    return fits
+
+
+@lru_cache(maxsize=8)
+def _keyed(secret: bytes) -> hmac.HMAC:
+    """An HMAC that has taken in its key: to copy it costs a third of making it, for every delivery."""
+    return hmac.new(secret, digestmod="sha256")
 
 
 def _key_id(key: bytes) -> bytes:

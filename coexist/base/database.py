@@ -9,11 +9,12 @@ from typing import Any, Final, TypeAlias, TypeVar
 import msgspec
 import psycopg
 from psycopg import AsyncConnection
-from psycopg.errors import DeadlockDetected, SerializationFailure
+from psycopg.errors import DeadlockDetected, DiskFull, SerializationFailure
 from psycopg.rows import TupleRow
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from coexist.base.arrays import ArrayDumper
 from coexist.base.errors import Unavailable
 
 Connection: TypeAlias = AsyncConnection[TupleRow]
@@ -29,23 +30,28 @@ RETRY_PAUSE_S: Final = 0.02
 LASTING_ATTEMPTS: Final = 30
 LASTING_PAUSE_S: Final = 1.0
 
-# A peer that vanished without a word is noticed after 10 + 3 * 5 seconds, at both ends: the server then
-# ends the session and its locks are free.
+PEER_LOST_S: Final = 8
+"""How long a host may be silent before the other end takes it for gone: the server then ends its session, and its locks
+are free; a second later if it was in the middle of a statement. Sooner than others tire of waiting for those locks."""
+_PROBES: Final = 3
+_PROBE_EVERY_S: Final = PEER_LOST_S // (_PROBES + 1)
+_LOOK_WHILE_BUSY_S: Final = 1
+
 _CLIENT_SIDE: Final[dict[str, Any]] = {
     "connect_timeout": CONNECT_TIMEOUT_S,
     "keepalives": 1,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 25_000,
+    "keepalives_idle": _PROBE_EVERY_S,
+    "keepalives_interval": _PROBE_EVERY_S,
+    "keepalives_count": _PROBES,
+    "tcp_user_timeout": PEER_LOST_S * 1000,
 }
 _SERVER_SIDE: Final = {
     "TimeZone": "UTC",
-    "tcp_keepalives_idle": "10",
-    "tcp_keepalives_interval": "5",
-    "tcp_keepalives_count": "3",
-    "tcp_user_timeout": "25000",
-    "client_connection_check_interval": "5s",
+    "tcp_keepalives_idle": f"{_PROBE_EVERY_S}",
+    "tcp_keepalives_interval": f"{_PROBE_EVERY_S}",
+    "tcp_keepalives_count": f"{_PROBES}",
+    "tcp_user_timeout": f"{PEER_LOST_S * 1000}",
+    "client_connection_check_interval": f"{_LOOK_WHILE_BUSY_S}s",
 }
 _SET_ALL: Final = """
     select set_config(name, value, false)
@@ -101,14 +107,18 @@ async def open_pool(
 async def transaction(pool: Pool) -> AsyncIterator[Connection]:
     """A connection inside one transaction: committed at the end of the block, rolled back by an exception.
 
-    Raises `Unavailable` when the database cannot be reached, or is lost on the way. A commit whose answer
-    was lost may or may not have happened.
+    Raises `Unavailable` when the database cannot be reached, is lost on the way, or has a full disk. A commit
+    whose answer was lost may or may not have happened.
     """
     try:
         async with pool.connection() as connection, connection.transaction():
             yield connection
     except PoolTimeout as error:
         raise unreachable() from error
+    except DiskFull as error:
+        raise Unavailable(
+            "The database's disk is full.", next_step="Make room where PostgreSQL keeps its data, then try again."
+        ) from error
     except psycopg.OperationalError as error:
         if is_connection_loss(error):
             raise unreachable() from error
@@ -161,6 +171,16 @@ async def connect(database_url: str, *, application: str, statement_timeout_ms: 
     return connection
 
 
+def connect_blocking(database_url: str, *, application: str) -> psycopg.Connection[TupleRow]:
+    """Like `connect`, for what must run in a thread."""
+    try:
+        connection = psycopg.connect(database_url, autocommit=True, application_name=application, **_CLIENT_SIDE)
+    except psycopg.OperationalError as error:
+        raise unreachable() from error
+    connection.execute(_SET_ALL, (list(_SERVER_SIDE), list(_SERVER_SIDE.values())))
+    return connection
+
+
 @asynccontextmanager
 async def connect_listen(
     database_url: str, *channels: str, application: str = "coexist listen"
@@ -187,6 +207,7 @@ def is_connection_loss(error: psycopg.Error) -> bool:
 async def _prepare(connection: Connection, limits: dict[str, str]) -> None:
     set_json_loads(msgspec.json.decode, connection)
     set_json_dumps(msgspec.json.encode, connection)
+    connection.adapters.register_dumper(list, ArrayDumper)
     wanted = _SERVER_SIDE | limits
     await connection.execute(_SET_ALL, (list(wanted), list(wanted.values())))
 

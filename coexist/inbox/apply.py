@@ -6,7 +6,7 @@ in which ``apply`` runs. Nothing here depends on the order, duplication or batch
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -50,19 +50,18 @@ def mentions(facts: Iterable[Fact], inboxes: Mapping[str, Inbox]) -> list[Mentio
     found: dict[tuple[int, int | None, datetime | None], Mention] = {}
     for fact in facts:
         inbox_id = None
-        match fact:
-            case MessageTold(person=person, sent_at=at):
-                assert fact.phone_number_id is not None
-                inbox_id = inboxes[fact.phone_number_id].id
-            case ProfileSeen(person=person, at=at) | AddressBookChanged(person=person, at=at):
-                pass
-            case StatusTold(recipient=person, at=at) if person.phone and (person.bsuid or person.parent_bsuid):
-                pass
-            case _:
-                continue
+        if type(fact) is MessageTold:  # thousands in a chunk: asked first, and without a pattern
+            person, at = fact.person, fact.sent_at
+            inbox_id = inboxes[fact.phone_number_id or ""].id
+        elif isinstance(fact, ProfileSeen | AddressBookChanged):
+            person, at = fact.person, fact.at
+        elif isinstance(fact, StatusTold) and fact.recipient.phone and fact.recipient.any_bsuid:
+            person, at = fact.recipient, fact.at
+        else:
+            continue
         # A phone's owner may depend on the time, so phone-only mentions keep theirs; others fold to the earliest. The
         # parser makes one Person per thread: its id is a cheaper key than its fields, and equal ones do no harm.
-        is_timeless = person.bsuid or person.parent_bsuid
+        is_timeless = person.any_bsuid
         if is_timeless or person.phone:
             key = (id(person), inbox_id, None if is_timeless else at)
             known = found.get(key)
@@ -113,16 +112,17 @@ class Rows:
         return self.inboxes[fact.phone_number_id].id
 
     def _conversation_id(self, inbox_id: int, person: model.Person, at: datetime) -> int:
-        if person.bsuid is None and person.phone in self.people.contested:
-            return self.people.conversation_id(inbox_id, person, at)
-        key = (inbox_id, id(person))
-        if key not in self.conversations:  # a history chunk asks for the same few people thousands of times
-            self.conversations[key] = self.people.conversation_id(inbox_id, person, at)
-        return self.conversations[key]
+        key = (inbox_id, id(person))  # a history chunk asks for the same few people thousands of times
+        known = self.conversations.get(key)
+        if known is None:
+            known = self.people.conversation_id(inbox_id, person, at)
+            if person.any_bsuid or person.phone not in self.people.contested:  # else it depends on the time
+                self.conversations[key] = known
+        return known
 
     def _add_message(self, fact: MessageTold) -> None:
         inbox_id, person = self._inbox_id(fact), fact.person
-        peer = person.bsuid or person.parent_bsuid or person.phone
+        peer = person.any_bsuid or person.phone
         assert peer is not None
         self.messages.append(
             MessageRow(
@@ -167,14 +167,14 @@ class Rows:
 
     def _add_profile(self, fact: ProfileSeen) -> None:
         person = fact.person
-        value = person.bsuid or person.parent_bsuid or person.phone
+        value = person.any_bsuid or person.phone
         if value and (fact.name or person.username):
             kind = "phone" if value == person.phone else "bsuid"
             self.profiles.append(ProfileRow(self.people.scope_id, kind, value, fact.name, person.username, fact.at))
 
     def _add_entry(self, fact: AddressBookChanged) -> None:
         person = fact.person
-        value = person.phone or person.bsuid or person.parent_bsuid
+        value = person.phone or person.any_bsuid
         if value:
             kind = "phone" if person.phone else "bsuid"
             self.entries.append(
@@ -222,11 +222,18 @@ async def apply(
         await locks.share_apply(conn, people.scope_id)
     if await version_of(conn, people.scope_id) != people.version:
         raise StalePeople
-    contact_ids = await store_profiles(conn, rows.profiles) | await store_entries(conn, rows.entries)
-    return await _apply_messages(conn, account_id, rows, contact_ids)
+    named = await store_profiles(conn, rows.profiles)
+    contact_ids = await store_entries(conn, rows.entries)
+    return await _apply_messages(conn, account_id, rows, contact_ids, named)
 
 
-async def _apply_messages(conn: Connection, account_id: int, rows: Rows, contact_ids: set[int]) -> list[NewEvent]:
+async def _apply_messages(
+    conn: Connection,
+    account_id: int,
+    rows: Rows,
+    contact_ids: Collection[int],
+    named: Mapping[int, Collection[summary.ProfileName]],
+) -> list[NewEvent]:
     await summary.lock(conn, {row.conversation_id for row in rows.messages if not row.imported})
     merged = await merge(conn, rows.messages) if rows.messages else Merged((), (), frozenset())
     await store_files(conn, rows.files)
@@ -242,7 +249,7 @@ async def _apply_messages(conn: Connection, account_id: int, rows: Rows, contact
         await changes.wake(conn, [*live, *imported])
     settled = await changes.settle(conn, [*live, *imported])
     conversations = merged.conversation_ids | {conversation_id for _, conversation_id, _ in settled.values()}
-    refreshed = await summary.refresh(conn, conversations, contact_ids)
+    refreshed = await summary.refresh(conn, conversations, contact_ids, named)
     if len(refreshed.contact_ids) <= TOLD_CONTACTS_COUNT:
         events += [NewEvent(account_id, Kind.CONTACT_CHANGED, contact_id=id_) for id_ in sorted(refreshed.contact_ids)]
     changed = {*merged.changed, *(ids for key, ids in settled.items() if key in live)} - set(merged.added)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
+from psycopg.rows import TupleRow
 
 from coexist.base.database import Connection
+from coexist.inbox.summary import ProfileName
 
 
 class ProfileRow(msgspec.Struct, frozen=True, gc=False):
@@ -64,7 +67,7 @@ UPDATE identities i
        username_at = CASE WHEN n.has_username THEN n.username_at ELSE i.username_at END
   FROM newer n
  WHERE i.id = n.id AND (n.has_name OR n.has_username)
-RETURNING i.contact_id
+RETURNING i.contact_id, i.profile_name, i.username
 """
 
 STORE_ENTRIES = """
@@ -90,9 +93,12 @@ SELECT i.contact_id
 """
 
 
-async def store_profiles(conn: Connection, rows: Sequence[ProfileRow]) -> set[int]:
-    """Keep the newest profile name and username of each identity. Returns the contacts concerned."""
-    return await _store(conn, STORE_PROFILES, rows)
+async def store_profiles(conn: Connection, rows: Sequence[ProfileRow]) -> dict[int, set[ProfileName]]:
+    """Keep the newest profile name and username of each identity. Returns those of each contact concerned."""
+    named: dict[int, set[ProfileName]] = defaultdict(set)
+    for contact_id, profile_name, username in await _store(conn, STORE_PROFILES, rows):
+        named[contact_id].add((profile_name, username))
+    return named
 
 
 async def store_entries(conn: Connection, rows: Sequence[EntryRow]) -> set[int]:
@@ -100,11 +106,10 @@ async def store_entries(conn: Connection, rows: Sequence[EntryRow]) -> set[int]:
 
     A removal stays as a tombstone: an older addition that comes later cannot undo it (F8).
     """
-    return await _store(conn, STORE_ENTRIES, rows)
+    return {contact_id for (contact_id,) in await _store(conn, STORE_ENTRIES, rows)}
 
 
-async def _store(conn: Connection, statement: str, rows: Sequence[ProfileRow] | Sequence[EntryRow]) -> set[int]:
+async def _store(conn: Connection, statement: str, rows: Sequence[ProfileRow] | Sequence[EntryRow]) -> list[TupleRow]:
     if not rows:
-        return set()
-    found = await (await conn.execute(statement, (msgspec.json.encode(rows).decode(),))).fetchall()
-    return {row[0] for row in found}
+        return []
+    return await (await conn.execute(statement, (msgspec.json.encode(rows).decode(),))).fetchall()

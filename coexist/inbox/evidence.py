@@ -143,16 +143,26 @@ async def _store_evidence(
     return is_new
 
 
+# One index look-up for each id, as in ``resolution``: a scan of the scope for every chunk of a history would make an
+# import slower the more people there are. An id's match key is its own value (BSUIDs) or what its variants share.
 CONNECTED_IDENTITIES = """
-SELECT id, contact_id, kind::text, value, is_contested, is_wa_id, is_parent, match_key
-  FROM identities
- WHERE scope_id = %(scope)s AND (value = ANY(%(ids)s) OR match_key = ANY(%(ids)s) OR contact_id = ANY(%(contacts)s))
+SELECT i.id, i.contact_id, i.kind::text, i.value, i.is_contested, i.is_wa_id, i.is_parent, i.match_key
+  FROM unnest(%(ids)s::text[]) AS w (key)
+ CROSS JOIN LATERAL (SELECT * FROM identities WHERE scope_id = %(scope)s AND match_key = w.key OFFSET 0) i
+ UNION
+SELECT i.id, i.contact_id, i.kind::text, i.value, i.is_contested, i.is_wa_id, i.is_parent, i.match_key
+  FROM unnest(%(contacts)s::bigint[]) AS w (contact_id)
+ CROSS JOIN LATERAL (SELECT * FROM identities WHERE contact_id = w.contact_id OFFSET 0) i
 """
 
 CONNECTED_SIGHTINGS = """
-SELECT phone, bsuid, first_at, match_key
-  FROM identity_sightings
- WHERE scope_id = %(scope)s AND (match_key = ANY(%(ids)s) OR bsuid = ANY(%(ids)s))
+SELECT s.phone, s.bsuid, s.first_at, s.match_key
+  FROM unnest(%(ids)s::text[]) AS w (key)
+ CROSS JOIN LATERAL (SELECT * FROM identity_sightings WHERE scope_id = %(scope)s AND match_key = w.key OFFSET 0) s
+ UNION
+SELECT s.phone, s.bsuid, s.first_at, s.match_key
+  FROM unnest(%(ids)s::text[]) AS w (key)
+ CROSS JOIN LATERAL (SELECT * FROM identity_sightings WHERE scope_id = %(scope)s AND bsuid = w.key OFFSET 0) s
 """
 
 CONNECTED_CHANGES = """

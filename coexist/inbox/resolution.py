@@ -63,7 +63,7 @@ class Wanted:
     def _add_person(self, person: Person, at: datetime) -> None:
         if person.phone:
             self.phones[person.phone] = self.phones.get(person.phone, False) or person.is_wa_id
-        own = person.bsuid or person.parent_bsuid
+        own = person.any_bsuid
         if person.bsuid:
             self.bsuids[person.bsuid] = self.bsuids.get(person.bsuid, False)
         if person.parent_bsuid:
@@ -92,7 +92,7 @@ class People:
 
     def contact_id(self, person: Person, at: datetime) -> int:
         """Return the contact that ``person`` is at ``at``. The person must have been mentioned."""
-        bsuid = person.bsuid or person.parent_bsuid
+        bsuid = person.any_bsuid
         if bsuid:
             return self.by_id[bsuid]
         if node := self._contested_node(person, at):
@@ -109,7 +109,7 @@ class People:
         }
 
     def _contested_node(self, person: Person, at: datetime) -> str | None:
-        if person.bsuid or person.parent_bsuid or person.phone is None or person.phone not in self.contested:
+        if person.any_bsuid or person.phone is None or person.phone not in self.contested:
             return None
         return self.contested[person.phone].node_of_phone(person.phone, at)
 
@@ -117,6 +117,9 @@ class People:
         """Return the conversation of ``person`` in the inbox. It must have been mentioned with that inbox."""
         return self.conversations[inbox_id, self.contact_id(person, at)]
 
+
+# What names these people is journaled, and what refers to them commits later: a crash loses both or neither.
+NO_WAIT = "SET LOCAL synchronous_commit = off"
 
 VERSION = "SELECT version FROM contact_scopes WHERE id = %s"
 
@@ -142,6 +145,7 @@ async def resolve(pool: Pool, scope_id: int, mentions: Collection[Mention], chan
             former = people.unknown_former(mentions) if is_covered else set()
             if is_covered and not former:
                 break
+            await conn.execute(NO_WAIT)
             events += await evidence.learn(
                 conn,
                 scope_id,
@@ -259,6 +263,7 @@ async def _conversations(conn: Connection, pairs: list[tuple[int, int]]) -> dict
         return {}
     found = await find(pairs)
     if missing := [pair for pair in pairs if pair not in found]:
+        await conn.execute(NO_WAIT)
         await conn.execute(MAKE_CONVERSATIONS, (_as_json(missing),))
         found |= await find(missing)
     return found

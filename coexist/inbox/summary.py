@@ -6,8 +6,10 @@ everybody who changes messages or identities calls ``refresh`` afterwards, in th
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, TypeAlias
 
 from coexist.base.database import Connection
 from coexist.meta.model import STATUS_RANK
@@ -21,8 +23,13 @@ class Refreshed:
     contact_ids: frozenset[int]
 
 
-UNREAD_LIMIT = 10_000
-"""Messages counted as unread at most, per conversation: beyond it nobody counts."""
+ProfileName: TypeAlias = tuple[str | None, str | None]
+"""(profile name, username)"""
+
+NOBODY: Final[Mapping[int, Collection[ProfileName]]] = MappingProxyType({})
+
+UNREAD_LIMIT = 100
+"""Messages counted as unread at most, per conversation: a badge says 99+ from here on, and each new one counts anew."""
 
 LATEST_DAYS = 8
 """How late a live message can come: Meta redelivers for 7 days. What a person has read or resolved is told by message
@@ -146,7 +153,9 @@ UPDATE contacts k
 RETURNING k.id
 """
 
-LOCK_CONTACTS = "SELECT id FROM contacts WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
+LOCK_CONTACTS = """
+SELECT id, profile_name, username FROM contacts WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
+"""
 
 
 async def lock(conn: Connection, conversation_ids: Collection[int]) -> None:
@@ -159,8 +168,17 @@ async def lock(conn: Connection, conversation_ids: Collection[int]) -> None:
         await conn.execute(LOCK, (list(conversation_ids),))
 
 
-async def refresh(conn: Connection, conversation_ids: Collection[int], contact_ids: Collection[int] = ()) -> Refreshed:
+async def refresh(
+    conn: Connection,
+    conversation_ids: Collection[int],
+    contact_ids: Collection[int] = (),
+    named: Mapping[int, Collection[ProfileName]] = NOBODY,
+) -> Refreshed:
     """Compute the summaries anew of these conversations, of these contacts, and of the former's where that matters.
+
+    ``named`` are contacts of whom nothing changed but that identities of theirs now have these profile names and
+    usernames: nearly always those they have already, and then only the lock is needed, which lets whoever changes
+    them at the same time see this transaction's.
 
     Rows are locked conversations first, then contacts, each in the order of their ids, so that two who refresh the same
     ones wait for rather than block each other: call this once in a transaction.
@@ -170,9 +188,11 @@ async def refresh(conn: Connection, conversation_ids: Collection[int], contact_i
     if conversations:
         await conn.execute(LOCK, (conversations,))
         rows = await (await conn.execute(REFRESH, (conversations,))).fetchall()
-    contacts = sorted({*contact_ids, *(contact_id for _, contact_id, is_earlier_known in rows if is_earlier_known)})
+    contacts = {*contact_ids, *(contact_id for _, contact_id, is_earlier_known in rows if is_earlier_known)}
+    if concerned := sorted(contacts | named.keys()):
+        locked = await (await conn.execute(LOCK_CONTACTS, (concerned,))).fetchall()
+        contacts |= {id_ for id_, *shown in locked if any(name != tuple(shown) for name in named.get(id_, ()))}
     changed: list[tuple[int]] = []
     if contacts:
-        await conn.execute(LOCK_CONTACTS, (contacts,))
-        changed = await (await conn.execute(REFRESH_CONTACTS, {"ids": contacts})).fetchall()
+        changed = await (await conn.execute(REFRESH_CONTACTS, {"ids": sorted(contacts)})).fetchall()
     return Refreshed(frozenset(row[0] for row in rows), frozenset(row[0] for row in changed))

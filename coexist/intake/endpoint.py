@@ -6,6 +6,7 @@ body can make it answer anything but 200 once the signature is right; what the b
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
@@ -14,12 +15,12 @@ from urllib.parse import parse_qs
 
 import structlog
 
-from coexist.base import clock
 from coexist.base.config import Settings
-from coexist.base.crypto import verify_signature
+from coexist.base.crypto import Keyring, verify_signature
 from coexist.base.errors import AppError
 from coexist.intake.journal import Journal
-from coexist.meta.route import peek
+from coexist.intake.sealing import seal
+from coexist.meta.route import lane_of
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +32,17 @@ SIGNATURE_HEADER = b"x-hub-signature-256"
 
 DRAINED_BYTES = 64 * 1024 * 1024
 """How much of a body that is too large is still read, and thrown away at once."""
+
+AT_ONCE_BYTES = 32 * 1024
+"""Bodies up to this size are verified and sealed at once (a thread would cost more); larger ones hold nobody up."""
+
+
+_OK_START = {
+    "type": "http.response.start",
+    "status": 200,
+    "headers": [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"0")],
+}
+_OK_BODY = {"type": "http.response.body", "body": b""}
 
 
 class BodyTooLarge(Exception):
@@ -46,6 +58,7 @@ class Webhook:
     """The ASGI app at ``/webhook``."""
 
     settings: Settings
+    keyring: Keyring
     journal: Journal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,7 +85,6 @@ class Webhook:
 
     async def _accept(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Store a signed delivery and say 200; anything else must make Meta keep it and send it again."""
-        received_at = clock.now()
         headers = dict(scope["headers"])
         try:
             body = await _read(receive, headers, self.settings.webhook_max_bytes)
@@ -83,16 +95,26 @@ class Webhook:
         except ClientGone:
             return
         signature = headers.get(SIGNATURE_HEADER)
-        if not verify_signature(self.settings.app_secrets, body, signature.decode("latin-1") if signature else None):
+        given = signature.decode("latin-1") if signature else None
+        is_small = len(body) <= AT_ONCE_BYTES
+        stored = self._checked(body, given) if is_small else await asyncio.to_thread(self._checked, body, given)
+        if stored is None:
             log.warning("webhook_signature_refused", is_signed=signature is not None, bytes=len(body))
             await _answer(send, 401, b"The signature does not fit the body and COEXIST_APP_SECRET.")
             return
         try:
-            await self.journal.append(body, received_at=received_at, lane=peek(body).lane)
+            await self.journal.append(stored, lane=lane_of(body))
         except AppError as error:
             await _answer(send, error.status, error.message.encode(), (b"retry-after", b"5"))
             return
-        await _answer(send, 200, b"")
+        await send(_OK_START)
+        await send(_OK_BODY)
+
+    def _checked(self, body: bytes, signature: str | None) -> bytes | None:
+        """Return the body as the journal keeps it, or nothing if Meta did not sign it."""
+        if not verify_signature(self.settings.app_secrets, body, signature):
+            return None
+        return seal(self.keyring, body)
 
 
 async def _read(receive: Receive, headers: dict[bytes, bytes], max_bytes: int) -> bytes:

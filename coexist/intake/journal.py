@@ -10,10 +10,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 
 import structlog
 
+from coexist.base import clock
 from coexist.base.database import Connection, connect
 from coexist.base.errors import Unavailable
 from coexist.intake.store import append
@@ -33,9 +33,8 @@ STORE_TIMEOUT_MS = 10_000
 
 @dataclass(slots=True)
 class _Waiting:
-    received_at: datetime
     lane: int
-    body: bytes
+    stored: bytes
     committed: asyncio.Future[None]
 
 
@@ -49,13 +48,13 @@ class Journal:
     _waiting_bytes: int = 0
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def append(self, body: bytes, *, received_at: datetime, lane: int) -> None:
-        """Return once ``body`` is durable. Raises ``Unavailable`` when it is not: the caller must not say 200."""
-        if self._waiting_bytes + len(body) > WAITING_BYTES:
+    async def append(self, stored: bytes, *, lane: int) -> None:
+        """Return once the sealed body is durable. Raises ``Unavailable`` when it is not: nobody may say 200 then."""
+        if self._waiting_bytes + len(stored) > WAITING_BYTES:
             raise Unavailable("More deliveries are waiting for the database than fit in memory.")
-        waiting = _Waiting(received_at, lane, body, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(lane, stored, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
-        self._waiting_bytes += len(body)
+        self._waiting_bytes += len(stored)
         self._wake.set()
         await waiting.committed
 
@@ -70,7 +69,7 @@ class Journal:
     def _take_group(self) -> list[_Waiting]:
         size = count = 0
         for waiting in self._queue:
-            size += len(waiting.body)
+            size += len(waiting.stored)
             if count and size > GROUP_BYTES:
                 break
             count += 1
@@ -85,7 +84,7 @@ class Journal:
             log.error("journal_not_written", deliveries=len(group), error=str(failure), exc_info=failure)
             error = Unavailable("The delivery could not be stored; it is not acknowledged.")
         finally:
-            self._waiting_bytes -= sum(len(waiting.body) for waiting in group)
+            self._waiting_bytes -= sum(len(waiting.stored) for waiting in group)
         for waiting in group:
             if not waiting.committed.done():  # a caller that hung up no longer waits
                 waiting.committed.set_exception(error) if error else waiting.committed.set_result(None)
@@ -97,7 +96,8 @@ class Journal:
                 self._database_url, application="coexist journal", statement_timeout_ms=STORE_TIMEOUT_MS
             )
         try:
-            await append(self._conn, [(one.received_at, one.lane, one.body) for one in group])
+            received_at = clock.now()  # one time for all: they differ by less than a commit lasts
+            await append(self._conn, [(received_at, one.lane, one.stored) for one in group])
         except BaseException:
             await self.close()
             raise

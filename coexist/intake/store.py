@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
-from typing import Any
 
 import msgspec
 
@@ -16,11 +15,11 @@ from coexist.meta.model import Problem
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One webhook POST, as journaled."""
+    """One webhook POST as it lies in the journal; ``sealing.unseal`` gives what Meta sent."""
 
     journal_id: int
     received_at: datetime
-    body: bytes
+    stored: bytes
 
 
 BACKLOG_CHANNEL = "coexist_backlog"
@@ -44,7 +43,7 @@ MICROSECOND = timedelta(microseconds=1)
 
 
 async def append(conn: Connection, deliveries: Sequence[tuple[datetime, int, bytes]]) -> None:
-    """Write (received_at, lane, body) of each delivery to the journal and its backlog, in the order given."""
+    """Write (received_at, lane, sealed body) of each delivery to the journal and its backlog, in the order given."""
     sizes = [len(body) for _, _, body in deliveries]
     given = {
         "bodies": b"".join([body for _, _, body in deliveries]),
@@ -129,40 +128,9 @@ async def requeue_routed(conn: Connection) -> None:
     await conn.execute(REQUEUE_ROUTED)
 
 
-FORGET_PROBLEMS = """
-DELETE FROM quarantine q
- WHERE journal_id = ANY(%s)
-   AND NOT EXISTS (SELECT FROM json_to_recordset(%s::json) AS g (journal_id bigint, part text)
-                    WHERE g.journal_id = q.journal_id AND g.part = q.part)
-"""
-
-QUARANTINE = """
-INSERT INTO quarantine AS old (journal_id, part, phone_number_id, error)
-SELECT journal_id, part, phone_number_id, error
-  FROM json_to_recordset(%s::json) AS q (journal_id bigint, part text, phone_number_id text, error text)
-    ON CONFLICT (journal_id, part) DO UPDATE
-   SET error = excluded.error, attempts = old.attempts + 1, last_at = now()
-"""
-
-
 @dataclass(frozen=True, slots=True)
 class Guilty:
     """A part of a delivery that could not be applied, and why."""
 
     journal_id: int
     problem: Problem
-
-
-async def settle_quarantine(conn: Connection, journal_ids: Collection[int], guilty: Sequence[Guilty]) -> None:
-    """Write down what failed in these deliveries, and forget what failed before and no longer does."""
-    rows: dict[tuple[int, str], dict[str, Any]] = {}
-    for one in guilty:  # a part can be flawed and its rest fail as well: one row, both errors
-        part, error = one.problem.part, one.problem.error
-        row = {"journal_id": one.journal_id, "part": part, "phone_number_id": one.problem.phone_number_id}
-        known = rows.setdefault((one.journal_id, part), {**row, "error": error})
-        if error not in known["error"]:
-            known["error"] = "; ".join(sorted([*known["error"].split("; "), error]))
-    document = msgspec.json.encode(list(rows.values())).decode()
-    await conn.execute(FORGET_PROBLEMS, (list(journal_ids), document))
-    if rows:
-        await conn.execute(QUARANTINE, (document,))

@@ -20,6 +20,7 @@ import psycopg
 import structlog
 from psycopg.errors import QueryCanceled
 
+from coexist.base.crypto import Keyring, SecretUnreadable
 from coexist.base.database import Connection, Pool, transaction
 from coexist.base.errors import AppError, Unavailable
 from coexist.coexistence.apply import apply as apply_connection
@@ -30,7 +31,8 @@ from coexist.inbox.apply import StalePeople, identity_changes, mentions
 from coexist.inbox.apply import apply as apply_inbox
 from coexist.inbox.inboxes import Inbox
 from coexist.inbox.resolution import resolve
-from coexist.intake import store
+from coexist.intake import quarantine, store
+from coexist.intake.sealing import unseal
 from coexist.intake.store import Delivery, Guilty
 from coexist.meta.model import (
     AccountUpdated,
@@ -53,8 +55,8 @@ LIVE_LANE, BULK_LANE = 0, 1
 DELIVERIES_COUNT = {LIVE_LANE: 400, BULK_LANE: 2}
 """Deliveries claimed at once: a live one is a message or a few, a bulk one is a chunk of up to 3 MB."""
 
-BATCH_BYTES = 8 * 1024 * 1024
-"""Bodies claimed at once at most, unless one alone is larger."""
+BATCH_BYTES = 1024 * 1024
+"""Sealed bodies claimed at once at most, unless one alone is larger; large ones unfold to about eight times that."""
 
 POLL_S = 1.0
 """How long a lost notification can delay a delivery."""
@@ -84,7 +86,7 @@ class Outcome:
     guilty: list[Guilty] = field(default_factory=list)
 
 
-async def run(pool: Pool, lane: int, *, sync_enabled: bool, wake: asyncio.Event) -> None:
+async def run(pool: Pool, keyring: Keyring, lane: int, *, sync_enabled: bool, wake: asyncio.Event) -> None:
     """Apply the lane's backlog for ever. ``wake`` is set when something may have been journaled."""
     count = DELIVERIES_COUNT[lane]
     looked_at = 0.0
@@ -95,7 +97,7 @@ async def run(pool: Pool, lane: int, *, sync_enabled: bool, wake: asyncio.Event)
                 async with transaction(pool) as conn:
                     await store.requeue_routed(conn)
                 looked_at = time.monotonic()
-            if await apply_next(pool, lane, sync_enabled=sync_enabled, count=count):
+            if await apply_next(pool, keyring, lane, sync_enabled=sync_enabled, count=count):
                 count = min(count * 2, DELIVERIES_COUNT[lane])
                 continue
         except (AppError, psycopg.Error) as error:
@@ -109,7 +111,7 @@ async def run(pool: Pool, lane: int, *, sync_enabled: bool, wake: asyncio.Event)
             await asyncio.wait_for(wake.wait(), POLL_S)
 
 
-async def apply_next(pool: Pool, lane: int, *, sync_enabled: bool, count: int | None = None) -> int:
+async def apply_next(pool: Pool, keyring: Keyring, lane: int, *, sync_enabled: bool, count: int | None = None) -> int:
     """Apply the lane's next batch. Returns how many deliveries that were; 0 means that nothing waits."""
     async with transaction(pool) as conn:
         deliveries = await store.claim(conn, lane, count or DELIVERIES_COUNT[lane], BATCH_BYTES)
@@ -120,7 +122,7 @@ async def apply_next(pool: Pool, lane: int, *, sync_enabled: bool, count: int | 
         # While guilty parts are looked for, on other connections, this one holds the claim and has nothing to do.
         await conn.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         journal_ids = [delivery.journal_id for delivery in deliveries]
-        parsed = [_parse(delivery) for delivery in deliveries]
+        parsed = [_parse(keyring, delivery) for delivery in deliveries]
         facts = [fact for one in parsed for fact in one.facts]
         known, unrouted = await _route(conn, facts, sync_enabled=sync_enabled)
         await store.keep_unrouted(conn, unrouted)
@@ -130,15 +132,18 @@ async def apply_next(pool: Pool, lane: int, *, sync_enabled: bool, count: int | 
             for delivery, one in zip(deliveries, parsed, strict=True)
             for problem in one.problems
         ]
-        await store.settle_quarantine(conn, journal_ids, problems + outcome.guilty)
+        guilty = problems + outcome.guilty
+        outcome.events += await quarantine.settle(conn, keyring, deliveries, guilty, has_unrouted=bool(unrouted))
         await store.done(conn, lane, journal_ids)
         await feed.append(conn, outcome.events)
     return len(deliveries)
 
 
-def _parse(delivery: Delivery) -> Parsed:
+def _parse(keyring: Keyring, delivery: Delivery) -> Parsed:
     try:
-        return facts_of(delivery.body, delivery.received_at, journal_id=delivery.journal_id)
+        return facts_of(unseal(keyring, delivery.stored), delivery.received_at, journal_id=delivery.journal_id)
+    except SecretUnreadable:
+        raise  # the key is missing, not the delivery at fault: it stays in line until the key is back
     except Exception as error:  # a bug in the parser must not stop what is behind this delivery
         log.exception("delivery_not_parsed", journal_id=delivery.journal_id)
         return Parsed(facts=[], problems=[Problem(part="", error=_in_words(error))], ignored={})

@@ -36,6 +36,7 @@ class Origin(StrEnum):
 PLACEHOLDER = 0  # history's media_placeholder: "there was a file"
 UNAVAILABLE = 10  # 131060 and its like: "open the phone app to see it"
 FROM_HISTORY = 20  # the content as a history chunk tells it (edits already folded in)
+FROM_EXPORT = 25  # from a chat that a person exported on the phone: whole, but Meta's own word is better
 FROM_HISTORY_MEDIA = 30  # the late detail of a file, still under field history
 LIVE = 40  # messages and smb_message_echoes
 SENT_BY_US = 50  # written here: we know best what we sent
@@ -53,6 +54,11 @@ class Person(msgspec.Struct, frozen=True, gc=False):
     phone: str | None = None
     username: str | None = None
     is_wa_id: bool = False
+
+    @property
+    def any_bsuid(self) -> str | None:
+        """Their BSUID, else the one of the parent portfolio: either names one person for good, a phone does not."""
+        return self.bsuid or self.parent_bsuid
 
     @property
     def is_known(self) -> bool:

@@ -9,11 +9,12 @@ import psycopg
 import pytest
 
 from coexist.base.database import Pool, transaction
+from coexist.base.errors import Unavailable
 from coexist.intake import store, worker
-from coexist.intake.replay import replay
+from coexist.intake.replay import Span, replay
 from coexist.intake.worker import BULK_LANE, LIVE_LANE, apply_next
 from tests.support import business, intake, wire
-from tests.support.intake import RECEIVED_AT, SHOP, body_of
+from tests.support.intake import KEYRING, RECEIVED_AT, SHOP, body_of
 
 PHONE: Final = "351910559122"
 DISK_FULL, CANCELED, BAD_DATA = "53100", "57014", "22000"
@@ -111,8 +112,8 @@ async def test_what_is_repaired_leaves_the_quarantine_though_another_delivery_fa
     assert await rows(shop, "SELECT journal_id, part FROM quarantine ORDER BY 1") == [(1, PART), (2, PART)]
     await refuse(shop, "NEW.text = 'broken'", BAD_DATA)
     async with transaction(shop) as conn:
-        assert await replay(conn, is_quarantined=True) == 2
-    assert await apply_next(shop, BULK_LANE, sync_enabled=True) == 2  # in one batch
+        assert await replay(conn, Span(is_quarantined=True)) == 2
+    assert await apply_next(shop, KEYRING, BULK_LANE, sync_enabled=True) == 2  # in one batch
     assert await texts(shop) == ["repaired"]
     assert await rows(shop, "SELECT journal_id, part, attempts FROM quarantine") == [(2, PART, 2)]
 
@@ -122,8 +123,8 @@ async def test_a_full_disk_is_nobodys_fault_and_what_met_it_is_applied_when_ther
     await intake.journal(shop, [body_of(message(name, name)) for name in "abc"])
     await refuse(shop, "true", DISK_FULL)
     for _ in range(2):
-        with pytest.raises(psycopg.errors.DiskFull):
-            await apply_next(shop, LIVE_LANE, sync_enabled=True)
+        with pytest.raises(Unavailable):
+            await apply_next(shop, KEYRING, LIVE_LANE, sync_enabled=True)
     assert (await texts(shop), await backlog(shop)) == ([], 3)
     await allow(shop)
     await intake.apply_all(shop)
@@ -148,7 +149,7 @@ async def test_one_delivery_that_takes_too_long_at_once_is_applied_in_smaller_pi
 async def test_only_the_message_that_always_takes_too_long_is_put_aside(shop: Pool, bodies: list[str]) -> None:
     await refuse(shop, "NEW.text = 'guilty'", CANCELED)
     await intake.journal(shop, [several(*bodies)])
-    await apply_next(shop, LIVE_LANE, sync_enabled=True, count=1)
+    await apply_next(shop, KEYRING, LIVE_LANE, sync_enabled=True, count=1)
     others = [body for body in bodies if body != "guilty"]
     assert (await texts(shop), await backlog(shop)) == (others, 0)
     ((part, error),) = await rows(shop, "SELECT part, error FROM quarantine")
@@ -161,9 +162,13 @@ async def test_a_batch_that_takes_too_long_is_kept_and_goes_through_one_by_one(s
     await cancel_more_than(shop, 1)
     await intake.journal(shop, [body_of(message(name, name)) for name in "ab"])
     with pytest.raises(psycopg.errors.QueryCanceled):
-        await apply_next(shop, LIVE_LANE, sync_enabled=True)
+        await apply_next(shop, KEYRING, LIVE_LANE, sync_enabled=True)
     assert (await texts(shop), await backlog(shop)) == ([], 2)
-    assert [await apply_next(shop, LIVE_LANE, sync_enabled=True, count=1) for _ in range(3)] == [1, 1, 0]
+    assert [await apply_next(shop, KEYRING, LIVE_LANE, sync_enabled=True, count=1) for _ in range(3)] == [
+        1,
+        1,
+        0,
+    ]
     assert await texts(shop) == ["a", "b"]
 
 
@@ -174,7 +179,7 @@ async def test_the_worker_takes_fewer_at_once_until_a_batch_goes_through(
     monkeypatch.setattr(worker, "PAUSE_AFTER_ERROR_S", 0.0)
     await cancel_more_than(shop, 3)
     await intake.journal(shop, [body_of(message(name, name)) for name in "abcdefgh"])
-    running = asyncio.create_task(worker.run(shop, LIVE_LANE, sync_enabled=True, wake=asyncio.Event()))
+    running = asyncio.create_task(worker.run(shop, KEYRING, LIVE_LANE, sync_enabled=True, wake=asyncio.Event()))
     async with asyncio.timeout(20):
         while await backlog(shop):
             await asyncio.sleep(0.02)

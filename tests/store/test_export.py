@@ -17,6 +17,7 @@ from coexist.export import lines
 from coexist.intake.worker import BULK_LANE, LIVE_LANE, apply_next
 from coexist.people import actions as people
 from tests.support import databases
+from tests.support.intake import KEYRING
 
 NUMBER, WABA, DISPLAY = "555100020003000", "701122334455667", "351210559000"
 SINCE = datetime.fromtimestamp(1_795_000_000, UTC)
@@ -108,7 +109,7 @@ async def fill(pool: Pool, changes: Sequence[dict[str, Any]]) -> int:
                 (datetime.fromtimestamp(1_795_000_100, UTC), body),
             )
     for lane in (LIVE_LANE, BULK_LANE):
-        while await apply_next(pool, lane, sync_enabled=True):
+        while await apply_next(pool, KEYRING, lane, sync_enabled=True):
             pass
     return account.id
 

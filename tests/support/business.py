@@ -10,18 +10,17 @@ from typing import Any
 import msgspec
 
 from coexist.base import clock
-from coexist.base.crypto import Keyring
 from coexist.base.database import Pool, transaction
 from coexist.coexistence import actions
 from coexist.inbox.inboxes import Inbox
 from coexist.intake.worker import BULK_LANE, LIVE_LANE, apply_next
 from coexist.people import actions as people
 from coexist.people.model import Member, Role
+from tests.support.intake import KEYRING
 
 NUMBER, WABA, DISPLAY = "555100020003000", "701122334455667", "351210559000"
 PHONE, BSUID = "351910559111", "PT.40010020030040050"
 TOKEN = "EAAinvented"
-KEYRING = Keyring([b"k" * 32])
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ async def deliver(pool: Pool, *changes: dict[str, Any]) -> None:
                 (datetime.now(UTC), body),
             )
     for lane in (LIVE_LANE, BULK_LANE):
-        while await apply_next(pool, lane, sync_enabled=True):
+        while await apply_next(pool, KEYRING, lane, sync_enabled=True):
             pass
 
 

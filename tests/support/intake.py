@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from coexist.base.crypto import KEY_BYTES, Keyring
 from coexist.base.database import Connection, Pool, transaction
 from coexist.intake import worker
+from coexist.intake.sealing import seal
 from coexist.intake.store import append
-from coexist.meta.route import peek
+from coexist.meta.route import lane_of
 
+KEY: Final = b"k" * KEY_BYTES
+KEYRING: Final = Keyring([KEY])
 ONBOARDED_AT: Final = datetime(2026, 11, 1, tzinfo=UTC)
 RECEIVED_AT: Final = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -66,7 +70,7 @@ async def journal(
     pool: Pool, bodies: Iterable[bytes], *, received_at: datetime = RECEIVED_AT, at_once: bool = False
 ) -> None:
     """Put deliveries into the journal as the endpoint does, each in a commit of its own or all ``at_once``."""
-    rows = [(received_at, int(peek(body).lane), body) for body in bodies]
+    rows = [(received_at, lane_of(body), seal(KEYRING, body)) for body in bodies]
     for group in [rows] if at_once else [[row] for row in rows]:
         async with transaction(pool) as conn:
             await append(conn, group)
@@ -75,8 +79,13 @@ async def journal(
 async def apply_all(pool: Pool, *, batch: int | None = None) -> None:
     """Apply the whole backlog, live before bulk, ``batch`` deliveries at a time."""
     for lane in (worker.LIVE_LANE, worker.BULK_LANE):
-        while await worker.apply_next(pool, lane, sync_enabled=True, count=batch):
+        while await apply_next(pool, lane, batch=batch):
             pass
+
+
+async def apply_next(pool: Pool, lane: int, *, batch: int | None = None) -> int:
+    """Apply the lane's next ``batch`` deliveries; return how many those were."""
+    return await worker.apply_next(pool, KEYRING, lane, sync_enabled=True, count=batch)
 
 
 async def deliver(pool: Pool, bodies: Sequence[bytes], *, batch: int | None = None) -> None:

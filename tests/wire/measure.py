@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from coexist.meta.parse import facts_of
-from coexist.meta.route import peek
+from coexist.meta.route import lane_of
 
 RECEIVED_AT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 METADATA = {"display_phone_number": "351210559000", "phone_number_id": "555100020003000"}
@@ -68,7 +68,7 @@ def main() -> None:
     for name, body, times in (("2,000 messages of history", chunk, 200), ("one live message", single, 20_000)):
         facts = _best_seconds(lambda body=body: facts_of(body, RECEIVED_AT), times)  # type: ignore[misc]
         bare = _best_seconds(lambda body=body: msgspec.json.decode(body), times)  # type: ignore[misc]
-        glance = _best_seconds(lambda body=body: peek(body), times)  # type: ignore[misc]
+        glance = _best_seconds(lambda body=body: lane_of(body), times)  # type: ignore[misc]
         print(
             f"{name} ({len(body)} bytes): facts {facts * 1e6:.0f} µs, untyped decode {bare * 1e6:.0f} µs, "
             f"peek {glance * 1e6:.0f} µs"

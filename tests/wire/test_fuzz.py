@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from coexist.meta.model import Parsed
 from coexist.meta.parse import FIELDS, facts_of
-from coexist.meta.route import peek
+from coexist.meta.route import lane_of
 from tests.wire.fixtures import RECEIVED_AT, body_of, fixtures
 
 BODIES = [json.loads(body_of(name, fixture)) for name, fixture in fixtures()]
@@ -109,7 +109,7 @@ def test_any_json_is_read_without_an_exception(value: Any) -> None:
 def test_any_bytes_are_read_without_an_exception(noise: bytes, body: Any, at: int) -> None:
     raw = json.dumps(body).encode()
     for damaged in (noise, raw[:at], raw[:at] + noise + raw[at:]):
-        peek(damaged)
+        lane_of(damaged)
         parsed = facts_of(damaged, RECEIVED_AT)
         assert parsed.facts or parsed.problems or parsed.ignored
         _is_fit_for_postgresql(parsed)
