@@ -15,14 +15,14 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from coexist import processes
-from coexist.base import config, database, log
+from coexist.base import config, crypto, database, log
 from coexist.base.config import Settings
 from coexist.base.errors import Invalid
 from coexist.intake.endpoint import Webhook
 from coexist.intake.journal import open_journal
 from coexist.web.app import create_pages, create_web, running
 from coexist.web.state import Web
-from coexist.worker import database_url_of
+from coexist.worker import check_host, database_url_of
 
 WEBHOOK_PATH: Final = "/webhook"
 POOL_CONNECTIONS_COUNT: Final = 12
@@ -75,7 +75,7 @@ class Server(uvicorn.Server):
                 server_header=False,
                 date_header=False,
                 timeout_graceful_shutdown=SHUTDOWN_LIMIT_S,
-                proxy_headers=True,
+                proxy_headers=False,  # pages alone ask who calls, and look themselves
             )
         )
         self._web = web
@@ -99,8 +99,8 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def serve(settings: Settings) -> None:
-    """Run the webhook, the pages and a worker until SIGTERM or SIGINT."""
+def serve(settings: Settings, *, keeps_worker: bool = True) -> None:
+    """Run the webhook, the pages and, unless told otherwise, a worker until SIGTERM or SIGINT."""
     config.require(settings, "app_secrets", "verify_token")
     try:
         listening = socket.create_server(
@@ -115,14 +115,14 @@ def serve(settings: Settings) -> None:
             next_step="Stop what uses the port, or choose another.",
         ) from error
     with listening:
-        processes.run_loop(_serve(settings, listening))
+        processes.run_loop(_serve(settings, listening, keeps_worker=keeps_worker))
 
 
-async def _serve(settings: Settings, listening: socket.socket) -> None:
+async def _serve(settings: Settings, listening: socket.socket, *, keeps_worker: bool) -> None:
     """Answer in this process, and keep the worker and further answering processes running beside it."""
     async with database_url_of(settings) as url:
         descriptor = listening.fileno()
-        children = [asyncio.create_task(processes.keep_running("coexist", "work"))]
+        children = [asyncio.create_task(processes.keep_running("coexist", "work"))] if keeps_worker else []
         for _ in range(settings.workers - 1):
             child = processes.keep_running("coexist.app", str(descriptor), pass_fds=(descriptor,))
             children.append(asyncio.create_task(child))
@@ -140,9 +140,11 @@ async def _answer(settings: Settings, database_url: str, listening: socket.socke
         database.open_pool(database_url, application="coexist web", max_size=POOL_CONNECTIONS_COUNT) as pool,
         open_journal(database_url) as journal,
     ):
+        await check_host(settings, pool)
+        webhook = Webhook(settings, crypto.open_keyring(settings), journal)
         web = create_web(settings, pool, database_url)
         async with running(web):
-            server = Server(App(Webhook(settings, journal), create_pages(web), pool), web)
+            server = Server(App(webhook, create_pages(web), pool), web)
             watch = asyncio.create_task(_stop_when_orphaned(server))
             await server.serve(sockets=[listening])
             watch.cancel()

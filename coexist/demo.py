@@ -15,24 +15,28 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 import aiohttp
 
 from coexist import processes
-from coexist.base import crypto, database, log
+from coexist.base import clock, crypto, database, log
 from coexist.base.config import Settings
 from coexist.base.database import Pool
-from coexist.base.errors import Invalid, Unavailable
-from coexist.coexistence import actions as coexistence
+from coexist.base.errors import Conflict, Invalid, Unavailable
+from coexist.coexistence import signups
+from coexist.coexistence.signup_model import Party, State
+from coexist.coexistence.signup_words import ending_of
+from coexist.meta.graph import graph_of
 from coexist.people import actions as people
 from coexist.people import store as people_store
 from coexist.people.model import Member
 from coexist.worker import database_url_of
 
 APP_ID: Final = "1900100200300"
+CONFIG_ID: Final = "1900100200301"
 ACCOUNT: Final = "Jardim Verde"
 OWNER: Final = ("Ana Nunes", "ana@jardimverde.example")
 TIME_ZONE: Final = "America/Sao_Paulo"
@@ -74,6 +78,9 @@ class Demo:
             "COEXIST_APP_SECRET": self.app_secret,
             "COEXIST_VERIFY_TOKEN": self.verify_token,
             "COEXIST_GRAPH_URL": self.phone_url,
+            "COEXIST_SIGNUP_CONFIG_ID": CONFIG_ID,
+            "COEXIST_SIGNUP_SDK_URL": f"{self.phone_url}/sdk.js",
+            "COEXIST_SIGNUP_DIALOG_URL": self.phone_url,
             "COEXIST_FRAME_ANCESTORS": self.phone_url,
             "COEXIST_LOG_LEVEL": "warning",
         }
@@ -93,8 +100,11 @@ def open_demo(data_dir: Path, *, port: int, phone_port: int, reset: bool) -> Dem
     return Demo(folder, port, phone_port, known["app_secret"], known["verify_token"])
 
 
-async def run(demo: Demo, settings: Settings, say: Say) -> None:
-    """Run both programs until SIGTERM or SIGINT; ``settings`` are those of ``demo.environment()``."""
+async def run(demo: Demo, settings: Settings, say: Say, *, is_empty: bool = False) -> None:
+    """Run both programs until SIGTERM or SIGINT; ``settings`` are those of ``demo.environment()``.
+
+    With ``is_empty`` nothing is connected beforehand; Conflict when something is.
+    """
     say("Starting the database, the inbox and the phone …")
     async with (
         database_url_of(settings) as url,
@@ -102,6 +112,8 @@ async def run(demo: Demo, settings: Settings, say: Say) -> None:
         aiohttp.ClientSession() as session,
     ):
         owner = await _owner(pool)
+        if is_empty and await _is_connected(pool):
+            raise Conflict("The number of this demo is connected.", next_step="Add --reset to begin without it.")
         async with database.transaction(pool) as conn:
             link = await people.create_sign_in_link(conn, owner.user_id, uses=LINK_USES_COUNT)
         stand_in = (
@@ -117,7 +129,10 @@ async def run(demo: Demo, settings: Settings, say: Say) -> None:
             await _until_answering(session, demo.inbox_url + "/readyz")
             async with _running("simulator", *stand_in):  # after the inbox, which its page shows in a frame
                 await _until_answering(session, demo.phone_url + "/control/state")
-                await _connect(demo, settings, pool, session, owner.account_id, say)
+                if is_empty:
+                    say("Nothing is connected: sign the number up in the inbox, under Connect WhatsApp.")
+                elif await _connect(demo, settings, pool, session, owner):
+                    say("The number is connected; its contacts and 180 days of chats are coming in.")
                 say(f"\n  Open  {demo.phone_url}/\n")
                 say("The phone is on the left, the team's inbox on the right. Ctrl-C stops both and")
                 say("keeps what you did; `bin/demo --reset` starts over.")
@@ -164,40 +179,24 @@ async def _until_answering(session: aiohttp.ClientSession, url: str) -> None:
         await asyncio.sleep(POLL_S)
 
 
-async def _connect(
-    demo: Demo, settings: Settings, pool: Pool, session: aiohttp.ClientSession, account_id: int, say: Say
-) -> None:
-    """Connect the phone's number once and ask for its contacts and history, as `coexist connect` does."""
-    async with database.transaction(pool) as conn:
-        if await _is_connected(conn):
-            return
+async def _connect(demo: Demo, settings: Settings, pool: Pool, session: aiohttp.ClientSession, owner: Member) -> bool:
+    """Sign the phone's number up, once, as the owner does in the page; whether that was done now."""
+    if await _is_connected(pool):
+        return False
     told = await _control(session, demo, "onboard")
-    async with session.post(
-        f"{demo.phone_url}/{settings.graph_version}/{told['waba_id']}/subscribed_apps",
-        headers={"Authorization": f"Bearer {told['token']}"},
-    ) as response:
-        response.raise_for_status()
-    async with database.transaction(pool) as conn:
-        inbox = await coexistence.connect(
-            conn,
-            crypto.open_keyring(settings),
-            account_id=account_id,
-            waba_id=told["waba_id"],
-            phone_number_id=told["phone_number_id"],
-            display_phone_number=told["display_phone_number"],
-            token=told["token"],
-            is_coexistence=True,
-            onboarded_at=datetime.fromtimestamp(told["onboarded_at"], UTC),
-            name=ACCOUNT,
-            portfolio_id=told["business_id"],
-        )
-    async with database.transaction(pool) as conn:
-        await coexistence.request_syncs(conn, account_id, inbox.id)
-    say("The number is connected; its contacts and 180 days of chats are coming in.")
+    party = Party(owner.account_id, owner.name, user_id=owner.user_id)
+    tools = (pool, graph_of(settings, session), crypto.open_keyring(settings), settings)
+    signup_id = uuid4()
+    await signups.take_code(*tools, party, signup_id, told["code"])
+    signup = await signups.advance(*tools, party, signup_id)
+    if signup.state != State.CONNECTED:
+        raise Unavailable(f"The phone could not be connected: {ending_of(signup, clock.now()).sentence}")
+    return True
 
 
-async def _is_connected(conn: database.Connection) -> bool:
-    return await (await conn.execute("SELECT 1 FROM inboxes LIMIT 1")).fetchone() is not None
+async def _is_connected(pool: Pool) -> bool:
+    async with database.transaction(pool) as conn:
+        return await (await conn.execute("SELECT 1 FROM inboxes LIMIT 1")).fetchone() is not None
 
 
 async def _control(session: aiohttp.ClientSession, demo: Demo, what: str) -> dict[str, Any]:

@@ -5,29 +5,39 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Final
 
 import aiohttp
 import psycopg
 
 from coexist import processes
-from coexist.base import crypto, database, log, migrate, postgres
+from coexist.base import clock, crypto, database, log, migrate, postgres
 from coexist.base.config import Settings
 from coexist.base.errors import Unavailable
 from coexist.coexistence import store as syncs
 from coexist.coexistence import worker as syncing
-from coexist.inbox import files
+from coexist.exported_chats import store as exported_chats
+from coexist.exported_chats import worker as importing
+from coexist.inbox import credentials, files
+from coexist.intake import retention
 from coexist.intake import store as journal
 from coexist.intake import worker as applying
+from coexist.media import store as media
 from coexist.media import worker as fetching
-from coexist.meta.graph import Graph
+from coexist.media.fetch import Means
+from coexist.media.keeping import open_keep
+from coexist.media.model import Name
+from coexist.media.storage import open_storage
+from coexist.meta.graph import graph_of
 from coexist.outbound import store as outbox
 from coexist.outbound import worker as sending
 
 POOL_CONNECTIONS_COUNT: Final = 12
 LISTEN_AGAIN_S: Final = 1.0
 GC_THRESHOLD_COUNT: Final = 50_000
+CLOCK_DIFFERENCE_MAX_S: Final = 1.0
+"""Claims of files last a few seconds and a number's sends are counted by the second, each by its host's own clock."""
 
 logger = log.get(__name__)
 
@@ -53,10 +63,34 @@ async def database_url_of(settings: Settings) -> AsyncIterator[str]:
             yield url
 
 
-def graph_of(settings: Settings, session: aiohttp.ClientSession) -> Graph:
-    """Graph as the settings name it; the first secret signs our calls."""
-    secret = settings.app_secrets[0].decode() if settings.app_secrets else None
-    return Graph(session, settings.graph_url, settings.graph_version, secret)
+async def check_host(settings: Settings, pool: database.Pool) -> None:
+    """Log what this host lacks of what all hosts over one database must have in common: time, key and files."""
+    async with database.transaction(pool) as conn:
+        before = clock.now()
+        row = await (await conn.execute("SELECT clock_timestamp()")).fetchone()
+        assert row is not None
+        difference_s = max((before - row[0]).total_seconds(), (row[0] - clock.now()).total_seconds())
+        sealed_elsewhere = await credentials.unreadable(conn, crypto.open_keyring(settings))
+        newest_file = await media.newest_stored(conn)
+    if difference_s > CLOCK_DIFFERENCE_MAX_S:
+        logger.error("clock_differs", seconds=round(difference_s, 1), next_step="Let NTP set the clocks of all hosts.")
+    if sealed_elsewhere:
+        step = "Give all hosts the same COEXIST_SECRET_KEY, or one shared COEXIST_DATA_DIR."
+        logger.error("secret_key_differs", inbox_ids=sealed_elsewhere, next_step=step)
+    if newest_file is not None:
+        await _check_files(settings, newest_file)
+
+
+async def _check_files(settings: Settings, newest: Name) -> None:
+    try:
+        async with aclosing(open_storage(settings)) as storage:
+            is_here = await storage.size(newest) is not None
+    except Unavailable as error:
+        logger.error("files_not_reached", error=str(error))
+        return
+    if not is_here:
+        step = "Give all hosts one shared COEXIST_DATA_DIR, or keep files in a bucket (COEXIST_MEDIA_STORE)."
+        logger.error("files_not_shared", data_dir=str(settings.data_dir), missing=newest.key, next_step=step)
 
 
 async def _work(settings: Settings) -> None:
@@ -65,22 +99,33 @@ async def _work(settings: Settings) -> None:
         database_url_of(settings) as url,
         database.open_pool(url, application="coexist work", max_size=POOL_CONNECTIONS_COUNT) as pool,
         aiohttp.ClientSession() as session,
+        # A kept connection may have died unseen, and then nobody knows whether Meta got what was put on it. What can be
+        # asked for only once goes over a new one: either it cannot be opened, or Meta has heard us.
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as unused,
+        aclosing(open_storage(settings)) as storage,
     ):
-        graph = graph_of(settings, session)
-        live, bulk, to_send, to_fetch, to_sync = (asyncio.Event() for _ in range(5))
+        keep = open_keep(pool, settings, storage)
+        await check_host(settings, pool)
+        graph, graph_once = graph_of(settings, session), graph_of(settings, unused)
+        live, bulk, to_send, to_fetch, to_sweep, to_sync, to_import = (asyncio.Event() for _ in range(7))
         wakes = {
             journal.BACKLOG_CHANNEL: (live, bulk),
             outbox.CHANNEL: (to_send,),
             files.CHANNEL: (to_fetch,),
+            files.FORGET_CHANNEL: (to_sweep,),
             syncs.CHANNEL: (to_sync,),
+            exported_chats.CHANNEL: (to_import,),
         }
         per_second, sync_enabled = settings.sends_per_second, settings.sync_enabled
         loops = [
-            applying.run(pool, applying.LIVE_LANE, sync_enabled=sync_enabled, wake=live),
-            applying.run(pool, applying.BULK_LANE, sync_enabled=sync_enabled, wake=bulk),
-            sending.run(pool, graph, keyring, sends_per_second=per_second, wake=to_send),
-            fetching.run(pool, graph, keyring, settings, wake=to_fetch),
-            syncing.run(pool, graph, keyring, wake=to_sync),
+            applying.run(pool, keyring, applying.LIVE_LANE, sync_enabled=sync_enabled, wake=live),
+            applying.run(pool, keyring, applying.BULK_LANE, sync_enabled=sync_enabled, wake=bulk),
+            sending.run(pool, graph_once, keyring, sends_per_second=per_second, wake=to_send),
+            fetching.run(Means(pool, graph, keyring, settings, keep), wake=to_fetch),
+            fetching.run_sweeps(keep, wake=to_sweep),
+            syncing.run(pool, graph_once, keyring, wake=to_sync),
+            importing.run(pool, settings, keep, wake=to_import),
+            retention.run(pool, retention.kept_of(settings)),
             _listen(url, wakes),
         ]
         async with asyncio.TaskGroup() as group:  # a loop that fails is a bug: all stop, and the process starts anew

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import uvicorn
 from starlette.applications import Starlette
 
-from simulator import coexistence, control, graph, page, statuses, views
+from simulator import coexistence, control, dialog, graph, page, statuses, views
 from simulator.config import Config
 from simulator.simulation import Simulation
 
@@ -26,7 +26,9 @@ def create_app(config: Config) -> Starlette:
         yield
         await sim.close()
 
-    app = Starlette(routes=[*views.routes, *control.routes, *page.routes, *graph.routes], lifespan=lifespan)
+    app = Starlette(
+        routes=[*views.routes, *control.routes, *page.routes, *dialog.routes, *graph.routes], lifespan=lifespan
+    )
     app.state.sim = sim
     return app
 

@@ -58,9 +58,10 @@ def token(sim: Simulation) -> Json:
     }
 
 
-def grant(sim: Simulation, kind: str, prefix: str) -> Grant:
+def grant(sim: Simulation, kind: str, prefix: str, waba_id: str = "") -> Grant:
+    """A new code or token, for the phone's business unless another account is named."""
     value = chance.secret(sim.world.epoch, kind, sim.world.number(kind), prefix)
-    made = Grant(value, kind, sim.config.clock())
+    made = Grant(value, kind, sim.config.clock(), waba_id=waba_id)
     sim.world.grants[value] = made
     sim.world.changed(made)
     return made

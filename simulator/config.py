@@ -43,6 +43,17 @@ class Business:
     display_phone_number: str = "+55 11 98550-0101"
 
 
+OTHER_BUSINESS = Business(
+    name="Casa das Pedras",
+    portfolio_id="880011223344557",
+    waba_id="702233445566778",
+    phone_number_id="555100020004000",
+    digits="5511985500199",
+    display_phone_number="+55 11 98550-0199",
+)
+"""What somebody can choose by mistake in Meta's window: its number is on the API alone."""
+
+
 @dataclass
 class Pace:
     """How fast things happen. Zero everywhere is as fast as the receiver answers."""

@@ -151,7 +151,8 @@ class Deliveries:
         for other in joined[1:]:
             other.merged_into = first.number
             del self.pending[other.number]
-            self.recent.remove(other)
+            if other in self.recent:  # what was put long before it is due has made room for newer ones
+                self.recent.remove(other)
             self.changed(other)
         return first
 

@@ -1,7 +1,7 @@
 """Faults by dial: what goes wrong between us and the receiver, and in Graph's answers."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -36,6 +36,8 @@ class Faults:
     echoes what the API sent. `errors_async` accepts what 131047 would refuse and fails it by status. `missing_end`
     never tells progress 100. `own_number_variant` writes the shop's number without its ninth digit.
     `webhook_media_url` puts a `url` beside media ids. `declined_bare` sends the declined history without its envelope.
+    `media` is what happens to every file: `gone` (unknown to Meta), `busy` (80007 for each look-up), `damaged` (other
+    bytes than announced) or `stuck` (half of it, then silence).
     """
 
     duplicate: float = 0.0
@@ -52,6 +54,7 @@ class Faults:
     missing_end: bool = False
     own_number_variant: bool = False
     webhook_media_url: bool = False
+    media: Literal["", "gone", "busy", "damaged", "stuck"] = ""
     declined_bare: bool = False
     graph_error: GraphError | None = None
     graph_timeout: GraphTimeout | None = None

@@ -1,7 +1,7 @@
 """What the owner does on the phone. While the number coexists, the platform hears of it by echoes."""
 
 from simulator import files, payloads, statuses
-from simulator.config import DAY_S, MEDIA_LIFE_S
+from simulator.config import DAY_S, MEDIA_LIFE_S, MEDIA_URL_LIFE_S
 from simulator.drafts import Draft
 from simulator.simulation import Simulation
 from simulator.world import Edit, Json, Message, Person, Reaction
@@ -138,7 +138,9 @@ def media_of(sim: Simulation, message: Message, *, live: bool = True) -> Json | 
         return None
     handle = sim.world.handle_for(message, files.mime_type(sim.world, message.file), sim.now() + MEDIA_LIFE_S)
     file = files.find(sim.world, message.file)
-    url = f"{sim.base_url}/lookaside/{handle.id}" if sim.faults.webhook_media_url else None
+    until = sim.now() + MEDIA_URL_LIFE_S
+    signed = files.address(sim.base_url, handle.id, until, sim.config.app_secret)
+    url = signed if sim.faults.webhook_media_url else None
     return payloads.media_fields(handle, payloads.sha256_base64(file) if live else file.sha256, url)
 
 

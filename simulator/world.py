@@ -127,12 +127,13 @@ class Upload:
 
 @dataclass
 class Grant:
-    """An OAuth code or a business token. `used` and `revoked` end them."""
+    """An OAuth code or a business token. `waba_id` is the account it covers; empty, that of the phone's business."""
 
     value: str
     kind: str
     issued_at: float
     ended: bool = False
+    waba_id: str = ""
 
 
 @dataclass

@@ -6,6 +6,7 @@ python -m coexist.base.config > docs/settings.md
 import base64
 import binascii
 import difflib
+import ipaddress
 import os
 import re
 import sys
@@ -22,6 +23,9 @@ PREFIX: Final = "COEXIST_"
 CONFIG_VARIABLE: Final = "COEXIST_CONFIG"
 KEY_BYTES: Final = 32
 MEBIBYTE: Final = 1024 * 1024
+DAYS_MAX: Final = 36_500
+LATE_FILE_DAYS: Final = 14
+"""Until when files of an imported history may still come (Meta keeps them for two weeks)."""
 
 
 def _text(raw: str) -> str:
@@ -32,6 +36,17 @@ def _number(low: int, high: int) -> Callable[[str], int]:
     def parse(raw: str) -> int:
         if not re.fullmatch(r"[0-9]{1,18}", raw) or not low <= int(raw) <= high:
             raise ValueError(f"a whole number from {low} to {high}")
+        return int(raw)
+
+    return parse
+
+
+def _days(low: int) -> Callable[[str], int]:
+    """Days, 0 for ever."""
+
+    def parse(raw: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,5}", raw) or not (raw == "0" or low <= int(raw) <= DAYS_MAX):
+            raise ValueError(f"a number of days from {low} to {DAYS_MAX}, or 0 for ever")
         return int(raw)
 
     return parse
@@ -113,6 +128,16 @@ def _origins(raw: str) -> tuple[str, ...]:
     return origins
 
 
+def _proxies(raw: str) -> tuple[str, ...]:
+    proxies = _listed(raw)
+    try:
+        for proxy in proxies:
+            ipaddress.ip_network(proxy, strict=False)
+    except ValueError as error:
+        raise ValueError("addresses or networks such as 10.0.0.0/8, separated by commas") from error
+    return proxies
+
+
 def _hosts(raw: str) -> tuple[str, ...]:
     hosts = tuple(host.lower() for host in _listed(raw))
     if not all(re.fullmatch(r"[a-z0-9.-]+(:[0-9]{1,5})?", host) for host in hosts):
@@ -165,6 +190,13 @@ class Settings:
         1,
         "How many processes answer HTTP. Start more `coexist work` for more appliers and senders.",
     )
+    trusted_proxies: tuple[str, ...] = _setting(
+        _proxies,
+        ("127.0.0.1", "::1"),
+        "Addresses or networks of reverse proxies, separated by commas: their `X-Forwarded-For` and "
+        "`X-Forwarded-Proto` are believed, nobody else's.",
+        shown="`127.0.0.1,::1`",
+    )
     app_id: str | None = _setting(
         _matching(r"[0-9]{5,20}", "the digits of App settings > Basic > App ID"),
         None,
@@ -193,18 +225,22 @@ class Settings:
     secret_keys: tuple[bytes, ...] = _setting(
         _keys,
         (),
-        "The key that encrypts tokens in the database: 32 random bytes in base64 "
+        "The key that encrypts tokens and journaled deliveries in the database: 32 random bytes in base64 "
         "(`openssl rand -base64 32`). During a rotation give several, separated by commas, the new one "
         "first.",
         variable="COEXIST_SECRET_KEY",
         secret=True,
         shown="the file `secret.key` of the data folder, made at the first start",
     )
-    sync_enabled: bool = _setting(
+    sync_history: bool = _setting(
         _switch,
         True,
-        "Whether contacts and history of the phone are asked for, and taken in when they come. When it is "
-        "off nothing is imported, and the sync panel says so.",
+        "Whether the phone's chat history is asked for, and taken in when it comes. When it is off nothing is imported, "
+        "and the number's page says so. Accounts and numbers have the same switch: all must be on.",
+    )
+    sync_contacts: bool = _setting(_switch, True, "The same for the phone's address book.")
+    sync_media: bool = _setting(
+        _switch, True, "The same for files, those of new messages included: when it is off none is fetched from Meta."
     )
     sends_per_second: int = _setting(
         _number(1, 20),
@@ -219,10 +255,97 @@ class Settings:
     media_max_bytes: int = _setting(
         _number(1, 2048 * MEBIBYTE), 100 * MEBIBYTE, "The largest file taken in or sent, in bytes."
     )
+    media_at_once: int = _setting(_number(1, 64), 8, "Files fetched from Meta at once by one process.")
+    media_at_once_per_number: int = _setting(
+        _number(1, 64), 4, "Files of one number fetched at once by all processes, so that no number waits for another."
+    )
+    media_per_hour: int = _setting(
+        _number(1, 1_000_000),
+        4_000,
+        "Imported files fetched an hour for one number; what comes now may use a quarter more. Meta allows 5,000 "
+        "calls an hour to a WhatsApp Business account.",
+    )
+    media_min_free_bytes: int = _setting(
+        _number(0, 1024 * 1024 * MEBIBYTE),
+        512 * MEBIBYTE,
+        "Room that is left on the data folder's disk, in bytes: with less than that, files wait.",
+    )
+    media_store: Literal["disk", "s3"] = _setting(
+        _choice("disk", "s3"),
+        "disk",
+        "Where files are kept: in the data folder, or in the bucket that the next settings name. "
+        "`coexist media move` brings those that are there to the other place.",
+    )
+    s3_bucket: str | None = _setting(
+        _matching(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "a bucket's name"),
+        None,
+        "The bucket for files. Keep it private: they are only shown through our own pages.",
+    )
+    s3_prefix: str = _setting(
+        _matching(r"([A-Za-z0-9._-]+/)+", "a path that ends with a slash, such as coexist/"),
+        "",
+        "What the names of files in the bucket begin with.",
+        shown="nothing",
+    )
+    s3_endpoint: str | None = _setting(
+        _web_address, None, "Where the bucket is, such as `https://s3.example.com`.", shown="Amazon's, by region"
+    )
+    s3_region: str | None = _setting(
+        _matching(r"[a-z0-9-]{1,40}", "a region such as eu-central-1"), None, "The region of the bucket."
+    )
+    s3_access_key: str | None = _setting(
+        _matching(r"\S{3,200}", "an access key without spaces"),
+        None,
+        "The access key. Without it and the next, credentials are looked for where AWS's own tools look.",
+    )
+    s3_secret_key: str | None = _setting(
+        _matching(r"\S{3,200}", "a secret key without spaces"), None, "The secret key.", secret=True
+    )
     webhook_max_bytes: int = _setting(
         _number(3 * MEBIBYTE, 64 * MEBIBYTE),
         4 * MEBIBYTE,
         "The largest webhook body accepted, in bytes. Meta sends up to 3 MiB.",
+    )
+    signup_config_id: str | None = _setting(
+        _matching(r"[0-9]{5,20}", "the digits of Facebook Login for Business > Configurations > Configuration ID"),
+        None,
+        "The configuration of Facebook Login for Business, of the WhatsApp Embedded Signup kind, that Meta's sign-up "
+        "window runs. Without it a number is connected by its token.",
+    )
+    signup_feature_type: str = _setting(
+        _matching(r"[a-z_]{1,80}", "a word such as whatsapp_business_app_onboarding, or none"),
+        "whatsapp_business_app_onboarding",
+        "What the sign-up window is asked for; `none` leaves it to the configuration.",
+    )
+    signup_sdk_url: str = _setting(
+        _web_address, "https://connect.facebook.net/en_US/sdk.js", "Where Meta's JavaScript SDK is."
+    )
+    signup_dialog_url: str = _setting(
+        _web_address,
+        "https://facebook.com",
+        "The site of Meta's sign-up window: what windows of this host and its subdomains tell is listened to.",
+    )
+    signup_redirect_uri: str | None = _setting(
+        _web_address,
+        None,
+        "Sent along when a sign-up's code is exchanged, for an app of which Meta demands it.",
+    )
+    webhook_override: bool = _setting(
+        _switch,
+        False,
+        "Whether Meta is told, with each number that is connected, to send its webhooks to this installation instead "
+        "of the address in the app's dashboard: for one app with several installations.",
+    )
+    journal_days: int = _setting(
+        _days(1),
+        90,
+        "For how many days a webhook is kept after it was received, once it is applied; 0 for ever. What waits is kept "
+        "in any case. docs/operations.md says what it is good for.",
+    )
+    journal_import_days: int = _setting(
+        _days(LATE_FILE_DAYS),
+        0,
+        "The same for webhooks that bring history and contacts of the phone, which Meta sends once; 0 for ever.",
     )
     frame_ancestors: tuple[str, ...] = _setting(
         _origins, (), "Origins that may show our pages in a frame, such as your CRM.", shown="none"

@@ -1,19 +1,22 @@
-"""Connecting a number by somebody who holds its token: look, connect, subscribe, then ask for the syncs."""
+"""Connecting a number: the one way that the command line, Meta's window, a token and a client's link end in."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Final
 
 from coexist.base import clock
+from coexist.base.config import Settings
 from coexist.base.crypto import Keyring
 from coexist.base.database import Connection, Pool, in_transaction
 from coexist.base.errors import Invalid
 from coexist.coexistence import actions, oneshot, store, words
 from coexist.coexistence.model import Sync, SyncState
+from coexist.coexistence.signup_rules import onboarding_time
+from coexist.inbox import inboxes
 from coexist.inbox.inboxes import Inbox
 from coexist.meta import graph as meta
 from coexist.meta.errors import ErrorClass
@@ -21,14 +24,103 @@ from coexist.meta.graph import Graph, GraphError, GraphFailed, PhoneNumber
 from coexist.meta.phones import digits, pretty, same_number
 from coexist.people import actions as people
 from coexist.people import store as people_store
+from coexist.people.model import Account
 
+WEBHOOK_PATH: Final = "/webhook"
 NOT_VISIBLE: Final = 33
 """The number is gone, or this token may not see it: no word about the token itself (meta-protocol 1.5)."""
-
-
 ANSWER_WAIT_S: Final = 40
 """How long to wait for Meta's answers when a worker has asked: longer than its calls may last."""
 POLL_S: Final = 0.2
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class NewNumber:
+    """A number to connect. ``name`` renames an inbox that is there, ``first_name`` only names a new one."""
+
+    waba_id: str
+    phone_number_id: str
+    display_phone_number: str
+    token: str
+    is_coexistence: bool
+    onboarded_at: datetime | None = None
+    name: str | None = None
+    first_name: str | None = None
+    portfolio_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A number as connected. ``is_onboarding``: it came to the API anew, which gives a right to ask for syncs."""
+
+    inbox: Inbox
+    is_onboarding: bool
+
+
+class NotListening(GraphFailed):
+    """The number is connected, but Meta does not send its webhooks here; ``cause`` is Meta's refusal."""
+
+    def __init__(self, cause: GraphFailed, *, is_override: bool) -> None:
+        super().__init__(cause.message, next_step=cause.next_step)
+        self.cause = cause
+        self.is_override = is_override
+
+
+async def connect_number(conn: Connection, keyring: Keyring, account_id: int, number: NewNumber) -> Connected:
+    """Connect a number, or authorise a connected one again. Nothing is asked of Meta.
+
+    Raises what ``actions.connect`` raises; then nothing has changed. Needs a transaction by the caller.
+    """
+    known = await inboxes.by_phone_number_ids(conn, [number.phone_number_id])
+    before = known.get(number.phone_number_id)
+    inbox = await actions.connect(
+        conn,
+        keyring,
+        account_id=account_id,
+        waba_id=number.waba_id,
+        phone_number_id=number.phone_number_id,
+        display_phone_number=number.display_phone_number,
+        token=number.token,
+        is_coexistence=number.is_coexistence,
+        onboarded_at=number.onboarded_at,
+        name=number.name or (None if before else number.first_name),
+        portfolio_id=number.portfolio_id,
+    )
+    return Connected(inbox, before is None or inbox.onboarded_at > before.onboarded_at)
+
+
+async def listen(graph: Graph, settings: Settings, waba_id: str, token: str) -> None:
+    """Subscribe our app to a WABA and, where the settings say so, have its webhooks sent to this installation.
+
+    First the one, then the other, as Meta wants it (requirement A3). May be repeated. Raises NotListening.
+    """
+    try:
+        await meta.subscribe(graph, waba_id, token)
+    except GraphFailed as error:
+        raise NotListening(error, is_override=False) from error
+    if settings.webhook_override:
+        uri = settings.base_url + WEBHOOK_PATH
+        try:
+            await meta.subscribe(
+                graph, waba_id, token, override_callback_uri=uri, verify_token=settings.verify_token or ""
+            )
+        except GraphFailed as error:
+            raise NotListening(error, is_override=True) from error
+
+
+async def begin_syncs(pool: Pool, settings: Settings, inbox: Inbox) -> None:
+    """Ask for the contacts and history of a number that was just connected and is listened to.
+
+    Every way of connecting comes through here. Raises what ``actions.request_syncs`` raises.
+    """
+    ids = inbox.account_id, inbox.id
+    is_on = settings.sync_enabled
+    await in_transaction(pool, lambda conn: actions.request_syncs(conn, *ids, is_switched_on=is_on))
+
+
+# ── by hand, on the command line ──────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +131,14 @@ class Findings:
     doubts: Sequence[str]
 
 
-async def look_up(
-    graph: Graph, *, phone_number_id: str, display_phone_number: str, token: str, is_coexistence: bool
-) -> Findings:
+async def look_up(graph: Graph, number: NewNumber) -> Findings:
     """Read the number from Graph, which changes nothing there.
 
     Raises Invalid when Meta refuses the token. Everything else that does not fit is a doubt: Meta's answers lag
     behind a sign-up, and a number is better connected with a doubt than lost.
     """
     try:
-        number = await meta.phone_number(graph, phone_number_id, token)
+        told = await meta.phone_number(graph, number.phone_number_id, number.token)
     except GraphFailed as error:
         is_refused = isinstance(error, GraphError) and error.meaning.kind is ErrorClass.REAUTHORISE
         if is_refused and isinstance(error, GraphError) and error.code != NOT_VISIBLE:
@@ -57,7 +147,8 @@ async def look_up(
                 next_step="Give a token that may manage and message this WhatsApp Business account.",
             ) from error
         return Findings(None, [f"The token could not be checked. {error}"])
-    return Findings(_time(number.last_onboarded_time), _doubts(number, display_phone_number, is_coexistence))
+    doubts = _doubts(told, number.display_phone_number, number.is_coexistence)
+    return Findings(onboarding_time(told.last_onboarded_time), doubts)
 
 
 def _doubts(number: PhoneNumber, display_phone_number: str, is_coexistence: bool) -> list[str]:
@@ -71,55 +162,39 @@ def _doubts(number: PhoneNumber, display_phone_number: str, is_coexistence: bool
     return doubts
 
 
-def _time(raw: str | int | None) -> datetime | None:
-    """``last_onboarded_time``: seconds, or ISO 8601 with or without a colon in the offset."""
-    try:
-        if isinstance(raw, int) or (raw and raw.isdecimal()):
-            return datetime.fromtimestamp(int(raw), UTC)
-        told = datetime.fromisoformat(raw) if raw else None
-    except (ValueError, OverflowError, OSError):
-        return None
-    return told if told is None or told.tzinfo else told.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class NewNumber:
-    """A number to connect, as somebody described it who holds its token."""
-
-    account: str
-    waba_id: str
-    phone_number_id: str
-    display_phone_number: str
-    token: str
-    is_coexistence: bool
-    onboarded_at: datetime | None = None
-    name: str | None = None
-    portfolio_id: str | None = None
-
-
-async def connect_number(
+async def connect_by_hand(
     pool: Pool,
     graph: Graph,
     keyring: Keyring,
+    settings: Settings,
+    account: str,
     number: NewNumber,
     *,
     verifies: bool,
     asks_for_syncs: bool,
-    is_sync_switched_on: bool,
-    say: Callable[[str], None],
+    say: Say,
 ) -> None:
-    """Connect a number, subscribe our app to its WABA, and ask for its syncs; ``say`` tells every step in a sentence.
+    """Connect a number that somebody describes who holds its token; ``say`` tells every step in a sentence.
 
-    The syncs are asked for only when the subscription stands: without it their data would go to nobody, and they
-    can be asked for once (requirement A1). Raises what ``look_up`` and ``actions.connect`` raise; then nothing
-    has changed.
+    ``account`` is a name or an id, made if it is new. The syncs are asked for only when the subscription stands:
+    without it their data would go to nobody, and they can be asked for once (requirement A1). Raises what
+    ``look_up`` and ``connect_number`` raise; then nothing has changed.
     """
-    found = await _verified(graph, number, say) if verifies else Findings(None, [])
-    inbox = await in_transaction(pool, lambda conn: _connected(conn, keyring, number, found, say))
+    if verifies:
+        found = await look_up(graph, number)
+        for doubt in found.doubts:
+            say(doubt)
+        number = replace(number, onboarded_at=number.onboarded_at or found.onboarded_at)
+
+    async def work(conn: Connection) -> Inbox:
+        owner = await _account(conn, account, say)
+        return (await connect_number(conn, keyring, owner.id, number)).inbox
+
+    inbox = await in_transaction(pool, work)
     say(f"{inbox.name} is inbox {inbox.id} of the account now. Its state: {inbox.state}.")
     try:
-        await meta.subscribe(graph, number.waba_id, number.token)
-    except GraphFailed as error:
+        await listen(graph, settings, number.waba_id, number.token)
+    except NotListening as error:
         say(f"Our app could not be subscribed to WABA {number.waba_id}, so nothing will come in yet. {error}")
         say("Next: solve that and run the same command again. No sync was asked for.")
         return
@@ -127,11 +202,20 @@ async def connect_number(
     if not (inbox.is_coexistence and asks_for_syncs):
         say("Next: write to the number from another phone; the message appears in the inbox.")
         return
-    ids = inbox.account_id, inbox.id
-    await in_transaction(pool, lambda conn: actions.request_syncs(conn, *ids, is_switched_on=is_sync_switched_on))
+    await begin_syncs(pool, settings, inbox)
     for sync in await _asked(pool, graph, keyring, inbox.id):
         say(words.sentence(sync, clock.now()))
     say("Next: keep the phone's app open, and watch the number's page in the inbox (Settings > Numbers).")
+
+
+async def _account(conn: Connection, name_or_id: str, say: Say) -> Account:
+    account = await people_store.account_by_name(conn, name_or_id)
+    if account is None and name_or_id.isdecimal():
+        account = await people_store.find_account(conn, name_or_id)
+    if account is None:
+        account = await people.create_account(conn, name_or_id)
+        say(f"The account {account.name!r} is new. The first run in the browser can make you its owner.")
+    return account
 
 
 async def _asked(pool: Pool, graph: Graph, keyring: Keyring, inbox_id: int) -> Sequence[Sync]:
@@ -148,40 +232,3 @@ async def _asked(pool: Pool, graph: Graph, keyring: Keyring, inbox_id: int) -> S
         if not is_open or clock.now() > deadline:
             return syncs
         await asyncio.sleep(POLL_S)
-
-
-async def _verified(graph: Graph, number: NewNumber, say: Callable[[str], None]) -> Findings:
-    found = await look_up(
-        graph,
-        phone_number_id=number.phone_number_id,
-        display_phone_number=number.display_phone_number,
-        token=number.token,
-        is_coexistence=number.is_coexistence,
-    )
-    for doubt in found.doubts:
-        say(doubt)
-    return found
-
-
-async def _connected(
-    conn: Connection, keyring: Keyring, number: NewNumber, found: Findings, say: Callable[[str], None]
-) -> Inbox:
-    account = await people_store.account_by_name(conn, number.account)
-    if account is None and number.account.isdecimal():
-        account = await people_store.find_account(conn, number.account)
-    if account is None:
-        account = await people.create_account(conn, number.account)
-        say(f"The account {account.name!r} is new. The first run in the browser can make you its owner.")
-    return await actions.connect(
-        conn,
-        keyring,
-        account_id=account.id,
-        waba_id=number.waba_id,
-        phone_number_id=number.phone_number_id,
-        display_phone_number=number.display_phone_number,
-        token=number.token,
-        is_coexistence=number.is_coexistence,
-        onboarded_at=number.onboarded_at or found.onboarded_at,
-        name=number.name,
-        portfolio_id=number.portfolio_id,
-    )

@@ -12,7 +12,7 @@ from coexist.base import log
 from coexist.base.crypto import Keyring
 from coexist.base.database import Pool, transaction
 from coexist.base.errors import AppError
-from coexist.coexistence import oneshot, store
+from coexist.coexistence import oneshot, signup_store, store
 from coexist.events import feed
 from coexist.events.feed import Kind, NewEvent
 from coexist.meta.graph import Graph
@@ -46,6 +46,7 @@ async def step(pool: Pool, graph: Graph, keyring: Keyring) -> None:
             logger.error("sync_not_asked_for", inbox_id=inbox_id, error=str(error), error_type=type(error).__name__)
     async with transaction(pool) as conn:
         moved = await store.sweep(conn)
+        await signup_store.forget_tokens(conn)
         await feed.append(
             conn, [NewEvent(account_id, Kind.SYNC_PROGRESSED, inbox_id=inbox_id) for account_id, inbox_id in moved]
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coexist.base.crypto import Keyring
+from coexist.base.crypto import Keyring, SecretUnreadable
 from coexist.base.database import Connection
 
 
@@ -13,6 +13,18 @@ async def token_of(conn: Connection, keyring: Keyring, inbox_id: int) -> str | N
     if row is None or row[0] is None:
         return None
     return keyring.decrypt(row[0], row=_row(inbox_id)).decode()
+
+
+async def unreadable(conn: Connection, keyring: Keyring) -> list[int]:
+    """Return the inboxes whose token this keyring cannot open: another host sealed it with a key of its own."""
+    found = []
+    rows = await (await conn.execute("SELECT id, token FROM inboxes WHERE token IS NOT NULL ORDER BY id")).fetchall()
+    for inbox_id, sealed in rows:
+        try:
+            keyring.decrypt(sealed, row=_row(inbox_id))
+        except SecretUnreadable:
+            found.append(int(inbox_id))
+    return found
 
 
 async def seal_token(conn: Connection, keyring: Keyring, inbox_id: int, token: str) -> None:

@@ -89,6 +89,22 @@ class PhoneNumber(Answer, frozen=True):
         return self.is_on_biz_app is True and self.platform_type == "CLOUD_API"
 
 
+class Owner(Answer, frozen=True):
+    """The business portfolio that owns a WABA."""
+
+    id: str | None = None
+    name: str | None = None
+
+
+class Waba(Answer, frozen=True):
+    """A WhatsApp Business account. ``account_review_status`` is APPROVED, PENDING, REJECTED, or something new."""
+
+    id: str
+    name: str | None = None
+    account_review_status: str | None = None
+    owner_business_info: Owner = Owner()
+
+
 class Cursors(Answer, frozen=True):
     after: str | None = None
 
@@ -135,10 +151,9 @@ class Template(Answer, frozen=True):
 
 
 class AccessToken(Answer, frozen=True):
-    """A customer's token; ``expires_in`` seconds, or None where it does not expire."""
+    """A customer's token. When it expires is read where it is proven (``TokenInfo``)."""
 
     access_token: str
-    expires_in: int | None = None
 
 
 class GranularScope(Answer, frozen=True):

@@ -6,7 +6,7 @@ once. Every function raises `GraphError`, `GraphNotSent` or `GraphUnclear` (see 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping, Sequence
 from typing import IO, Any, Final
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -31,6 +31,7 @@ from coexist.meta.answers import (
     Template,
     TokenAnswer,
     TokenInfo,
+    Waba,
 )
 from coexist.meta.contents import sha256_hex
 from coexist.meta.transport import (
@@ -46,11 +47,13 @@ from coexist.meta.transport import (
     T,
     call,
     get,
+    graph_of,
     raise_if_refused,
 )
 
 __all__ = [
     "AccessToken",
+    "DownloadRefused",
     "Graph",
     "GraphError",
     "GraphFailed",
@@ -62,10 +65,12 @@ __all__ = [
     "SubscribedApp",
     "Template",
     "TokenInfo",
+    "Waba",
     "check_media_url",
     "debug_token",
     "download",
     "exchange_code",
+    "graph_of",
     "mark_read",
     "media_info",
     "message_templates",
@@ -77,6 +82,7 @@ __all__ = [
     "subscriptions",
     "unsubscribe",
     "upload_media",
+    "waba",
 ]
 
 DOWNLOAD_CHUNK_BYTES: Final = 64 * 1024
@@ -89,6 +95,7 @@ PHONE_NUMBER_FIELDS: Final = (
     "id", "display_phone_number", "verified_name", "is_on_biz_app", "platform_type", "quality_rating",
     "code_verification_status", "status", "throughput", "last_onboarded_time", "webhook_configuration",
 )  # fmt: skip
+WABA_FIELDS: Final = ("id", "name", "account_review_status", "owner_business_info")
 TEMPLATE_FIELDS: Final = (
     "id", "name", "status", "category", "language", "components", "quality_score", "rejected_reason",
     "parameter_format",
@@ -135,20 +142,30 @@ async def request_sync(graph: Graph, phone_number_id: str, token: str, sync_type
 # --- files (7.5) ---------------------------------------------------------------------------------------------------
 
 
+class DownloadRefused(GraphFailed):
+    """Meta's file store answered a download with a status alone."""
+
+    def __init__(self, http_status: int) -> None:
+        self.http_status = http_status
+        super().__init__(f"Meta's file store answered {http_status}.")
+
+
 async def media_info(graph: Graph, media_id: str, token: str, phone_number_id: str) -> MediaInfo:
-    """``GET /{media_id}``: a fresh address for a file that a webhook named (7.5)."""
-    media = await get(graph, _id(media_id), token, Media, {"phone_number_id": phone_number_id})
+    """``GET /{media_id}``, once: a fresh address for a file that a webhook named (7.5)."""
+    params = {"phone_number_id": phone_number_id}
+    media = await call(graph, "GET", _id(media_id), token, Media, params=params)
     size = str(media.file_size) if media.file_size is not None else ""
     return MediaInfo(media.url, media.mime_type, sha256_hex(media.sha256), int(size) if size.isdecimal() else None)
 
 
 async def download(
     graph: Graph, url: str, token: str, *, allowed_hosts: Sequence[str], max_bytes: int
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """The bytes of a file, in pieces of at most 64 KiB. The token goes to `allowed_hosts` and Graph's own host alone.
 
     The url comes from a webhook body: anything but https to such a host is refused, redirects too, unless Graph
-    itself is an emulator without https. Raises TooLarge beyond `max_bytes`, and GraphError 404 when it has expired.
+    itself is an emulator without https. Raises TooLarge beyond `max_bytes`, DownloadRefused when the store says no
+    (404: the address has expired), and GraphError when it says so in Graph's words.
     """
     timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
     headers = {"Authorization": f"Bearer {token}"}
@@ -161,7 +178,7 @@ async def download(
                     continue
                 if response.status != 200:
                     raise_if_refused(response.status, await response.content.read(ANSWER_LIMIT_BYTES))
-                    raise GraphUnclear(f"Meta's file store answered {response.status}.")
+                    raise DownloadRefused(response.status)
                 async for piece in _limited(response, max_bytes):
                     yield piece
                 return
@@ -230,6 +247,11 @@ async def _all(graph: Graph, path: str, token: str, params: dict[str, str]) -> l
     raise UpstreamFailed(f"Meta's list {path} has no end after {PAGES_COUNT} pages.")
 
 
+async def waba(graph: Graph, waba_id: str, token: str) -> Waba:
+    """One WhatsApp Business account: its owner, and whether Meta has reviewed it (2.5, step 6)."""
+    return await get(graph, _id(waba_id), token, Waba, {"fields": ",".join(WABA_FIELDS)})
+
+
 async def phone_numbers(graph: Graph, waba_id: str, token: str) -> list[PhoneNumber]:
     """Every number of a WABA; the coexistence one is picked by `PhoneNumber.is_coexistence` (2.5)."""
     params = {"fields": ",".join(PHONE_NUMBER_FIELDS)}
@@ -279,11 +301,17 @@ async def message_templates(graph: Graph, waba_id: str, token: str) -> list[Temp
 async def exchange_code(
     graph: Graph, app_id: str, app_secret: str, code: str, *, redirect_uri: str | None = None
 ) -> AccessToken:
-    """``GET /oauth/access_token``: the token for a sign-up's code, which lives 30 s and works once: no retry (2.4)."""
+    """``GET /oauth/access_token``: the token for a sign-up's code, which lives 30 s and works once: no retry (2.4).
+
+    Nothing of an answer that cannot be read is told on: it may hold the token.
+    """
     params = {"client_id": app_id, "client_secret": app_secret, "code": code}
     if redirect_uri is not None:
         params["redirect_uri"] = redirect_uri
-    return await call(graph, "GET", "oauth/access_token", None, AccessToken, params=params)
+    try:
+        return await call(graph, "GET", "oauth/access_token", None, AccessToken, params=params)
+    except GraphUnclear:
+        raise GraphUnclear("Meta did not answer the code with a token that can be read.") from None
 
 
 async def debug_token(graph: Graph, token: str, app_id: str, app_secret: str) -> TokenInfo:

@@ -17,6 +17,7 @@ import aiohttp
 import msgspec
 import stamina
 
+from coexist.base.config import Settings
 from coexist.base.errors import UpstreamFailed
 from coexist.meta.errors import ErrorClass, ErrorMeaning, explain
 
@@ -109,6 +110,12 @@ class Graph:
         if not self.app_secret:
             return None
         return hmac.new(self.app_secret.encode(), token.encode(), hashlib.sha256).hexdigest()
+
+
+def graph_of(settings: Settings, session: aiohttp.ClientSession) -> Graph:
+    """Graph as the settings name it; the first secret signs our calls."""
+    secret = settings.app_secrets[0].decode() if settings.app_secrets else None
+    return Graph(session, settings.graph_url, settings.graph_version, secret)
 
 
 T = TypeVar("T")

@@ -16,6 +16,7 @@ from coexist.base.config import Settings
 from coexist.base.database import transaction
 from coexist.people import sessions
 from coexist.people.model import Member
+from coexist.quarantine.rules import may_keep
 from coexist.web import words
 from coexist.web.state import Web, web_of
 
@@ -35,6 +36,11 @@ class Viewer:
     def account_id(self) -> int:
         """The one account whose things this viewer may see."""
         return self.member.account_id
+
+    @property
+    def keeps_quarantine(self) -> bool:
+        """Whether this viewer looks after what could not be applied."""
+        return may_keep(self.member)
 
 
 Page = Callable[[Request, Web, Viewer], Awaitable[Response]]

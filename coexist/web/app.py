@@ -6,19 +6,34 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final, cast
 
+import aiohttp
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from coexist.base import crypto
 from coexist.base.config import Settings
 from coexist.base.database import Pool
 from coexist.inbox import actions
-from coexist.web import conversations, inboxes, media, messages, sign_in
+from coexist.media.storage import open_storage
+from coexist.meta.graph import graph_of
+from coexist.web import (
+    conversations,
+    exported_chats,
+    inboxes,
+    media,
+    messages,
+    quarantine,
+    sign_in,
+    signup,
+    signup_links,
+)
 from coexist.web.access import signed_in
 from coexist.web.failures import FAILURES
 from coexist.web.guard import Guard
@@ -28,19 +43,24 @@ from coexist.web.state import Web
 from coexist.web.stream import open_stream
 
 A_YEAR: Final = "public, max-age=31536000, immutable"
+DECODER: Final = "js/voice-decoder.js"
+DECODER_POLICY: Final = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'"
+"""A worker has a policy of its own: WebAssembly runs in the one that decodes voice notes, and nowhere else."""
 
 
 def create_web(settings: Settings, pool: Pool, database_url: str) -> Web:
-    """Make what the pages need. ``database_url`` is for the hub's own LISTEN connection."""
+    """Make what the pages need, inside a running loop. ``database_url`` is for the hub's own LISTEN connection."""
     templates = create_templates()
-    return Web(settings, pool, templates, Hub(database_url, pool, bubble_renderer(templates)))
+    hub = Hub(database_url, pool, bubble_renderer(templates))
+    graph = graph_of(settings, aiohttp.ClientSession())
+    return Web(settings, pool, templates, hub, graph, crypto.open_keyring(settings), open_storage(settings))
 
 
 def create_pages(web: Web) -> Starlette:
-    """The app of all pages. Its hub runs inside ``running(web)``."""
-    pages = Starlette(
-        routes=routes(), middleware=[Middleware(Guard, settings=web.settings)], exception_handlers=FAILURES
-    )
+    """The app of all pages. Its hub and its calls to Meta live inside ``running(web)``."""
+    behind_proxy = Middleware(cast(Any, ProxyHeadersMiddleware), trusted_hosts=list(web.settings.trusted_proxies))
+    guard = Middleware(Guard, settings=web.settings)
+    pages = Starlette(routes=routes(), middleware=[behind_proxy, guard], exception_handlers=FAILURES)
     pages.state.web = web
     return pages
 
@@ -60,11 +80,14 @@ async def running(web: Web) -> AsyncIterator[None]:
         loop.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await loop
+        await web.graph.session.close()
+        await web.storage.aclose()
 
 
 def routes() -> list[BaseRoute]:
     """Every page and every form, by subject."""
     talk = "/conversations/{conversation_id:int}"
+    part = "/quarantine/{quarantine_id:int}"
     decide = messages.decide
     return [
         Route("/", sign_in.show_first_page),
@@ -90,10 +113,35 @@ def routes() -> list[BaseRoute]:
         Route("/messages/{message_id:int}/retry", signed_in(messages.retry_message), methods=["POST"]),
         Route("/messages/{message_id:int}/discard", signed_in(messages.discard_message), methods=["POST"]),
         Route("/contacts/{contact_id:int}", signed_in(messages.change_contact), methods=["POST"]),
+        Route("/messages/{message_id:int}/file", signed_in(media.fetch_file), methods=["POST"]),
         Route("/media/{message_id:int}", signed_in(media.show_file)),
+        Route("/media/{message_id:int}/thumbnail", signed_in(media.show_thumbnail)),
         Route("/inboxes", signed_in(inboxes.show_inboxes)),
+        Route("/inboxes/connect", signed_in(signup.show_beginning)),
+        Route("/inboxes/connect/links", signed_in(signup_links.make_link), methods=["POST"]),
+        Route("/inboxes/connect/links/{link_id:int}/revoke", signed_in(signup_links.revoke_link), methods=["POST"]),
+        Route("/inboxes/connect/{signup_id:uuid}", signed_in(signup.show_signup)),
+        Route("/inboxes/connect/{signup_id:uuid}/{step}", signed_in(signup.take_step), methods=["POST"]),
+        Route("/connect/{token}", signup_links.show_beginning),
+        Route("/connect/{token}/{signup_id:uuid}", signup_links.show_signup),
+        Route("/connect/{token}/{signup_id:uuid}/{step}", signup_links.take_step, methods=["POST"]),
         Route("/inboxes/{inbox_id:int}/sync", signed_in(inboxes.show_sync)),
         Route("/inboxes/{inbox_id:int}/strip", signed_in(inboxes.show_strip)),
+        Route("/quarantine", signed_in(quarantine.show_quarantine)),
+        Route("/quarantine/badge", signed_in(quarantine.show_badge)),
+        Route("/quarantine/retry", signed_in(quarantine.retry_all), methods=["POST"]),
+        Route(f"{part}/retry", signed_in(quarantine.retry_part), methods=["POST"]),
+        Route(f"{part}/dismiss", signed_in(quarantine.dismiss_part), methods=["POST"]),
+        Route(f"{part}/restore", signed_in(quarantine.restore_part), methods=["POST"]),
+        Route("/quarantine/numbers/dismiss", signed_in(quarantine.dismiss_number), methods=["POST"]),
+        Route("/quarantine/numbers/restore", signed_in(quarantine.restore_number), methods=["POST"]),
+        Route("/exported-chats", signed_in(exported_chats.show_exported_chats)),
+        Route("/exported-chats", signed_in(exported_chats.take_file), methods=["POST"]),
+        Route("/exported-chats/{chat_id:int}", signed_in(exported_chats.show_exported_chat)),
+        Route("/exported-chats/{chat_id:int}/start", signed_in(exported_chats.start), methods=["POST"]),
+        Route("/exported-chats/{chat_id:int}/retry", signed_in(exported_chats.retry), methods=["POST"]),
+        Route("/exported-chats/{chat_id:int}/undo", signed_in(exported_chats.undo), methods=["POST"]),
+        Route("/exported-chats/{chat_id:int}/discard", signed_in(exported_chats.discard), methods=["POST"]),
         Route("/live", signed_in(open_stream)),
         Mount(f"/static/{STATIC_VERSION}", _LastingFiles(directory=STATIC)),
     ]
@@ -106,4 +154,6 @@ class _LastingFiles(StaticFiles):
         response = await super().get_response(path, scope)
         if response.status_code < 400:
             response.headers["Cache-Control"] = A_YEAR
+        if path == DECODER:
+            response.headers["Content-Security-Policy"] = DECODER_POLICY
         return response

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
@@ -10,23 +11,53 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coexist.base.config import Settings
 from coexist.base.errors import AppError, Forbidden, TooLarge
+from coexist.exported_chats.archive import PACKAGE_BYTES_MAX
 from coexist.web.access import comes_from_us
 from coexist.web.failures import failure_response
 
 FORM_BYTES_MAX: Final = 256 * 1024
 """The largest form accepted, in bytes. The longest text of ours is far below it."""
 
+UPLOAD_BYTES_MAX: Final = {"/exported-chats": PACKAGE_BYTES_MAX}
+"""Paths that take a whole file, and the largest there, in bytes. They write it down as it comes."""
+
 SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 
 
-def content_policy(settings: Settings) -> str:
-    """Everything from ourselves, no inline script or style, framed by nobody but those the settings name."""
+def content_policy(settings: Settings, *, opens_dialog: bool = False) -> str:
+    """Everything from ourselves, no inline script or style, framed by nobody but those the settings name.
+
+    A page that ``opens_dialog`` may load Meta's JavaScript SDK besides, which frames and asks Meta's site.
+    """
     ancestors = " ".join(settings.frame_ancestors) or "'none'"
+    sdk, site = (f" {_origin(settings.signup_sdk_url)}", _site(settings)) if opens_dialog else ("", "")
+    frames = f"frame-src{site}; " if opens_dialog else ""
     return (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; "
-        "connect-src 'self'; form-action 'self'; base-uri 'none'; "
+        f"default-src 'none'; script-src 'self'{sdk}; style-src 'self'; img-src 'self'; media-src 'self' blob:; "
+        f"connect-src 'self'{site}; {frames}form-action 'self'; base-uri 'none'; "
         f"frame-ancestors {ancestors}"
     )
+
+
+def _site(settings: Settings) -> str:
+    """The site of Meta's window with its subdomains; a stand-in's address has none."""
+    origin = _origin(settings.signup_dialog_url)
+    scheme, host = origin.split("://")
+    has_subdomains = host.rpartition(".")[2].isalpha()
+    return f" {origin} {scheme}://*.{host}" if has_subdomains else f" {origin}"
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def dialog_headers(settings: Settings) -> dict[str, str]:
+    """What a page sends along that opens Meta's window. Meta is told our origin, by which it knows the app's domain."""
+    return {
+        "Content-Security-Policy": content_policy(settings, opens_dialog=True),
+        "Referrer-Policy": "strict-origin-when-cross-origin",
+    }
 
 
 class Guard:
@@ -56,19 +87,20 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
-        refusal = None if scope["method"] in SAFE_METHODS else self._refusal(Headers(scope=scope))
+        refusal = None if scope["method"] in SAFE_METHODS else self._refusal(Headers(scope=scope), scope["path"])
         if refusal is not None:
             response = failure_response(Request(scope), refusal)
             await response(scope, receive, send_with_headers)
         else:
             await self._app(scope, receive, send_with_headers)
 
-    def _refusal(self, headers: Headers) -> AppError | None:
+    def _refusal(self, headers: Headers, path: str) -> AppError | None:
         if not comes_from_us(headers, self._settings):
             return Forbidden(
                 "This form was not sent from our own pages.", next_step="Open the page here, and try again."
             )
         length = headers.get("content-length", "")
-        if not length.isdecimal() or int(length) > FORM_BYTES_MAX:
-            return TooLarge(f"A form can have {FORM_BYTES_MAX // 1024} KB at most, and must say how long it is.")
+        what, limit = ("A file", UPLOAD_BYTES_MAX[path]) if path in UPLOAD_BYTES_MAX else ("A form", FORM_BYTES_MAX)
+        if not length.isdecimal() or int(length) > limit:
+            return TooLarge(f"{what} can have {limit // 1024:,} KB at most, and must say how long it is.")
         return None

@@ -8,10 +8,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from coexist.base.database import transaction
+from coexist.coexistence import signup_store as signups
 from coexist.coexistence import store as syncs
 from coexist.coexistence.model import SyncState
 from coexist.events import feed
 from coexist.inbox import inboxes
+from coexist.people.model import Role
 from coexist.web.access import Viewer
 from coexist.web.conversations import shell
 from coexist.web.render import html
@@ -54,6 +56,7 @@ async def show_inboxes(request: Request, web: Web, viewer: Viewer) -> Response:
     async with transaction(web.pool) as conn:
         event_id = await feed.last_id(conn, viewer.account_id)
         connected = await inboxes.of_account(conn, viewer.account_id)
+        unfinished = [] if viewer.member.role == Role.AGENT else await signups.unfinished(conn, viewer.account_id)
         strips = {inbox.id: await strip_of(conn, inbox.id) for inbox in connected if inbox.is_coexistence}
     return html(
         web,
@@ -61,6 +64,7 @@ async def show_inboxes(request: Request, web: Web, viewer: Viewer) -> Response:
         **shell(viewer),
         event_id=event_id,
         inboxes=connected,
+        unfinished=unfinished,
         strips=strips,
         states=INBOX_STATES,
         sync_words=SYNC_WORDS,

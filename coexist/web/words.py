@@ -115,6 +115,15 @@ def size(count: int | None) -> str:
     return f"{count / 1_000_000:.1f} MB"
 
 
+def duration(ms: int | None) -> str:
+    """``0:07``, ``12:30``, ``1:02:03``; an unknown one is nothing. A part of a second counts as one."""
+    if ms is None:
+        return ""
+    minutes, seconds = divmod(-(-ms // 1000), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
 def capped(count: int, limit: int) -> str:
     """``12``, and ``999+`` from the limit on."""
     return str(count) if count < limit else f"{limit - 1}+"

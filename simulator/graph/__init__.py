@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from simulator import chance
+from simulator.config import OTHER_BUSINESS
 from simulator.graph import access, media, numbers, sending, subscriptions
 from simulator.graph.errors import Refused, known, unknown_node
 from simulator.simulation import Simulation
@@ -37,6 +38,9 @@ _WABA: dict[tuple[str, str], Call] = {
     ("POST", "subscribed_apps"): subscriptions.subscribe_waba,
     ("DELETE", "subscribed_apps"): subscriptions.unsubscribe_waba,
 }
+_OTHER_WABA: dict[tuple[str, str], Call] = {
+    ("GET", "phone_numbers"): numbers.list_other_numbers,
+}
 _NUMBER: dict[tuple[str, str], Call] = {
     ("GET", ""): numbers.read_number,
     ("POST", ""): subscriptions.override_number,
@@ -59,7 +63,11 @@ async def _answer(sim: Simulation, request: Request) -> Json:
         return await plain(sim, request)
     if node == sim.config.app_id:
         return await _found(_APP, request.method, edge)(sim, request)
-    access.require_business(sim, request)
+    waba_id = access.covered(sim, access.require_business(sim, request))
+    if waba_id == OTHER_BUSINESS.waba_id == node:
+        return await _found(_OTHER_WABA, request.method, edge)(sim, request)
+    if waba_id != sim.business.waba_id:
+        raise unknown_node(node)
     if node == sim.business.waba_id:
         return await _found(_WABA, request.method, edge)(sim, request)
     if node == sim.business.phone_number_id:

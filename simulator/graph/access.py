@@ -61,6 +61,11 @@ def require_business(sim: Simulation, request: Request) -> Grant:
     return found
 
 
+def covered(sim: Simulation, grant: Grant) -> str:
+    """The WABA that a token may see: one whose business shared it."""
+    return grant.waba_id or sim.business.waba_id
+
+
 async def exchange_code(sim: Simulation, request: Request) -> Json:
     """`GET /oauth/access_token`: a code lives 30 seconds and works once."""
     given = await parameters(request)
@@ -75,7 +80,7 @@ async def exchange_code(sim: Simulation, request: Request) -> Json:
         raise Refused(100, "This authorization code has expired.", subcode=36007)
     code.ended = True
     sim.world.changed(code)
-    made = coexistence.grant(sim, "token", "EAA")
+    made = coexistence.grant(sim, "token", "EAA", code.waba_id)
     return {"access_token": made.value, "token_type": "bearer"}
 
 
@@ -90,7 +95,7 @@ async def debug_token(sim: Simulation, request: Request) -> Json:
     if found is None or found.kind != "token" or found.ended:
         error = {"code": 190, "message": "Invalid OAuth access token."}
         return {"data": {"is_valid": False, "error": error, "scopes": []}}
-    scopes = [{"scope": scope, "target_ids": [sim.business.waba_id]} for scope in SCOPES]
+    scopes = [{"scope": scope, "target_ids": [covered(sim, found)]} for scope in SCOPES]
     return {
         "data": {
             "app_id": sim.config.app_id,

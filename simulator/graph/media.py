@@ -1,20 +1,22 @@
 """Media ids: upload, lookup, download, delete (meta-protocol.md 7.5)."""
 
-import hashlib
+import asyncio
 import hmac
+from collections.abc import AsyncIterator
 
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from simulator import files
 from simulator.config import MEDIA_URL_LIFE_S, UPLOAD_LIFE_S
 from simulator.graph.access import require_business
-from simulator.graph.errors import Refused, invalid, missing, unknown_node
+from simulator.graph.errors import Refused, invalid, known, missing, unknown_node
 from simulator.simulation import Simulation
 from simulator.world import Json, MediaHandle
 
 MIB = 1_048_576
+STUCK_S = 3_600
 LIMITS_BYTES = {"image": 5 * MIB, "video": 16 * MIB, "audio": 16 * MIB, "sticker": MIB // 2, "document": 100 * MIB}
 
 
@@ -57,12 +59,15 @@ async def look_up(sim: Simulation, request: Request, media_id: str) -> Json:
     if number not in (None, sim.business.phone_number_id):
         raise unknown_node(media_id)
     handle = find_handle(sim, media_id)
+    if sim.faults.media == "gone":
+        raise unknown_node(media_id)
+    if sim.faults.media == "busy":
+        raise known(80007, "Refused by the dial.")
     file = files.find(sim.world, handle.file)
-    until = sim.now() + MEDIA_URL_LIFE_S
-    url = f"{request.url.scheme}://{request.url.netloc}/lookaside/{media_id}"
+    base_url = f"{request.url.scheme}://{request.url.netloc}"
     return {
         "messaging_product": "whatsapp",
-        "url": f"{url}?ext={until}&hash={_stamp(sim, media_id, until)}",
+        "url": files.address(base_url, media_id, sim.now() + MEDIA_URL_LIFE_S, sim.config.app_secret),
         "mime_type": handle.mime_type,
         "sha256": file.sha256,
         "file_size": len(file.data),
@@ -90,13 +95,20 @@ async def download(request: Request) -> Response:
     if "ext" in request.query_params:
         until = request.query_params["ext"]
         honest = until.isdigit() and hmac.compare_digest(
-            _stamp(sim, media_id, int(until)), request.query_params.get("hash", "")
+            files.stamp(media_id, int(until), sim.config.app_secret), request.query_params.get("hash", "")
         )
         if not honest or sim.now() > int(until):
             return Response("URL signature expired", status_code=404)
-    file = files.find(sim.world, handle.file)
-    return Response(file.data, media_type=handle.mime_type)
+    data = files.find(sim.world, handle.file).data
+    if sim.faults.media == "stuck":
+        headers = {"Content-Length": str(len(data))}
+        return StreamingResponse(_half(data), media_type=handle.mime_type, headers=headers)
+    if sim.faults.media == "damaged":
+        data = bytes(len(data))
+    return Response(data, media_type=handle.mime_type)
 
 
-def _stamp(sim: Simulation, media_id: str, until: int) -> str:
-    return hmac.new(sim.config.app_secret.encode(), f"{media_id}:{until}".encode(), hashlib.sha256).hexdigest()[:32]
+async def _half(data: bytes) -> AsyncIterator[bytes]:
+    """Half of a file, then silence until whoever asked goes away."""
+    yield data[: len(data) // 2]
+    await asyncio.sleep(STUCK_S)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from starlette.requests import Request
 
 from simulator import coexistence
+from simulator.config import OTHER_BUSINESS
 from simulator.graph.access import parameters
 from simulator.graph.errors import Refused, invalid, known, missing
 from simulator.simulation import Simulation
@@ -116,6 +117,20 @@ async def list_numbers(sim: Simulation, request: Request) -> Json:
     """`GET /{waba}/phone_numbers`."""
     node = chosen(number_node(sim), request.query_params.get("fields"), NUMBER_FIELDS)
     return {"data": [node], "paging": {"cursors": {"before": "QVFIUZA1", "after": "QVFIUZA1"}}}
+
+
+async def list_other_numbers(sim: Simulation, request: Request) -> Json:
+    """`GET /{waba}/phone_numbers` of the business that is chosen by mistake: no phone app has its number."""
+    other = OTHER_BUSINESS
+    node: Json = {
+        "id": other.phone_number_id,
+        "display_phone_number": other.display_phone_number,
+        "verified_name": other.name,
+        "is_on_biz_app": False,
+        "platform_type": "CLOUD_API",
+        "status": "CONNECTED",
+    }
+    return {"data": [chosen(node, request.query_params.get("fields"), NUMBER_FIELDS)]}
 
 
 async def read_number(sim: Simulation, request: Request) -> Json:

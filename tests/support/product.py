@@ -17,10 +17,13 @@ import aiohttp
 import uvicorn
 
 from simulator import Config, create_app
+from simulator.simulation import Simulation
 
 APP_SECRET, VERIFY_TOKEN, APP_ID = "an-app-secret", "a-verify-token", "1900100200300"
 ACCOUNT: Final = "Jardim Verde"
 PATIENCE_S: Final = 60.0
+IDLE_S: Final = 300
+"""How long the phone keeps an idle connection: longer than any test leaves one alone, so none is closed in its face."""
 
 
 @dataclass
@@ -67,11 +70,11 @@ class Product:
             sys.executable, "-m", "coexist", "serve", env=self.environment
         )
 
-        async def answers() -> bool:
+        async def is_there() -> bool:
             assert process.returncode is None, f"serve ended at once with {process.returncode}; it said why above"
-            return await _answers(self.port)
+            return await answers(self.port)
 
-        await until(answers, "serve answers")
+        await until(is_there, "serve answers")
 
     async def stop(self) -> None:
         """Stop it as an operator does."""
@@ -104,7 +107,20 @@ async def beside_the_phone(
     database_url: str, folder: Path, *, settings: Mapping[str, str] | None = None, **config: Any
 ) -> AsyncIterator[tuple[Product, Phone]]:
     """The product, running and connected to nothing yet, and the phone that it can be connected to."""
-    product_port, phone_port = _free_port(), _free_port()
+    product_port, phone_port = free_port(), free_port()
+    async with phone_for(product_port, phone_port, **config) as (_, phone):
+        variables = environment(database_url, folder, product_port, phone_port) | dict(settings or {})
+        product = Product(variables, product_port)
+        try:
+            await product.start()
+            yield product, phone
+        finally:
+            await product.stop()
+
+
+@asynccontextmanager
+async def phone_for(product_port: int, phone_port: int, **config: Any) -> AsyncIterator[tuple[Simulation, Phone]]:
+    """The stand-in at ``phone_port``, telling the product at ``product_port``, inside the block."""
     simulated = create_app(
         Config(
             app_id=APP_ID,
@@ -115,18 +131,21 @@ async def beside_the_phone(
         )
     )
     server = uvicorn.Server(
-        uvicorn.Config(simulated, host="127.0.0.1", port=phone_port, log_config=None, timeout_graceful_shutdown=1)
+        uvicorn.Config(
+            simulated,
+            host="127.0.0.1",
+            port=phone_port,
+            log_config=None,
+            timeout_graceful_shutdown=1,
+            timeout_keep_alive=IDLE_S,
+        )
     )
     phone_task = asyncio.create_task(server.serve())
-    environment = _environment(database_url, folder, product_port, phone_port) | dict(settings or {})
-    product = Product(environment, product_port)
     try:
-        await until(lambda: _answers(phone_port), "the phone answers")
-        await product.start()
+        await until(lambda: answers(phone_port), "the phone answers")
         async with aiohttp.ClientSession() as session:
-            yield product, Phone(f"http://127.0.0.1:{phone_port}", session)
+            yield simulated.state.sim, Phone(f"http://127.0.0.1:{phone_port}", session)
     finally:
-        await product.stop()
         server.should_exit = True
         await phone_task
 
@@ -141,7 +160,8 @@ async def connect(product: Product, phone: Phone, *more: str, share: bool = True
     )  # fmt: skip
 
 
-def _environment(database_url: str, folder: Path, port: int, phone_port: int) -> dict[str, str]:
+def environment(database_url: str, folder: Path, port: int, phone_port: int) -> dict[str, str]:
+    """The variables of a product at ``port`` whose Graph is at ``phone_port``; the rest is inherited."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("COEXIST_")}
     return inherited | {
         "COEXIST_DATABASE_URL": database_url,
@@ -152,11 +172,15 @@ def _environment(database_url: str, folder: Path, port: int, phone_port: int) ->
         "COEXIST_APP_SECRET": APP_SECRET,
         "COEXIST_VERIFY_TOKEN": VERIFY_TOKEN,
         "COEXIST_GRAPH_URL": f"http://127.0.0.1:{phone_port}",
+        "COEXIST_SIGNUP_CONFIG_ID": "1900100200301",
+        "COEXIST_SIGNUP_SDK_URL": f"http://127.0.0.1:{phone_port}/sdk.js",
+        "COEXIST_SIGNUP_DIALOG_URL": f"http://127.0.0.1:{phone_port}",
         "COEXIST_LOG_LEVEL": "warning",
     }
 
 
-async def _answers(port: int) -> bool:
+async def answers(port: int) -> bool:
+    """Whether anybody takes connections at a port of 127.0.0.1."""
     with suppress(OSError):
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.close()
@@ -165,7 +189,8 @@ async def _answers(port: int) -> bool:
     return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody uses now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -73,13 +73,13 @@ class Site:
 
 
 @asynccontextmanager
-async def served(pool: Pool, database_url: str, data_dir: Path) -> AsyncIterator[Site]:
-    """Serve the pages as the product does, on a free port."""
+async def served(pool: Pool, database_url: str, data_dir: Path, **more: str) -> AsyncIterator[Site]:
+    """Serve the pages as the product does, on a free port; ``more`` are settings."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         port = listening.getsockname()[1]
         url = f"http://127.0.0.1:{port}"
-        settings = config.load({"COEXIST_DATA_DIR": str(data_dir), "COEXIST_BASE_URL": url})
+        settings = config.load({"COEXIST_DATA_DIR": str(data_dir), "COEXIST_BASE_URL": url, **more})
         web = create_web(settings, pool, database_url)
         server = uvicorn.Server(
             uvicorn.Config(create_pages(web), log_config=None, timeout_graceful_shutdown=2, lifespan="off")

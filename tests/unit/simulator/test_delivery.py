@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
-from simulator import payloads
+import pytest
+
+from simulator import delivery, payloads
 from simulator.world import Json, Message
 from tests.unit.simulator.conftest import SECRET, Receiver, StandIn, Start, until
 
@@ -94,6 +96,19 @@ async def test_merging_puts_many_entries_into_one_post(stand_in: StandIn, receiv
     await stand_in.settle()
     assert max(len(json.loads(body)["entry"]) for body in receiver.bodies) == 4
     assert receiver.bodies[0] in receiver.bodies[1:], "what failed is posted again whole"
+    told = {item["id"] for one in receiver.changes("history") for item in items(one)}
+    assert told >= {one.wamid for one in stand_in.sim.world.messages.values() if one.told == "history"}
+
+
+async def test_what_is_shown_no_more_is_merged_all_the_same(
+    start: Start, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "KEPT_COUNT", 2)
+    stand_in = await start()
+    await stand_in.connect()
+    await stand_in.control("faults", merge=4)
+    await stand_in.sync("history")
+    await stand_in.settle()
     told = {item["id"] for one in receiver.changes("history") for item in items(one)}
     assert told >= {one.wamid for one in stand_in.sim.world.messages.values() if one.told == "history"}
 

@@ -1,5 +1,6 @@
 """Graph answers as documented: codes, tokens, subscriptions, the one-shot sync, media."""
 
+import asyncio
 import hashlib
 from typing import Any
 
@@ -192,3 +193,25 @@ async def test_disconnecting_ends_the_token(stand_in: StandIn, receiver: Receive
     assert (await stand_in.graph("GET", NUMBER))[1]["error"]["code"] == 190
     stand_in.token = (await stand_in.control("token"))["token"]
     assert (await stand_in.graph("GET", NUMBER, fields="status"))[1]["status"] == "CONNECTED"
+
+
+async def test_files_can_be_gone_busy_damaged_or_stuck(stand_in: StandIn) -> None:
+    sent = await stand_in.control("customer/send", chat="marina-souza", media="photo")
+    media_id = sent["message"]["media"]["media_id"]
+    for dial, code in (("gone", 33), ("busy", 80007)):
+        await stand_in.control("faults", media=dial)
+        assert (await stand_in.graph("GET", media_id))[1]["error"]["code"] == code
+    await stand_in.control("faults", media="damaged")
+    _, found = await stand_in.graph("GET", media_id)
+    headers = {"Authorization": f"Bearer {stand_in.token}"}
+    async with stand_in.session.get(found["url"], headers=headers) as answer:
+        data = await answer.read()
+    assert len(data) == found["file_size"]
+    assert hashlib.sha256(data).hexdigest() != found["sha256"]
+    await stand_in.control("faults", media="stuck")
+    async with stand_in.session.get(found["url"], headers=headers) as answer:
+        assert len(await answer.content.readexactly(found["file_size"] // 2)) > 0
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(answer.content.readany(), 0.2)
+    await stand_in.control("faults", media="")
+    assert "dial" in await stand_in.refused("faults", media="lost")

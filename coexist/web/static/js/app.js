@@ -5,6 +5,7 @@ import "./message-list.js";
 import "./conversation-list.js";
 import "./message-composer.js";
 import "./live-line.js";
+import "./voice-note.js";
 
 // Times are written by the server in the zone of this cookie: a page that was made without it is made again.
 const A_YEAR_S = 31_536_000;
@@ -36,6 +37,8 @@ document.addEventListener("htmx:error", (event) => {
 });
 
 document.addEventListener("htmx:after:swap", () => failure && (failure.hidden = true));
+
+document.addEventListener("focusin", ({ target }) => target.matches("input[readonly]") && target.select());
 
 document.addEventListener("click", (event) => {
   const toggle = event.target.closest?.("[data-toggle]");

@@ -2,7 +2,7 @@
 // says when the line is lost; it comes back where it stopped.
 import { Line } from "./line.js";
 
-const SIGNALS = ["list", "conversation", "inbox", "sync", "reload"];
+const SIGNALS = ["list", "conversation", "inbox", "sync", "quarantine", "reload"];
 const PATIENCE_MS = 2_500; // a line that is back sooner was never missed
 const HIDDEN_MS = 60_000; // a browser has few connections: a page nobody sees gives its own back
 const RELOAD_PAUSE_MS = 10_000;

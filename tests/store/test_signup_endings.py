@@ -1,0 +1,153 @@
+"""Attempts that end early or late, and links with which a client connects one number."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from aiohttp import web
+
+from coexist.base import clock
+from coexist.base.database import Pool, transaction
+from coexist.base.errors import Invalid, NotFound
+from coexist.coexistence import signup_links, signup_store, signups
+from coexist.coexistence.signup_model import Party, Problem, State
+from coexist.people import actions as people
+from tests.support.scripted_graph import error
+from tests.support.signup import FINISHED, NUMBER, TOKEN, WABA, Desk, open_desk
+
+
+@pytest.fixture
+async def desk(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
+    monkeypatch.setattr(signups, "LAG_PAUSE_S", 0.01)
+    async with open_desk(pool) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("is_event_first", [True, False])
+async def test_the_window_and_its_closing_are_told_in_either_order(desk: Desk, is_event_first: bool) -> None:
+    signup_id, left = uuid4(), FINISHED.partition(',"event"')[0] + ',"event":"CANCEL","data":{"current_step":"X"}}'
+    async with transaction(desk.pool) as conn:
+        await signups.begin(conn, desk.party, signup_id)
+        if is_event_first:
+            await signups.hear(conn, desk.party, signup_id, left)
+        await signups.close(conn, desk.party, signup_id)
+        await signups.hear(conn, desk.party, signup_id, left)
+        ended = await signups.close(conn, desk.party, signup_id)
+    assert (ended.state, ended.problem, ended.meta_step) == (State.CANCELLED, Problem.LEFT, "X")
+    await desk.take_code(signup_id)
+    assert (await desk.advance(signup_id)).state == State.CONNECTED, "a code says more than any ending"
+
+
+async def test_a_finished_window_without_a_code_needs_one_more_click(desk: Desk) -> None:
+    signup_id = uuid4()
+    async with transaction(desk.pool) as conn:
+        await signups.begin(conn, desk.party, signup_id)
+        await signups.hear(conn, desk.party, signup_id, FINISHED % WABA)
+        assert (await signups.close(conn, desk.party, signup_id)).problem == Problem.WITHOUT_CODE
+
+
+async def test_an_answer_that_cannot_be_read_is_not_shown(desk: Desk) -> None:
+    desk.meta.answers.append(web.json_response({"token_type": "bearer", "accessToken": TOKEN}))
+    signup_id = uuid4()
+    await desk.take_code(signup_id)
+    async with transaction(desk.pool) as conn:
+        ended = await signups.find(conn, desk.party, signup_id)
+    assert (ended.state, ended.problem) == (State.FAILED, Problem.CODE_REFUSED)
+    assert TOKEN not in (ended.detail or "")
+
+
+async def test_access_that_nobody_uses_is_forgotten(desk: Desk) -> None:
+    signup_id = uuid4()
+    await desk.take_code(signup_id)
+    async with transaction(desk.pool) as conn:
+        assert await signup_store.forget_tokens(conn) == 0
+        later = clock.now() + timedelta(hours=signup_store.TOKEN_HOURS, seconds=1)
+        with clock.reading(lambda: later):
+            assert await signup_store.forget_tokens(conn) == 1
+    forgotten = await desk.advance(signup_id)
+    assert (forgotten.state, forgotten.problem) == (State.FAILED, Problem.FORGOTTEN)
+
+
+async def test_attempts_and_inboxes_of_others_do_not_exist(desk: Desk) -> None:
+    mine = await desk.sign_up()
+    async with transaction(desk.pool) as conn:
+        account = await people.create_account(conn, "Another")
+        stranger = Party(account.id, "Mallory")
+        with pytest.raises(NotFound):
+            await signups.find(conn, stranger, mine.id)
+        with pytest.raises(NotFound):
+            await signups.begin(conn, stranger, mine.id)
+        with pytest.raises(NotFound):
+            await signups.begin(conn, stranger, uuid4(), renews_id=mine.inbox_id)
+
+
+async def test_a_link_connects_one_number(desk: Desk) -> None:
+    async with transaction(desk.pool) as conn:
+        token = await signup_links.make(conn, desk.member, "Padaria Sol", days=3)
+        link = await signup_links.find(conn, token)
+    assert token.encode() not in (await desk.ask("SELECT token_hash FROM signup_links"))[0][0]
+    client = replace(desk, party=signup_links.party_of(link, "  Teresa  Sol "))
+    connected = await client.sign_up()
+    assert (connected.state, connected.person) == (State.CONNECTED, "Teresa Sol")
+    (shown,) = await _links(desk)
+    assert (shown.used_by, shown.inbox_name, shown.made_by) == ("Teresa Sol", "Ótica", "Inês")
+    desk.onboarded(clock.now(), id="555", display_phone_number="+351 21 055 9001")
+    assert (await client.sign_up()).problem == Problem.LINK_ENDED
+    assert await desk.ask("SELECT count(*) FROM inboxes") == [(1,)]
+
+
+async def test_two_clients_with_one_link_at_once(desk: Desk) -> None:
+    async with transaction(desk.pool) as conn:
+        link = await signup_links.find(conn, await signup_links.make(conn, desk.member, "Padaria Sol"))
+    client = replace(desk, party=signup_links.party_of(link, ""))
+    first, second = uuid4(), uuid4()
+    await client.take_code(first)
+    await client.take_code(second)
+    numbers = desk.meta.files["phone_numbers"][0]["data"]
+    numbers.append({**numbers[0], "id": "555", "display_phone_number": "+351 21 055 9001"})
+    ended = await asyncio.gather(client.advance(first, NUMBER), client.advance(second, "555"))
+    assert sorted(str(one.problem) for one in ended) == ["None", "link_ended"]
+    assert await desk.ask("SELECT count(*) FROM inboxes") == [(1,)]
+    assert ended[0].person == "Padaria Sol"
+
+
+async def test_a_link_goes_on_where_its_own_attempt_was_stopped(desk: Desk) -> None:
+    async with transaction(desk.pool) as conn:
+        link = await signup_links.find(conn, await signup_links.make(conn, desk.member, "Padaria Sol"))
+    client = replace(desk, party=signup_links.party_of(link, "Teresa"))
+    signup_id = uuid4()
+    await client.take_code(signup_id)
+    desk.meta.answers.extend([desk.meta._usual] * 3 + [error(200)])
+    assert (await client.advance(signup_id)).problem == Problem.NOT_SUBSCRIBED
+    assert (await client.advance(signup_id)).state == State.CONNECTED
+
+
+async def test_links_end(desk: Desk) -> None:
+    async with transaction(desk.pool) as conn:
+        token = await signup_links.make(conn, desk.member, "Padaria Sol", days=2)
+        (link,) = await signup_store.links(conn, desk.party.account_id, 10)
+        with clock.reading(lambda: link.expires_at), pytest.raises(signup_links.LinkEnded, match="too old"):
+            await signup_links.find(conn, token)
+        with pytest.raises(NotFound):
+            await signup_links.find(conn, token + "x")
+        await signup_links.revoke(conn, desk.member, link.id)
+        with pytest.raises(signup_links.LinkEnded, match="taken back"):
+            await signup_links.find(conn, token)
+        with pytest.raises(NotFound):
+            await signup_links.revoke(conn, replace(desk.member, account_id=77), link.id)
+        for made_for, days in (("", 2), ("x" * 101, 2), ("Sol", 0), ("Sol", 31)):
+            with pytest.raises(Invalid):
+                await signup_links.make(conn, desk.member, made_for, days=days)
+    client = replace(desk, party=signup_links.party_of(link, "Teresa"))
+    assert (await client.sign_up()).problem == Problem.LINK_ENDED, "taken back while Meta's window was open"
+
+
+async def _links(desk: Desk) -> Any:
+    async with desk.pool.connection() as conn:
+        return await signup_store.links(conn, desk.party.account_id, 10)

@@ -1,0 +1,341 @@
+"""Connecting a number in the browser: what is explained, what the page may load, and every ending of Meta's window."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import uvicorn
+from playwright.async_api import Browser, Page, expect
+
+from coexist.base.config import Settings
+from coexist.base.database import Pool, transaction
+from coexist.coexistence import signups
+from coexist.people import actions as people
+from coexist.people.model import Role
+from coexist.web.access import SESSION_COOKIE
+from coexist.web.guard import content_policy
+from simulator import Config, create_app
+from tests.web.conftest import DESK, PHONE, Site, served
+
+APP, SECRET, CONFIG = "1900100200300", "the-secret-of-the-app", "1900100200301"
+OWNER = "Inês Duarte"
+PATIENCE_MS = 30_000
+
+
+@dataclass
+class Stand:
+    """The pages beside Meta's window, somebody signed in, nothing connected."""
+
+    site: Site
+    meta: str
+    complaints: list[str]
+
+    async def post(self, act: str, **asked: object) -> dict[str, str]:
+        """A control of the stand-in."""
+        async with self.site.http.post(f"{self.meta}/control/{act}", json=asked) as response:
+            assert response.status == 200, await response.text()
+            return dict(await response.json())
+
+    async def ask(self, query: str) -> list[tuple[object, ...]]:
+        async with self.site.pool.connection() as conn:
+            return list(await (await conn.execute(query)).fetchall())
+
+    async def open(self, browser: Browser, path: str, *, size: tuple[int, int] = DESK, cookie: bool = True) -> Page:
+        """A page in a browser of its own; complaints of its content policy fail the test."""
+        context = await browser.new_context(viewport={"width": size[0], "height": size[1]}, reduced_motion="reduce")
+        if cookie:
+            await context.add_cookies([{"name": SESSION_COOKIE, "value": self.site.cookie, "url": self.site.url}])
+        context.set_default_timeout(PATIENCE_MS)
+        page = await context.new_page()
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on(
+            "console",
+            lambda said: self.complaints.append(said.text) if "Content Security Policy" in said.text else None,
+        )
+        await page.goto(self.site.url + path)
+        return page
+
+
+@pytest.fixture
+async def stand(pool: Pool, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stand]:
+    monkeypatch.setattr(signups, "LAG_PAUSE_S", 0.01)
+    app = create_app(Config(app_id=APP, app_secret=SECRET, message_count=20))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=1))
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    meta = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    settings = {
+        "COEXIST_APP_ID": APP, "COEXIST_APP_SECRET": SECRET, "COEXIST_GRAPH_URL": meta,
+        "COEXIST_SIGNUP_CONFIG_ID": CONFIG, "COEXIST_SIGNUP_SDK_URL": f"{meta}/sdk.js",
+        "COEXIST_SIGNUP_DIALOG_URL": meta,
+    }  # fmt: skip
+    try:
+        async with served(pool, database_url, tmp_path, **settings) as site:
+            async with transaction(pool) as conn:
+                account = await people.create_account(conn, "Ótica Duarte")
+                owner = await people.add_user(conn, account.id, name=OWNER, email="i@example.com", role=Role.OWNER)
+            await site.sign_in(owner)
+            made = Stand(site, meta, [])
+            yield made
+            assert not made.complaints
+    finally:
+        server.should_exit = True
+        await serving
+
+
+async def window_of(page: Page) -> Page:
+    """Open Meta's window and return it."""
+    async with page.expect_popup() as opened:
+        await page.locator("[data-open]").click()
+    window = await opened.value
+    await expect(window.locator("form h1")).to_have_text("Choose a business", timeout=PATIENCE_MS)
+    return window
+
+
+async def ended(page: Page, title: str) -> None:
+    """Wait until the attempt on the page is said to have ended so."""
+    await expect(page.locator("#signup h2")).to_have_text(title, timeout=PATIENCE_MS)
+
+
+async def go_through(window: Page) -> None:
+    """All screens of Meta's window to its last button."""
+    for title in ("Choose a business", "Connect your", "Look at the phone", "Share your chats?", "is connected"):
+        await expect(window.locator("form h1")).to_contain_text(title, timeout=PATIENCE_MS)
+        await window.locator("form button.strong").click()
+
+
+@pytest.mark.requirement("G6", "G9", "F11", "B9")
+async def test_the_page_explains_before_it_opens_anything(stand: Stand) -> None:
+    status, text = await stand.site.get("/inboxes/connect")
+    assert status == 200
+    plain = " ".join(re.sub(r"<[^>]+>", " ", text).split())
+    for words in (
+        "Personal chats on this phone are among them", "up to 180 days", "Files of the last 14 days",
+        "every tool linked by a QR code are logged out", "WhatsApp for Windows and for WearOS cannot be linked again",
+        "Keep the app open until everything is in", "they do not travel to the phone", "Groups, calls, status posts",
+    ):  # fmt: skip
+        assert words in plain, words
+    assert "Connect WhatsApp" in (await stand.site.get("/inboxes"))[1]
+    assert "/inboxes/connect" in (await stand.site.get("/conversations"))[1]
+
+
+async def test_only_this_page_may_load_metas_script(stand: Stand) -> None:
+    policies = {}
+    for path in ("/inboxes", "/inboxes/connect"):
+        headers = {"Cookie": f"{SESSION_COOKIE}={stand.site.cookie}"}
+        async with stand.site.http.get(stand.site.url + path, headers=headers) as response:
+            policies[path] = dict(
+                part.strip().split(" ", 1) for part in response.headers["Content-Security-Policy"].split(";")
+            )
+    usual, opens = policies["/inboxes"], policies["/inboxes/connect"]
+    changed = {name: value for name, value in opens.items() if usual.get(name) != value}
+    assert changed == {
+        "script-src": f"'self' {stand.meta}",
+        "connect-src": f"'self' {stand.meta}",
+        "frame-src": stand.meta,
+    }
+    assert set(usual) == set(opens) - {"frame-src"}
+
+
+def test_metas_site_is_its_host_and_subdomains() -> None:
+    policy = content_policy(Settings(), opens_dialog=True)
+    assert "script-src 'self' https://connect.facebook.net;" in policy
+    assert "frame-src https://facebook.com https://*.facebook.com;" in policy
+    assert "connect-src 'self' https://facebook.com https://*.facebook.com;" in policy
+    assert "style-src 'self';" in policy
+
+
+async def test_agents_connect_nothing(stand: Stand) -> None:
+    assert stand.site.member is not None
+    async with transaction(stand.site.pool) as conn:
+        account_id = stand.site.member.account_id
+        agent = await people.add_user(conn, account_id, name="Rui", email="r@example.com", role=Role.AGENT)
+    await stand.site.sign_in(agent)
+    for path in ("/inboxes/connect", "/inboxes/connect/9b2f2a5e-6d4c-4a52-9d3c-000000000001"):
+        assert (await stand.site.get(path))[0] == 403
+    for path in ("/inboxes/connect/links", "/inboxes/connect/9b2f2a5e-6d4c-4a52-9d3c-000000000001/code"):
+        assert (await stand.site.post(path, made_for="Sol", days="3", code="AQ")).status == 403
+    assert 'href="/inboxes/connect' not in (await stand.site.get("/inboxes"))[1]
+    assert await stand.ask("SELECT 1 FROM signups") == []
+
+
+async def test_without_settings_the_page_names_them(empty_site: Site) -> None:
+    async with transaction(empty_site.pool) as conn:
+        account = await people.create_account(conn, "Ótica Duarte")
+        owner = await people.add_user(conn, account.id, name="Inês", email="i@example.com", role=Role.OWNER)
+    await empty_site.sign_in(owner)
+    status, text = await empty_site.get("/inboxes/connect")
+    assert status == 200
+    assert "COEXIST_SIGNUP_CONFIG_ID" in text
+    assert "data-open" not in text
+    given = {"token": "EAAinvented"}
+    refused = await empty_site.post("/inboxes/connect/9b2f2a5e-6d4c-4a52-9d3c-000000000001/token", **given)
+    assert refused.status == 422
+
+
+@pytest.mark.requirement("A4", "A5", "A7")
+async def test_a_number_is_connected_and_its_access_renewed(stand: Stand, browser: Browser) -> None:
+    page = await stand.open(browser, "/inboxes/connect")
+    await go_through(await window_of(page))
+    await ended(page, "Connected")
+    await expect(page.locator("#signup")).to_contain_text(
+        "Link WhatsApp Web and the desktop app again", timeout=PATIENCE_MS
+    )
+    await page.get_by_text("See what comes in").click()
+    await expect(page.locator("h1")).to_contain_text("Jardim Verde", timeout=PATIENCE_MS)
+    assert await stand.ask("SELECT count(wanted_at) FROM syncs") == [(2,)]
+    await stand.ask("UPDATE syncs SET wanted_at = NULL RETURNING 1")
+
+    await page.goto(stand.site.url + "/inboxes")
+    await page.get_by_text("Renew access").click()
+    await expect(page.locator("h1")).to_have_text("Renew the access of Jardim Verde", timeout=PATIENCE_MS)
+    window = await window_of(page)
+    await window.locator("form button.strong").click()
+    await expect(window.locator("form button.strong")).to_be_enabled(timeout=PATIENCE_MS)
+    await window.close()  # closing the last screen is as good as its button
+    await ended(page, "Access renewed")
+    assert await stand.ask("SELECT count(*), (SELECT count(wanted_at) FROM syncs) FROM inboxes") == [(1, 0)]
+
+
+@pytest.mark.requirement("A10")
+@pytest.mark.parametrize(
+    ("button", "title", "words", "state"),
+    [
+        ("Cancel", "Stopped half-way", "while a business was being chosen", "cancelled"),
+        ("Number refused", "Meta could not sign this number up", "f34b51dab5e0498", "failed"),
+        ("App too old", "Meta could not sign this number up", "2.24.17 or newer", "failed"),
+        ("Close the window", "The window was closed", "Nothing was changed", "cancelled"),
+    ],
+)
+async def test_every_ending_of_the_window_has_words_and_a_way_on(
+    stand: Stand, browser: Browser, button: str, title: str, words: str, state: str
+) -> None:
+    page = await stand.open(browser, "/inboxes/connect")
+    window = await window_of(page)
+    await ended(page, "Meta's window is open")
+    await window.get_by_role("button", name=button).click()
+    await ended(page, title)
+    await expect(page.locator("#signup")).to_contain_text(words, timeout=PATIENCE_MS)
+    assert await stand.ask("SELECT state::text, person FROM signups") == [(state, OWNER)]
+    await go_through(await window_of(page))
+    await ended(page, "Connected")
+    assert await stand.ask("SELECT count(*) FROM signups") == [(2,)]
+
+
+async def test_the_wrong_business_has_its_own_ending(stand: Stand, browser: Browser) -> None:
+    page = await stand.open(browser, "/inboxes/connect", size=PHONE)
+    window = await window_of(page)
+    await window.get_by_text("Casa das Pedras").click()
+    await window.locator("form button.strong").click()
+    await expect(window.locator("form h1")).to_contain_text("is connected", timeout=PATIENCE_MS)
+    await window.locator("form button.strong").click()
+    await ended(page, "This number is not in the WhatsApp Business app")
+    await expect(page.locator("#signup")).to_contain_text("+55 11 98550-0199", timeout=PATIENCE_MS)
+    assert await stand.ask("SELECT 1 FROM inboxes") == []
+    assert "began to connect a number" in (await stand.site.get("/inboxes"))[1]
+
+
+@pytest.mark.requirement("A5")
+async def test_a_tab_that_is_closed_is_gone_on_with(stand: Stand, browser: Browser) -> None:
+    code = (await stand.post("onboard"))["code"]
+    signup_id = "9b2f2a5e-6d4c-4a52-9d3c-000000000002"
+    await stand.post("faults", graph_error={"code": 2, "count": 9, "path": "/debug_token"})
+    await stand.site.post(f"/inboxes/connect/{signup_id}/code", code=code)
+    await stand.post("faults", graph_error=None)
+    page = await stand.open(browser, "/inboxes")
+    await page.get_by_role("link", name="Go on").click()
+    await page.get_by_role("button", name=re.compile("Try again|Go on")).click()
+    await ended(page, "Connected")
+
+
+async def test_messages_of_other_windows_are_not_listened_to(stand: Stand, browser: Browser) -> None:
+    page = await stand.open(browser, "/inboxes/connect")
+    trusts = """(origins) => {
+        const dialog = document.querySelector("signup-dialog");
+        dialog.dataset.site = "https://facebook.com";
+        return origins.map((origin) => dialog.isMeta(origin));
+    }"""
+    good = ["https://facebook.com", "https://www.facebook.com", "https://web.facebook.com"]
+    bad = ["https://evilfacebook.com", "http://www.facebook.com", "https://facebook.com.example", "null", "", "x",
+           "https://www.facebook.com:8443"]  # fmt: skip
+    assert await page.evaluate(trusts, [*good, *bad]) == [True] * len(good) + [False] * len(bad)
+    await page.reload()
+    posted: list[str] = []
+    page.on("request", lambda request: posted.append(request.url) if request.method == "POST" else None)
+    window = await window_of(page)
+    said = '{"type":"WA_EMBEDDED_SIGNUP","event":"CANCEL","data":{"error_message":"x"},"version":"3"}'
+    await page.evaluate("(said) => postMessage(said, '*')", said)  # from our own origin, not Meta's
+    await ended(page, "Meta's window is open")
+    await window.get_by_role("button", name="Cancel").click()
+    await ended(page, "Stopped half-way")
+    assert [url.rsplit("/", 1)[1] for url in posted if url.endswith(("event", "opened"))] == ["opened", "event"]
+
+
+async def test_a_blocked_script_is_said(stand: Stand, browser: Browser) -> None:
+    context = await browser.new_context()
+    await context.add_cookies([{"name": SESSION_COOKIE, "value": stand.site.cookie, "url": stand.site.url}])
+    await context.route("**/sdk.js", lambda route: route.abort())
+    page = await context.new_page()
+    await page.goto(stand.site.url + "/inboxes/connect")
+    await page.locator("[data-open]").click()
+    await expect(page.locator("[data-trouble]")).to_contain_text(
+        "A content blocker in this browser may stop it", timeout=PATIENCE_MS
+    )
+
+
+async def test_a_token_connects_as_well(stand: Stand, browser: Browser) -> None:
+    token = (await stand.post("onboard"))["token"]
+    page = await stand.open(browser, "/inboxes/connect")
+    await page.get_by_text("With an access token").click()
+    await page.locator("[name=token]").fill("EAAwrong")
+    await page.get_by_role("button", name="Connect", exact=True).click()
+    await ended(page, "Meta refuses this access")
+    await page.get_by_role("link", name="Give another token").click()
+    await page.locator("[name=token]").fill(token)
+    await page.get_by_role("button", name="Connect", exact=True).click()
+    await ended(page, "Connected")
+    assert token not in await page.content()
+
+
+async def test_a_client_connects_over_a_link_once(stand: Stand, browser: Browser) -> None:
+    page = await stand.open(browser, "/inboxes/connect")
+    await page.get_by_text("Let a client connect").click()
+    await page.locator("[name=made_for]").fill("Padaria Sol")
+    await page.get_by_role("button", name="Make a link").click()
+    address = await page.locator("input[readonly]").input_value()
+    path = address.removeprefix(stand.site.url)
+
+    client = await stand.open(browser, path, size=PHONE, cookie=False)
+    await expect(client.locator("main")).to_contain_text("Ótica Duarte invites you", timeout=PATIENCE_MS)
+    await client.locator("#person").fill("")
+    await client.locator("[data-open]").click()
+    assert len(client.context.pages) == 1, "a name comes first"
+    await client.locator("#person").fill("Teresa Sol")
+    await go_through(await window_of(client))
+    await ended(client, "Connected")
+    await expect(client.locator("#signup")).to_contain_text("You can close this page.", timeout=PATIENCE_MS)
+    assert await client.locator("#signup a").count() == 0
+
+    await page.goto(stand.site.url + "/inboxes/connect")
+    await expect(page.locator("#links")).to_contain_text("Teresa Sol connected Jardim Verde", timeout=PATIENCE_MS)
+    await client.goto(address)
+    await ended(client, "Connected")
+    assert await client.locator("[data-open]").count() == 0
+    async with stand.site.http.get(address + "x") as response:
+        assert response.status == 404
+    async with stand.site.http.post(f"{address}/9b2f2a5e-6d4c-4a52-9d3c-000000000003/token", data=b"token=EAA") as no:
+        assert no.status == 404, "a client gives no tokens"
+
+
+async def test_a_link_that_was_taken_back_says_so(stand: Stand, browser: Browser) -> None:
+    made = await stand.site.post("/inboxes/connect/links", made_for="Padaria Sol", days="3")
+    assert made.status == 200
+    page = await stand.open(browser, "/inboxes/connect")
+    await page.get_by_role("button", name="Take back").click()
+    await expect(page.locator("#links")).to_contain_text("Taken back", timeout=PATIENCE_MS)
