@@ -1,4 +1,4 @@
-"""The limit of `ack`: a raw ASGI app that reads the body and says 200, under the product's server settings."""
+"""The limit of `ack` and `live`: a raw ASGI app that reads the body and says 200, served as the product is."""
 
 import asyncio
 import socket
@@ -6,7 +6,7 @@ import sys
 
 import uvicorn
 import uvloop
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -18,11 +18,11 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def main() -> None:
+def serve(app: ASGIApp) -> None:
     """Serve on the port given."""
     config = uvicorn.Config(
         app, http="httptools", lifespan="off", log_config=None, access_log=False, server_header=False,
-        date_header=False, proxy_headers=True,
+        date_header=False, proxy_headers=False, timeout_graceful_shutdown=1,
     )  # fmt: skip
     with (
         socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=2048) as listening,
@@ -32,4 +32,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve(app)
