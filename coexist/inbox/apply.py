@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -147,7 +148,9 @@ class Rows:
             )
         )
         if fact.media is not None:
-            self.files.append(FileRow.of(inbox_id, fact.wamid, fact.media, fact.content_rank, fact.sent_at))
+            self.files.append(
+                FileRow.of(inbox_id, fact.wamid, fact.media, fact.content_rank, _order_at(fact, fact.sent_at))
+            )
 
     def _add_status(self, fact: StatusTold) -> None:
         self.statuses.append(
@@ -163,14 +166,17 @@ class Rows:
         )
 
     def _add_change(self, fact: MessageEdited | MessageRevoked | MessageReacted, kind: str, text: str | None) -> None:
-        self.changes.append(ChangeRow(self._inbox_id(fact), fact.wamid, fact.target, kind, fact.by, fact.at, text))
+        at = _order_at(fact, fact.at)
+        self.changes.append(ChangeRow(self._inbox_id(fact), fact.wamid, fact.target, kind, fact.by, at, text))
 
     def _add_profile(self, fact: ProfileSeen) -> None:
         person = fact.person
         value = person.any_bsuid or person.phone
         if value and (fact.name or person.username):
             kind = "phone" if value == person.phone else "bsuid"
-            self.profiles.append(ProfileRow(self.people.scope_id, kind, value, fact.name, person.username, fact.at))
+            self.profiles.append(
+                ProfileRow(self.people.scope_id, kind, value, fact.name, person.username, _order_at(fact, fact.at))
+            )
 
     def _add_entry(self, fact: AddressBookChanged) -> None:
         person = fact.person
@@ -185,9 +191,20 @@ class Rows:
                     fact.full_name,
                     fact.first_name,
                     fact.is_removed,
-                    fact.at,
+                    _order_at(fact, fact.at),
                 )
             )
+
+
+NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""Where only the order of times counts, this stands for one that nobody told: the time of receipt would make the same
+delivery newer each time Meta sends it. It loses against any time, and equal ones are decided by value."""
+
+
+def _order_at(
+    fact: MessageTold | MessageEdited | MessageRevoked | MessageReacted | ProfileSeen | AddressBookChanged, at: datetime
+) -> datetime:
+    return NEVER if fact.is_time_doubtful else at
 
 
 def _direction_rank(fact: MessageTold) -> int:

@@ -12,6 +12,8 @@ from coexist.meta.model import MediaFile
 
 CHANNEL = "coexist_media"
 """Told when files are to be fetched."""
+FORGET_CHANNEL = "coexist_media_forget"
+"""Told when files are to be deleted."""
 
 
 class FileRow(msgspec.Struct, frozen=True, gc=False):
@@ -66,7 +68,7 @@ SELECT inbox_id, wamid, media_id, mime_type, sha256, file_name, url, is_voice, i
        file_name = excluded.file_name, url = excluded.url, is_voice = excluded.is_voice,
        is_animated = excluded.is_animated, content_rank = excluded.content_rank, told_at = excluded.told_at,
        state = CASE WHEN old.state = 'stored' AND old.stored_sha256 = excluded.sha256 THEN old.state ELSE 'waiting' END,
-       attempts = 0, next_attempt_at = now(), error = NULL
+       attempts = 0, known_at = now(), next_attempt_at = now(), reason = NULL, error = NULL
  WHERE (excluded.content_rank, excluded.told_at, coalesce(excluded.media_id, ''), coalesce(excluded.sha256, ''),
         coalesce(excluded.mime_type, ''), coalesce(excluded.file_name, ''))
      > (old.content_rank, old.told_at, coalesce(old.media_id, ''), coalesce(old.sha256, ''),
@@ -79,3 +81,34 @@ async def store_files(conn: Connection, rows: Sequence[FileRow]) -> None:
     if rows:
         await conn.execute(STORE, (msgspec.json.encode(rows).decode(),))
         await conn.execute(f"NOTIFY {CHANNEL}")
+
+
+# What is gone for another reason that nobody wanted it, such as a private number's, is no longer `failed`.
+WANT_AGAIN = """
+UPDATE media SET state = 'waiting', attempts = 0, next_attempt_at = now(), reason = NULL, error = NULL
+ WHERE inbox_id = ANY(%s) AND state = 'failed' AND reason = 'unwanted'
+"""
+
+
+async def want_again(conn: Connection, inbox_ids: Sequence[int]) -> None:
+    """Put in line what was left out because nobody wanted it; whether it is wanted now is asked again for each."""
+    await conn.execute(WANT_AGAIN, (list(inbox_ids),))
+    await conn.execute(f"NOTIFY {CHANNEL}")
+
+
+FORGET = """
+WITH gone AS (
+    DELETE FROM media WHERE inbox_id = %s AND wamid = ANY(%s) RETURNING inbox_id, stored_sha256)
+INSERT INTO media_doomed (account_id, sha256, since)
+SELECT DISTINCT i.account_id, g.stored_sha256, '-infinity'::timestamptz
+  FROM gone g JOIN inboxes i ON i.id = g.inbox_id
+ WHERE g.stored_sha256 IS NOT NULL
+    ON CONFLICT DO NOTHING
+"""
+
+
+async def forget_files(conn: Connection, inbox_id: int, wamids: Sequence[str]) -> None:
+    """Forget the files of these messages. Their bytes are deleted at once, unless another message has the same."""
+    if wamids:
+        await conn.execute(FORGET, (inbox_id, list(wamids)))
+        await conn.execute(f"NOTIFY {FORGET_CHANNEL}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,11 +11,12 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 from coexist.base.errors import NotFound
+from coexist.inbox.switches import EVERYTHING, Switch
 
 
 @dataclass(frozen=True, slots=True)
 class Inbox:
-    """One business phone number as connected. ``sync_enabled`` already includes the account's switch."""
+    """One business phone number as connected. ``switched_off``: what its own or the account's switch leaves out."""
 
     id: int
     account_id: int
@@ -31,15 +32,27 @@ class Inbox:
     state_reason: str | None
     state_initiated_by: str | None
     state_at: datetime
-    sync_enabled: bool
+    switched_off: Sequence[str]
     keep_open_days: int
+
+    def takes(self, switch: Switch) -> bool:
+        """Whether contacts, history or files of this number are taken in."""
+        return switch not in self.switched_off
+
+    def within(self, installation: frozenset[Switch]) -> Inbox:
+        """The same number in an installation that takes in no more than this."""
+        if installation == EVERYTHING:
+            return self
+        return replace(self, switched_off=[*self.switched_off, *(EVERYTHING - installation)])
 
 
 COLUMNS = """
 SELECT i.id, i.account_id, i.scope_id, i.name, i.waba_id, i.phone_number_id, i.display_phone_number, i.verified_name,
        i.is_coexistence, i.onboarded_at, i.state::text, i.state_reason, i.state_initiated_by, i.state_at,
-       i.sync_enabled AND a.sync_enabled AS sync_enabled, i.keep_open_days
-  FROM inboxes i JOIN accounts a ON a.id = i.account_id
+       ARRAY(SELECT o.kind::text FROM switched_off o
+              WHERE o.account_id = i.account_id AND (o.inbox_id IS NULL OR o.inbox_id = i.id)) AS switched_off,
+       i.keep_open_days
+  FROM inboxes i
 """
 
 
@@ -61,6 +74,13 @@ async def of_account(conn: AsyncConnection[Any], account_id: int) -> Sequence[In
     """Return an account's inboxes, oldest first."""
     async with conn.cursor(row_factory=class_row(Inbox)) as cursor:
         await cursor.execute(COLUMNS + "WHERE i.account_id = %s ORDER BY i.id", (account_id,))
+        return await cursor.fetchall()
+
+
+async def of_installation(conn: AsyncConnection[Any]) -> Sequence[Inbox]:
+    """Return every inbox of every account, for whoever runs the installation, oldest first."""
+    async with conn.cursor(row_factory=class_row(Inbox)) as cursor:
+        await cursor.execute(COLUMNS + "ORDER BY i.id")
         return await cursor.fetchall()
 
 

@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
+
+EXPORTED_PREFIX: Final = "exported:"
+"""How the ids of messages begin that only a chat exported on the phone told of. Meta knows no such id."""
 
 
 class Filter(StrEnum):
@@ -148,6 +151,11 @@ class Message:
     media_width: int | None
     media_height: int | None
     media_error: str | None
+    media_reason: str | None
+    media_known_at: datetime | None
+    media_next_attempt_at: datetime | None
+    media_duration_ms: int | None
+    media_thumbnail_bytes: int | None
     outbox_state: str | None
     outbox_error: str | None
     quote_id: int | None
@@ -156,6 +164,11 @@ class Message:
     quote_type: str | None
     quote_text: str | None
     quote_is_revoked: bool
+
+    @property
+    def is_exported(self) -> bool:
+        """Whether only a chat exported on the phone told of it: Meta does not know it."""
+        return self.wamid is not None and self.wamid.startswith(EXPORTED_PREFIX)
 
     @property
     def position(self) -> Position:

@@ -23,14 +23,15 @@ SELECT i.account_id, i.scope_id, m.inbox_id
 LOCK = "SELECT conversation_id, wamid FROM messages WHERE id = %s FOR NO KEY UPDATE"
 
 DROP_ECHO = """
-DELETE FROM messages WHERE inbox_id = %s AND wamid = %s AND id <> %s RETURNING conversation_id, id, peer
+DELETE FROM messages WHERE inbox_id = %s AND wamid = %s AND id <> %s RETURNING conversation_id, id, peer, status
 """
 
-# Handed to Meta: no longer queued. Whatever statuses wait for the wamid are shown right after. The peer and with it the
+# Handed to Meta: no longer queued. Whatever statuses wait for the wamid are shown right after; one that a history told
+# stands on the echo's row alone, and outlives it. The peer and with it the
 # conversation are the echo's by the rule of merge, so that it makes no difference which came first.
 TAKE_WAMID = """
 UPDATE messages
-   SET wamid = %(wamid)s, status = greatest(status, 1::smallint),
+   SET wamid = %(wamid)s, status = greatest(status, 1::smallint, %(status)s::smallint),
        conversation_id = CASE WHEN %(peer)s > peer COLLATE "C" THEN %(conversation_id)s ELSE conversation_id END,
        peer = CASE WHEN %(peer)s > peer COLLATE "C" THEN %(peer)s ELSE peer END
  WHERE id = %(id)s
@@ -54,8 +55,8 @@ async def _fold(conn: Connection, account_id: int, inbox_id: int, message_id: in
         return []
     place = row[0]
     echo = await (await conn.execute(DROP_ECHO, (inbox_id, wamid, message_id))).fetchone()
-    echo_place, echo_id, peer = echo or (place, None, "")
-    given = {"wamid": wamid, "id": message_id, "conversation_id": echo_place, "peer": peer}
+    echo_place, echo_id, peer, status = echo or (place, None, "", None)
+    given = {"wamid": wamid, "id": message_id, "conversation_id": echo_place, "peer": peer, "status": status}
     taken = await (await conn.execute(TAKE_WAMID, given)).fetchone()
     assert taken is not None
     await changes.wake(conn, [(inbox_id, wamid)])  # what was shown on the echo's row is now shown on ours

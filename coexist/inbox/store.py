@@ -204,7 +204,9 @@ SELECT m.id, m.conversation_id, (SELECT {NAME} FROM contacts k WHERE k.id = c.co
        m.revoked_at, m.reactions, f.state::text AS media_state, f.stored_sha256 AS media_sha256,
        f.mime_type AS media_mime_type, f.file_name AS media_file_name, coalesce(f.is_voice, false) AS media_is_voice,
        coalesce(f.is_animated, false) AS media_is_animated, f.bytes AS media_bytes, f.width AS media_width,
-       f.height AS media_height, f.error AS media_error, o.state AS outbox_state, o.error AS outbox_error,
+       f.height AS media_height, f.error AS media_error, f.reason AS media_reason, f.known_at AS media_known_at,
+       f.next_attempt_at AS media_next_attempt_at, f.duration_ms AS media_duration_ms,
+       f.thumbnail_bytes AS media_thumbnail_bytes, o.state AS outbox_state, o.error AS outbox_error,
        q.id AS quote_id, q.origin::text AS quote_origin, q.type AS quote_type,
        (SELECT name FROM users WHERE id = q.author_id) AS quote_author,
        left(coalesce(q.edited_text, q.text), 300) AS quote_text, q.revoked_at IS NOT NULL AS quote_is_revoked

@@ -39,8 +39,8 @@ LOCK = "SELECT id FROM conversations WHERE id = ANY(%s) ORDER BY id FOR NO KEY U
 
 # Live messages decide: an import opens, counts and awaits nothing (D7). Without a live message or a decision of a
 # person, a conversation is open when the customer had the last word shortly before the number connected (D8). Meta's
-# times are whole seconds: who wrote in the second of an echo may have written after it, and still waits. Our own answer
-# answers what was here when it was written, and nothing when it failed.
+# times are whole seconds: who wrote in the second of an echo, or of the last answer, may have written after it, and
+# waits. Our own answer answers what was here when it was written, and nothing when it failed.
 REFRESH = f"""
 WITH summary AS (
     SELECT c.id, c.first_message_at IS DISTINCT FROM first.sent_at AS is_earlier_known,
@@ -49,14 +49,15 @@ WITH summary AS (
            coalesce(unread.count, 0) AS unread_count,
            CASE WHEN c.set_state IS NOT NULL AND heard.id IS NULL THEN c.set_state
                 WHEN heard.id IS NOT NULL OR echo.sent_at IS NOT NULL OR ours.id IS NOT NULL THEN 'open'
-                WHEN last.direction = 'inbound'
-                     AND last.sent_at >= i.onboarded_at - make_interval(days => i.keep_open_days) THEN 'open'
+                WHEN last.sent_at >= i.onboarded_at - make_interval(days => i.keep_open_days)
+                     AND EXISTS (SELECT FROM messages WHERE conversation_id = c.id AND sent_at = last.sent_at
+                                    AND direction = 'inbound') THEN 'open'
                 ELSE 'resolved' END AS state
       FROM conversations c
       JOIN inboxes i ON i.id = c.inbox_id
       LEFT JOIN LATERAL (SELECT sent_at FROM messages WHERE conversation_id = c.id
                           ORDER BY sent_at, id LIMIT 1) first ON true
-      LEFT JOIN LATERAL (SELECT id, sent_at, direction FROM messages WHERE conversation_id = c.id
+      LEFT JOIN LATERAL (SELECT id, sent_at FROM messages WHERE conversation_id = c.id
                           ORDER BY sent_at DESC, id DESC LIMIT 1) last ON true
       LEFT JOIN LATERAL (SELECT id FROM messages
                           WHERE conversation_id = c.id AND direction = 'inbound' AND NOT imported

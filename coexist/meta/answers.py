@@ -137,6 +137,24 @@ class Subscription(Answer, frozen=True):
     override_callback_uri: str | None = None
 
 
+class FieldTicked(Answer, frozen=True):
+    name: str
+
+
+class AppSubscription(Answer, frozen=True):
+    """What an app receives of one kind of object, and where it is sent."""
+
+    object: str
+    callback_url: str | None = None
+    active: bool = True
+    fields: list[FieldTicked | str] = []
+
+    @property
+    def field_names(self) -> frozenset[str]:
+        """The names of the fields that are ticked."""
+        return frozenset(field if isinstance(field, str) else field.name for field in self.fields)
+
+
 class Template(Answer, frozen=True):
     """A message template. ``components`` is JSON as Graph tells it."""
 

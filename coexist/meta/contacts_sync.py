@@ -46,13 +46,15 @@ def _tell_item(change: Change, item: wire.AddressBookItem, part: str) -> None:
     elif not person.is_known:
         change.problem(part, "an address book entry with neither a phone number nor a user id")
     else:
+        at, is_doubtful = change.reading.moment(item.metadata.timestamp if item.metadata else None)
         change.tell(
             AddressBookChanged(
                 journal_id=change.journal_id,
                 part=part,
                 phone_number_id=change.phone_number_id,
                 person=person,
-                at=change.reading.moment(item.metadata.timestamp if item.metadata else None)[0],
+                at=at,
+                is_time_doubtful=is_doubtful,
                 is_removed=is_removed,
                 full_name=None if is_removed else _name(contact.full_name),
                 first_name=None if is_removed else _name(contact.first_name),

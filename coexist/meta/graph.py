@@ -16,6 +16,7 @@ import msgspec
 from coexist.base.errors import TooLarge, UpstreamFailed
 from coexist.meta.answers import (
     AccessToken,
+    AppSubscription,
     Created,
     Media,
     MediaInfo,
@@ -53,6 +54,7 @@ from coexist.meta.transport import (
 
 __all__ = [
     "AccessToken",
+    "AppSubscription",
     "DownloadRefused",
     "Graph",
     "GraphError",
@@ -66,6 +68,7 @@ __all__ = [
     "Template",
     "TokenInfo",
     "Waba",
+    "app_subscriptions",
     "check_media_url",
     "debug_token",
     "download",
@@ -287,6 +290,12 @@ async def subscriptions(graph: Graph, waba_id: str, token: str) -> list[Subscrib
         SubscribedApp(one.whatsapp_business_api_data.id, one.whatsapp_business_api_data.name, one.override_callback_uri)
         for one in told
     ]
+
+
+async def app_subscriptions(graph: Graph, app_id: str, app_secret: str) -> list[AppSubscription]:
+    """``GET /{app_id}/subscriptions``: the webhook's address and fields as the app's dashboard has them (1.1, 3)."""
+    page = await get(graph, f"{_id(app_id)}/subscriptions", f"{app_id}|{app_secret}", Page)
+    return [_decoded(item, AppSubscription) for item in page.data]
 
 
 async def message_templates(graph: Graph, waba_id: str, token: str) -> list[Template]:

@@ -142,14 +142,16 @@ def _tell_profile(change: Change, thread: wire.Thread, person: Person, part: str
     change.flaw(part, context)
     name = (context.profile.name or "").strip() or None if context.profile is not None else None
     if person.is_known and (name or person.username):
-        times = [fact.sent_at for fact in change.reading.facts[told_before:] if isinstance(fact, MessageTold)]
+        told = [fact for fact in change.reading.facts[told_before:] if isinstance(fact, MessageTold)]
+        at = max((fact.sent_at for fact in told if not fact.is_time_doubtful), default=change.reading.received_at)
         change.tell(
             ProfileSeen(
                 journal_id=change.journal_id,
                 part=part,
                 phone_number_id=change.phone_number_id,
                 person=person,
-                at=max(times, default=change.entry_at),
+                at=at,
+                is_time_doubtful=change.reading.is_doubtful(at),
                 name=name,
             )
         )

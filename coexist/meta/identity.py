@@ -35,6 +35,7 @@ def read_user_id_updates(change: Change) -> None:
             change.problem(part, "an update that does not name both ids, previous and current")
         current = update.user_id.current if update.user_id is not None else None
         contacts.person(digits(update.wa_id), current, None, at, is_wa_id=True)
+        _tell_pair(change, part, digits(update.wa_id), current, at)
     for profile in contacts.profiles(change, names_only=True):
         change.tell(profile)
 
@@ -56,11 +57,22 @@ def _tell(change: Change, part: str, kind: str, ids: wire.PreviousAndCurrent | N
     return True
 
 
+def _tell_pair(change: Change, part: str, phone: str | None, bsuid: str | None, at: datetime) -> None:
+    """Phone and BSUID named together are one person's, whatever else the item says."""
+    if phone and bsuid:
+        person = Person(bsuid=bsuid, phone=phone, is_wa_id=True)
+        change.tell(
+            ProfileSeen(
+                journal_id=change.journal_id, part=part, phone_number_id=change.phone_number_id, person=person, at=at
+            )
+        )
+
+
 def tell_system_change(change: Change, message: wire.Message, part: str, at: datetime) -> None:
     """The change that a live system message tells of; the message itself is told as a line of the chat.
 
-    ``from`` and ``from_user_id`` are the old ids, the ``system`` object has the new ones. Where the old one is not
-    named nothing can be told: the person's next message brings the new id beside one that is known.
+    ``from`` and ``from_user_id`` are the old ids, the ``system`` object has the new ones: told as a change where old
+    and new are named, as a pair where both new ones are.
     """
     if not given(message.system):
         return
@@ -73,6 +85,7 @@ def tell_system_change(change: Change, message: wire.Message, part: str, at: dat
     ):
         if previous != current:
             _tell(change, part, kind, wire.PreviousAndCurrent(previous=previous, current=current), at)
+    _tell_pair(change, part, number, system.user_id, at)
 
 
 OWN_CARD: Final = "contact_request"

@@ -137,7 +137,7 @@ def _tell_message(
         journal_id=change.journal_id, part=part, phone_number_id=change.phone_number_id,
     )  # fmt: skip
     change.reading.facts.append(fact)
-    if kind == "system" and not manner.imported:
+    if kind == "system" and is_inbound and not manner.imported:
         tell_system_change(change, message, part, sent_at)
     elif kind == "contacts" and is_inbound:
         tell_own_phone(change, message, part, person, sent_at)
@@ -151,6 +151,7 @@ def _tell_reaction(change: Change, message: wire.Message, wamid: str, part: str,
     if reaction is None or not reaction.message_id:
         change.problem(part, "a reaction that names no message")
         return
+    at, is_doubtful = change.reading.moment(message.timestamp)
     change.tell(
         MessageReacted(
             journal_id=change.journal_id,
@@ -159,7 +160,8 @@ def _tell_reaction(change: Change, message: wire.Message, wamid: str, part: str,
             wamid=wamid,
             target=reaction.message_id,
             by=by,
-            at=change.reading.moment(message.timestamp)[0],
+            at=at,
+            is_time_doubtful=is_doubtful,
             emoji=reaction.emoji or None,
             person=person,
         )
@@ -176,6 +178,7 @@ def _tell_edit(change: Change, message: wire.Message, wamid: str, part: str, by:
     except Unreadable as error:
         change.problem(part, str(error))
         return
+    at, is_doubtful = change.reading.moment(message.timestamp)
     change.tell(
         MessageEdited(
             journal_id=change.journal_id,
@@ -184,7 +187,8 @@ def _tell_edit(change: Change, message: wire.Message, wamid: str, part: str, by:
             wamid=wamid,
             target=edit.original_message_id,
             by=by,
-            at=change.reading.moment(message.timestamp)[0],
+            at=at,
+            is_time_doubtful=is_doubtful,
             text=text,
         )
     )
@@ -195,6 +199,7 @@ def _tell_revoke(change: Change, message: wire.Message, wamid: str, part: str, b
     if revoke is None or not revoke.original_message_id:
         change.problem(part, "a revoke that names no message")
         return
+    at, is_doubtful = change.reading.moment(message.timestamp)
     change.tell(
         MessageRevoked(
             journal_id=change.journal_id,
@@ -203,7 +208,8 @@ def _tell_revoke(change: Change, message: wire.Message, wamid: str, part: str, b
             wamid=wamid,
             target=revoke.original_message_id,
             by=by,
-            at=change.reading.moment(message.timestamp)[0],
+            at=at,
+            is_time_doubtful=is_doubtful,
         )
     )
 

@@ -123,6 +123,7 @@ class ProfileSeen(Fact, frozen=True, kw_only=True):
     person: Person
     at: datetime
     name: str | None = None
+    is_time_doubtful: bool = False
 
 
 class MessageEdited(Fact, frozen=True, kw_only=True):
@@ -133,6 +134,7 @@ class MessageEdited(Fact, frozen=True, kw_only=True):
     by: Direction
     at: datetime
     text: str | None
+    is_time_doubtful: bool = False
 
 
 class MessageRevoked(Fact, frozen=True, kw_only=True):
@@ -142,6 +144,7 @@ class MessageRevoked(Fact, frozen=True, kw_only=True):
     target: str
     by: Direction
     at: datetime
+    is_time_doubtful: bool = False
 
 
 class MessageReacted(Fact, frozen=True, kw_only=True):
@@ -153,6 +156,7 @@ class MessageReacted(Fact, frozen=True, kw_only=True):
     at: datetime
     emoji: str | None
     person: Person
+    is_time_doubtful: bool = False
 
 
 STATUS_RANK: dict[str, int] = {
@@ -212,6 +216,7 @@ class AddressBookChanged(Fact, frozen=True, kw_only=True):
     is_removed: bool
     full_name: str | None = None
     first_name: str | None = None
+    is_time_doubtful: bool = False
 
 
 class IdentityChanged(Fact, frozen=True, kw_only=True):
@@ -265,8 +270,12 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class Parsed(msgspec.Struct, frozen=True):
-    """All that one delivery said. ``ignored`` counts what is kept in the journal on purpose, per field."""
+    """All that one delivery said. ``ignored`` counts what is kept in the journal on purpose, per field.
+
+    ``seen`` are the fields that were read, each with the number that it named, else its entry.
+    """
 
     facts: list[Fact]
     problems: list[Problem]
     ignored: dict[str, int]
+    seen: frozenset[tuple[str, str]] = frozenset()

@@ -120,4 +120,6 @@ def _read_change(reading: Reading, field: str | None, value: Raw, entry: wire.En
     elif not given(value):
         reading.problem(part, f"a change of {field} without its value")
     else:
-        read_field(Change(reading, field, part, value, entry))
+        change = Change(reading, field, part, value, entry)
+        read_field(change)
+        reading.seen.add((change.phone_number_id or change.entry_id or "", field))

@@ -105,11 +105,13 @@ class Contacts:
             change.flaw(part, entry)
             name = (entry.profile.name or "").strip() or None if entry.profile else None
             if person.is_known and place not in self._ours and (name or (person.username and not names_only)):
+                at = self._last_at.get(place, newest)
                 yield ProfileSeen(
                     journal_id=change.journal_id,
                     part=part,
                     phone_number_id=change.phone_number_id,
                     person=person,
-                    at=self._last_at.get(place, newest),
+                    at=at,
                     name=name,
+                    is_time_doubtful=change.reading.is_doubtful(at),
                 )

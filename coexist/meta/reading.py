@@ -25,7 +25,7 @@ _STEP: Final = re.compile(r"\.(\w+)|\[(\d+)\]")
 class Reading:
     """One delivery being read: everything told so far."""
 
-    __slots__ = ("_problems", "facts", "ignored", "journal_id", "latest_seconds", "received_at")
+    __slots__ = ("_problems", "facts", "ignored", "journal_id", "latest_seconds", "received_at", "seen")
 
     def __init__(self, received_at: datetime, journal_id: int) -> None:
         self.received_at = received_at
@@ -34,6 +34,7 @@ class Reading:
         self.facts: list[Fact] = []
         self._problems: dict[str, Problem] = {}
         self.ignored: dict[str, int] = {}
+        self.seen: set[tuple[str, str]] = set()
 
     def moment(self, timestamp: object) -> tuple[datetime, bool]:
         """A wire timestamp as a time, and whether it is doubtful.
@@ -53,6 +54,10 @@ class Reading:
             pass
         return self.received_at, True
 
+    def is_doubtful(self, at: datetime) -> bool:
+        """Whether ``at`` is the time of receipt, which `moment` gave because nobody told one."""
+        return at is self.received_at
+
     def ignore(self, what: str) -> None:
         """Counts one item that stays in the journal on purpose."""
         self.ignored[what] = self.ignored.get(what, 0) + 1
@@ -66,7 +71,12 @@ class Reading:
 
     def parsed(self) -> Parsed:
         """All that was told."""
-        return Parsed(facts=self.facts, problems=list(self._problems.values()), ignored=self.ignored)
+        return Parsed(
+            facts=self.facts,
+            problems=list(self._problems.values()),
+            ignored=self.ignored,
+            seen=frozenset(self.seen),
+        )
 
 
 def _number(timestamp: object) -> int:

@@ -22,7 +22,7 @@ def tell_status(change: Change, status: wire.Status, part: str, contacts: Contac
     if not status.id or not name:
         change.problem(part, "a status without the message's id or without a name")
         return
-    if status.recipient_type == "group" or name not in META_STATUSES:
+    if _is_of_group(status) or name not in META_STATUSES:
         change.ignore()
         return
     at, _ = change.reading.moment(status.timestamp)
@@ -41,3 +41,11 @@ def tell_status(change: Change, status: wire.Status, part: str, contacts: Contac
             errors=compact(status.errors) if given(status.errors) else None,
         )
     )
+
+
+def _is_of_group(status: wire.Status) -> bool:
+    """Whether it tells of one participant of a group, whose id would else be taken for the recipient's."""
+    participant = (
+        status.recipient_participant_id or status.participant_recipient_id or status.recipient_participant_user_id
+    )
+    return status.recipient_type == "group" or bool(participant)

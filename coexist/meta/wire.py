@@ -199,7 +199,7 @@ class EchoesValue(Item):
 
 
 class Status(Item):
-    """One of ``statuses[]`` (5.3); its parent id came under three names so far."""
+    """One of ``statuses[]`` (5.3); its parent id came under three names so far, a group's participant under two."""
 
     id: str | None = None
     status: str | None = None
@@ -210,6 +210,9 @@ class Status(Item):
     recipient_parent_user_id: str | None = None
     parent_recipient_user_id: str | None = None
     parent_user_id: str | None = None
+    recipient_participant_id: Any = None
+    participant_recipient_id: Any = None
+    recipient_participant_user_id: Any = None
     biz_opaque_callback_data: str | None = None
     pricing: Raw = NOTHING
     errors: Raw = NOTHING

@@ -1,6 +1,7 @@
 """A crash after any statement, a kill at any time, an empty database and a replay: the same tables."""
 
 import asyncio
+import base64
 import os
 import signal
 import sys
@@ -102,7 +103,11 @@ async def test_kill_9_of_the_worker(server_url: str, template_name: str, tmp_pat
         undisturbed = await tables(pool)
     async with connected(server_url, template_name) as (url, pool):
         await intake.journal(pool, bodies, at_once=True)
-        environment = os.environ | {"COEXIST_DATABASE_URL": url, "COEXIST_DATA_DIR": str(tmp_path)}
+        environment = os.environ | {
+            "COEXIST_DATABASE_URL": url,
+            "COEXIST_DATA_DIR": str(tmp_path),
+            "COEXIST_SECRET_KEY": base64.b64encode(intake.KEY).decode(),
+        }
         for _ in range(KILLS_COUNT):
             before = await waiting(pool)
             worker = await asyncio.create_subprocess_exec(sys.executable, "-m", "coexist", "work", env=environment)

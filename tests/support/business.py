@@ -17,6 +17,7 @@ from coexist.intake.worker import BULK_LANE, LIVE_LANE, apply_next
 from coexist.people import actions as people
 from coexist.people.model import Member, Role
 from tests.support.intake import KEYRING
+from tests.support.ready import passed
 
 NUMBER, WABA, DISPLAY = "555100020003000", "701122334455667", "351210559000"
 PHONE, BSUID = "351910559111", "PT.40010020030040050"
@@ -48,6 +49,7 @@ async def open_business(pool: Pool, *, onboarded_at: datetime | None = None) -> 
             is_coexistence=True,
             onboarded_at=onboarded_at or clock.now() - timedelta(hours=1),
         )
+        await passed(conn)
     return Business(pool, inbox, member)
 
 
@@ -103,7 +105,7 @@ async def deliver(pool: Pool, *changes: dict[str, Any]) -> None:
                 (datetime.now(UTC), body),
             )
     for lane in (LIVE_LANE, BULK_LANE):
-        while await apply_next(pool, KEYRING, lane, sync_enabled=True):
+        while await apply_next(pool, KEYRING, lane):
             pass
 
 

@@ -85,7 +85,7 @@ async def apply_all(pool: Pool, *, batch: int | None = None) -> None:
 
 async def apply_next(pool: Pool, lane: int, *, batch: int | None = None) -> int:
     """Apply the lane's next ``batch`` deliveries; return how many those were."""
-    return await worker.apply_next(pool, KEYRING, lane, sync_enabled=True, count=batch)
+    return await worker.apply_next(pool, KEYRING, lane, count=batch)
 
 
 async def deliver(pool: Pool, bodies: Sequence[bytes], *, batch: int | None = None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,6 +18,7 @@ from coexist.coexistence.signup_model import Party, Signup
 from coexist.meta.graph import Graph
 from coexist.people import actions as people
 from coexist.people.model import Member, Role
+from tests.support.ready import Ready
 from tests.support.scripted_graph import ScriptedGraph, scripted_graph
 
 KEYRING = Keyring([b"k" * 32])
@@ -36,7 +37,8 @@ class Desk:
     meta: ScriptedGraph
     member: Member
     party: Party
-    settings: Settings = SETTINGS
+    settings: Settings
+    ready: Ready
 
     async def take_code(self, signup_id: UUID, code: str = CODE, **more: Any) -> None:
         tools = (self.pool, self.graph, KEYRING, self.settings)
@@ -96,10 +98,13 @@ async def open_desk(pool: Pool) -> AsyncIterator[Desk]:
         account = await people.create_account(conn, "Ótica Duarte")
         member = await people.add_user(conn, account.id, name="Inês", email="ines@example.com", role=Role.OWNER)
     async with scripted_graph() as (scripted, graph):
-        made = Desk(pool, graph, scripted, member, Party(account.id, "Inês", user_id=member.user_id))
+        party = Party(account.id, "Inês", user_id=member.user_id)
+        settings = replace(SETTINGS, base_url=scripted.address)
+        made = Desk(pool, graph, scripted, member, party, settings, Ready(pool, scripted, APP, WABA))
         scripted.files["access_token"] = ({"access_token": TOKEN, "token_type": "bearer"}, b"")
         owner = {"owner_business_info": {"id": PORTFOLIO}, "account_review_status": "APPROVED"}
         scripted.files[WABA] = (owner, b"")
         made.granted(WABA)
         made.onboarded(clock.now())
+        await made.ready.begin()
         yield made

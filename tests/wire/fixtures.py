@@ -38,6 +38,18 @@ def body_of(name: str, fixture: dict[str, Any]) -> bytes:
     return json.dumps({"object": "whatsapp_business_account", "entry": [entry]}, separators=(",", ":")).encode()
 
 
+def handling(fixture: dict[str, Any]) -> str:
+    """What becomes of a fixture's payload, in the words of docs/webhooks.md; several where its items differ."""
+    facts = [fact["fact"] for fact in fixture["facts"]]
+    words = {
+        "handled": any(fact != "NoticeGiven" for fact in facts),
+        "kept": "NoticeGiven" in facts,
+        "ignored": "ignored" in fixture,
+        "quarantined": "problems" in fixture,
+    }
+    return ", ".join(word for word, is_so in words.items() if is_so)
+
+
 def compact(parsed: Parsed) -> dict[str, Any]:
     """What was told, without what is usual: defaults, our own number, the first change of the first entry."""
     told: dict[str, Any] = {"facts": [_fact(fact) for fact in parsed.facts]}

@@ -1,0 +1,170 @@
+"""Removing what is here of a person: their messages and all that hangs on these, their names, ids and evidence.
+
+A slice at a time, so that nobody waits for long, each in the transaction of its caller. What is removed is told to open
+pages as changed conversations; files that nobody else names go with the next sweep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from coexist.base.database import Connection
+from coexist.events.feed import Kind, NewEvent
+from coexist.inbox import files, locks, summary
+
+SLICE_MESSAGES: Final = 500
+"""Messages removed in one transaction."""
+
+
+@dataclass(slots=True)
+class Slice:
+    """What one step removed. ``is_left``: there is more, or a call to Meta must end first."""
+
+    message_count: int = 0
+    is_left: bool = False
+    events: list[NewEvent] = field(default_factory=list)
+
+
+SCOPES: Final = """
+SELECT DISTINCT i.scope_id FROM identities i JOIN contact_scopes c ON c.id = i.scope_id
+ WHERE c.account_id = %s AND i.match_key = ANY(%s) ORDER BY 1
+"""
+
+CONTACTS: Final = """
+SELECT DISTINCT contact_id FROM identities WHERE scope_id = %s AND match_key = ANY(%s) ORDER BY 1
+"""
+
+# What is on its way to Meta at this moment ends first: its answer looks for the message.
+MESSAGES: Final = """
+SELECT m.id, m.inbox_id, m.conversation_id, m.wamid
+  FROM messages m JOIN conversations c ON c.id = m.conversation_id
+ WHERE c.contact_id = ANY(%(contacts)s)
+   AND NOT EXISTS (SELECT FROM outbox o WHERE o.message_id = m.id AND o.state = 'sending')
+ ORDER BY m.id
+ LIMIT %(limit)s
+"""
+
+
+async def purge_some(conn: Connection, account_id: int, ids: Sequence[str]) -> Slice:
+    """Remove a slice of what is here of whoever has these ids: match keys of phones, and BSUIDs.
+
+    Needs a transaction by the caller, who appends the events last and comes again while something is left.
+    """
+    done = Slice()
+    for (scope_id,) in await (await conn.execute(SCOPES, (account_id, list(ids)))).fetchall():
+        await locks.own_people(conn, scope_id)
+        await locks.own_apply(conn, scope_id)
+        contacts = [row[0] for row in await (await conn.execute(CONTACTS, (scope_id, list(ids)))).fetchall()]
+        rows = await (await conn.execute(MESSAGES, {"contacts": contacts, "limit": SLICE_MESSAGES})).fetchall()
+        if rows:
+            await _remove_messages(conn, account_id, rows, done)
+            done.is_left = True
+            return done
+        if await _has_messages(conn, contacts):
+            done.is_left = True
+        elif contacts:
+            done.events += await _remove_people(conn, account_id, scope_id, contacts, ids)
+    return done
+
+
+async def _remove_messages(
+    conn: Connection, account_id: int, rows: Sequence[tuple[int, int, int, str | None]], done: Slice
+) -> None:
+    wamids: dict[int, list[str]] = {}
+    for _, inbox_id, _, wamid in rows:
+        if wamid is not None:
+            wamids.setdefault(inbox_id, []).append(wamid)
+    await forget_named(conn, wamids)
+    deleted = await conn.execute("DELETE FROM messages WHERE id = ANY(%s)", ([row[0] for row in rows],))
+    places = sorted({(inbox_id, conversation_id) for _, inbox_id, conversation_id, _ in rows})
+    await summary.refresh(conn, [conversation_id for _, conversation_id in places])
+    done.message_count += deleted.rowcount
+    done.events += [NewEvent(account_id, Kind.CONVERSATION_CHANGED, *place) for place in places]
+
+
+NAMED: Final = (
+    "DELETE FROM message_changes WHERE inbox_id = %(inbox_id)s AND wamid = ANY(%(wamids)s)",
+    "DELETE FROM message_changes WHERE inbox_id = %(inbox_id)s AND target = ANY(%(wamids)s)",
+    "DELETE FROM message_statuses WHERE inbox_id = %(inbox_id)s AND wamid = ANY(%(wamids)s)",
+    "DELETE FROM exported_messages WHERE inbox_id = %(inbox_id)s AND wamid = ANY(%(wamids)s)",
+)
+
+
+async def forget_named(conn: Connection, wamids: Mapping[int, Collection[str]]) -> None:
+    """Remove what names these messages of each inbox: files, edits, reactions, statuses."""
+    for inbox_id, named in sorted(wamids.items()):
+        await files.forget_files(conn, inbox_id, sorted(named))
+        for statement in NAMED:
+            await conn.execute(statement, {"inbox_id": inbox_id, "wamids": sorted(named)})
+
+
+async def _has_messages(conn: Connection, contacts: Collection[int]) -> bool:
+    cursor = await conn.execute(
+        "SELECT EXISTS (SELECT FROM messages m JOIN conversations c ON c.id = m.conversation_id"
+        " WHERE c.contact_id = ANY(%s))",
+        (list(contacts),),
+    )
+    return await cursor.fetchone() == (True,)
+
+
+GONE: Final = """
+SELECT c.inbox_id, c.id FROM conversations c WHERE c.contact_id = ANY(%s) ORDER BY 2
+"""
+
+# Exported chats of the person: their file's name is often theirs. One that is being brought in is left to its own end.
+PEOPLE: Final = (
+    """
+DELETE FROM exported_chats
+ WHERE conversation_id IN (SELECT id FROM conversations WHERE contact_id = ANY(%(contacts)s))
+   AND state IN ('applied', 'failed', 'undone')
+""",
+    """
+DELETE FROM address_book_entries e USING inboxes x, identities i
+ WHERE x.id = e.inbox_id AND x.scope_id = %(scope_id)s AND i.scope_id = x.scope_id
+   AND i.kind = e.kind AND i.value = e.value AND i.contact_id = ANY(%(contacts)s)
+""",
+    """
+DELETE FROM identity_changes
+ WHERE scope_id = %(scope_id)s AND (previous = ANY(%(keys)s) OR current = ANY(%(keys)s))
+""",
+    """
+DELETE FROM identity_sightings
+ WHERE scope_id = %(scope_id)s AND (match_key = ANY(%(keys)s) OR bsuid = ANY(%(keys)s))
+""",
+    "DELETE FROM conversations WHERE contact_id = ANY(%(contacts)s)",
+    "DELETE FROM identities WHERE contact_id = ANY(%(contacts)s)",
+    "DELETE FROM contacts WHERE id = ANY(%(contacts)s)",
+    # whoever resolved people before must do it again
+    "UPDATE contact_scopes SET version = version + 1 WHERE id = %(scope_id)s",
+)
+
+
+async def _remove_people(
+    conn: Connection, account_id: int, scope_id: int, contacts: Sequence[int], ids: Sequence[str]
+) -> list[NewEvent]:
+    places = await (await conn.execute(GONE, (list(contacts),))).fetchall()
+    cursor = await conn.execute("SELECT match_key FROM identities WHERE contact_id = ANY(%s)", (list(contacts),))
+    keys = {*ids, *(key for (key,) in await cursor.fetchall())}
+    values = {"scope_id": scope_id, "contacts": list(contacts), "keys": sorted(keys)}
+    for statement in PEOPLE:
+        await conn.execute(statement, values)
+    events = [NewEvent(account_id, Kind.CONVERSATION_CHANGED, *place) for place in places]
+    return events + [NewEvent(account_id, Kind.CONTACT_CHANGED, contact_id=id_) for id_ in contacts]
+
+
+TIMELINE: Final = """
+SELECT t.id, t.value FROM inbox_timeline t JOIN inboxes i ON i.id = t.inbox_id
+ WHERE i.account_id = %s AND t.field = ANY(%s)
+"""
+
+
+async def lines_of(conn: Connection, account_id: int, fields: Sequence[str]) -> list[tuple[int, object]]:
+    """Return the timeline's lines (id, value) of Meta's fields that may tell of a person."""
+    return [(id_, value) for id_, value in await (await conn.execute(TIMELINE, (account_id, list(fields)))).fetchall()]
+
+
+async def forget_lines(conn: Connection, line_ids: Sequence[int]) -> None:
+    """Remove lines of the timeline."""
+    await conn.execute("DELETE FROM inbox_timeline WHERE id = ANY(%s)", (list(line_ids),))

@@ -1,0 +1,65 @@
+"""A real S3 server on loopback: SeaweedFS, which checks signatures and keeps what it is given on a disk."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+ACCESS_KEY: Final = "coexist-test-key"
+SECRET_KEY: Final = "coexist-test-secret"
+BUCKET: Final = "coexist-files"
+START_S: Final = 60
+PORTS: Final = (
+    "s3.port", "s3.port.grpc", "master.port", "master.port.grpc", "filer.port", "filer.port.grpc", "volume.port",
+    "volume.port.grpc", "admin.port", "admin.port.grpc",
+)  # fmt: skip
+
+
+@contextmanager
+def s3_server(folder: Path) -> Iterator[str]:
+    """The address of a server with an empty BUCKET, for as long as the block lasts."""
+    ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
+    command = [
+        str(Path(sys.executable).parent / "weed"), "-logtostderr", "mini", f"-dir={folder}", f"-bucket={BUCKET}",
+        "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-webdav=false", "-admin.ui=false", "-s3.iam=false",
+        "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false", "-master.telemetry=false",
+        *(f"-{name}={port}" for name, port in ports.items()),
+    ]  # fmt: skip
+    environment = os.environ | {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
+    try:
+        _wait(server, ports["s3.port"], folder / "log")
+        yield f"http://127.0.0.1:{ports['s3.port']}"
+    finally:
+        server.terminate()
+        try:
+            server.wait(15)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+
+
+def _wait(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    end = time.monotonic() + START_S
+    while time.monotonic() < end:
+        assert server.poll() is None, log.read_text("utf-8", "replace")[-2000:]
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"SeaweedFS did not start in {START_S} s:\n{log.read_text('utf-8', 'replace')[-2000:]}")
