@@ -5,28 +5,23 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from datetime import datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, BinaryIO, Final
 
-import aiohttp
 import typer
 
-from coexist.base import config, crypto, database, log
+from coexist.base import config
 from coexist.base.config import Settings
-from coexist.base.database import Pool
-from coexist.base.errors import AppError, Invalid, NotFound
-from coexist.coexistence.onboarding import NewNumber, connect_number
-from coexist.people import actions as people
-from coexist.people import store as people_store
-from coexist.people.model import Member, Role
-from coexist.worker import database_url_of, graph_of
-from coexist.worker import work as run_work
+from coexist.base.errors import AppError, Invalid
+from coexist.commands import journal, media, quarantine, users
+from coexist.commands.doctor import doctor, support_bundle
+from coexist.commands.import_chat import import_chat
+from coexist.commands.opening import AccountOption, first_line, load_settings, open_pool, run_command, time_of
+from coexist.commands.replay import replay
 
-SECRET_CHARS_MAX: Final = 5_000
 SINCE_HELP: Final = "When the number was connected to WhatsApp's API, such as 2026-11-20T09:30:00Z."
 
 app = typer.Typer(
@@ -38,20 +33,16 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-user_app = typer.Typer(help="Who may sign in.", no_args_is_help=True)
-app.add_typer(user_app, name="user")
+app.add_typer(users.app, name="user")
+app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(journal.app, name="journal")
+app.add_typer(media.app, name="media")
 
 
 class Format(StrEnum):
     """How an export is written."""
 
     JSONL = "jsonl"
-
-
-AccountOption = Annotated[str, typer.Option("--account", help="The account, by name or id.")]
-PasswordFile = Annotated[
-    Path | None, typer.Option(help="A file whose first line is the password; `-` for standard input.")
-]
 
 
 def main() -> None:
@@ -69,25 +60,35 @@ def main() -> None:
 
 
 @app.command()
-def serve() -> None:
-    """Run everything: the webhook, the pages and the workers, until it is stopped.
+def serve(
+    worker: Annotated[
+        bool, typer.Option(help="Whether a worker runs beside it. Without one, `coexist work` must run somewhere.")
+    ] = True,
+) -> None:
+    """Run everything: the webhook, the pages and a worker, until it is stopped.
 
-    Prints the address of the pages. `coexist work` on other machines with the same database shares the work.
+    Prints the address of the pages. `coexist work` on other machines with the same database shares the work:
+    docs/scaling.md.
     """
     from coexist.app import serve as serve_app
 
-    serve_app(_settings())
+    serve_app(load_settings(), keeps_worker=worker)
 
 
 @app.command()
 def work() -> None:
     """Run the workers only: applying deliveries, sending, fetching files. Any number of these may run."""
-    run_work(_settings())
+    from coexist.worker import work as run_work
+
+    run_work(load_settings())
 
 
 @app.command()
 def demo(
     reset: Annotated[bool, typer.Option("--reset", help="Throw the demo's data away and start over.")] = False,
+    empty: Annotated[
+        bool, typer.Option("--empty", help="Connect nothing beforehand: sign the number up in the inbox.")
+    ] = False,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Where the inbox listens.")] = 8400,
     phone_port: Annotated[int, typer.Option(min=1, max=65535, help="Where the phone listens.")] = 8401,
 ) -> None:
@@ -101,45 +102,26 @@ def demo(
     opened = trial.open_demo(config.load().data_dir, port=port, phone_port=phone_port, reset=reset)
     os.environ |= opened.environment()
     os.environ.pop("COEXIST_DATABASE_URL", None)
-    settings = _settings()
-    asyncio.run(trial.run(opened, settings, trial.print_line))
+    settings = load_settings()
+    asyncio.run(trial.run(opened, settings, trial.print_line, is_empty=empty))
 
 
 @app.command()
 def migrate() -> None:
     """Bring the database to the shape this version needs. `serve` and every other command do it by themselves."""
+    from coexist.worker import database_url_of
 
     async def run(settings: Settings) -> None:
         async with database_url_of(settings):
             typer.echo("The database is up to date.")
 
-    _run(run)
+    run_command(run)
 
 
-@app.command()
-def replay(
-    first: Annotated[int | None, typer.Option("--from", min=1, help="The first journal id.")] = None,
-    last: Annotated[int | None, typer.Option("--to", min=1, help="The last journal id.")] = None,
-    quarantined: Annotated[
-        bool, typer.Option("--quarantined", help="Only deliveries of which a part could not be applied.")
-    ] = False,
-    everything: Annotated[bool, typer.Option("--all", help="The whole journal.")] = False,
-) -> None:
-    """Apply journaled deliveries again: those that failed, after a fix; or all, to fill an empty database.
-
-    It only puts them in line; a running `serve` or `work` applies them. Doing it twice does no harm.
-    """
-    from coexist.intake.replay import replay as put_in_line
-
-    if not (first or last or quarantined or everything):
-        raise Invalid("Say what to replay: --quarantined, --from and --to, or --all.")
-
-    async def run(settings: Settings) -> None:
-        async with _pool(settings) as pool, database.transaction(pool) as conn:
-            count = await put_in_line(conn, first=first, last=last, is_quarantined=quarantined)
-        typer.echo(f"{count} deliveries are in line to be applied again.")
-
-    _run(run)
+app.command()(replay)
+app.command()(import_chat)
+app.command()(doctor)
+app.command()(support_bundle)
 
 
 @app.command()
@@ -153,15 +135,16 @@ def export(
     docs/export.md explains every field. It is all as it was at one moment, also while messages come in.
     """
     from coexist.export import lines
+    from coexist.people import store as people
 
     async def run(settings: Settings) -> None:
-        async with _pool(settings, statement_timeout_ms=0) as pool, pool.connection() as conn:
-            wanted = await people_store.find_account(conn, account)
+        async with open_pool(settings, statement_timeout_ms=0) as pool, pool.connection() as conn:
+            wanted = await people.find_account(conn, account)
             with _output(output) as file:
                 async for line in lines(conn, wanted.id):
                     file.write(line)
 
-    _run(run)
+    run_command(run)
 
 
 @app.command()
@@ -189,139 +172,39 @@ def connect(
     Subscribes the app to the WhatsApp Business account, then asks for contacts and history, once, if the number is in
     the phone app. Set the webhook's address and fields in Meta's dashboard before: what it tells to nobody is lost.
     """
-    token = _first_line(token_file) if token_file or not sys.stdin.isatty() else _asked_token()
+    import aiohttp
+
+    from coexist.base import crypto
+    from coexist.coexistence.onboarding import NewNumber, connect_by_hand
+    from coexist.meta.graph import graph_of
+
+    token = first_line(token_file) if token_file or not sys.stdin.isatty() else _asked_token()
     number = NewNumber(
-        account=account,
         waba_id=waba_id,
         phone_number_id=phone_number_id,
         display_phone_number=display_number,
         token=token,
         is_coexistence=coexistence,
-        onboarded_at=_time(since),
+        onboarded_at=time_of(since, "--since") if since else None,
         name=name,
         portfolio_id=portfolio_id,
     )
 
     async def run(settings: Settings) -> None:
-        async with _pool(settings) as pool, aiohttp.ClientSession() as session:
-            await connect_number(
+        async with open_pool(settings) as pool, aiohttp.ClientSession() as session:
+            await connect_by_hand(
                 pool,
                 graph_of(settings, session),
                 crypto.open_keyring(settings),
+                settings,
+                account,
                 number,
                 verifies=verify,
                 asks_for_syncs=sync,
-                is_sync_switched_on=settings.sync_enabled,
                 say=typer.echo,
             )
 
-    _run(run)
-
-
-@user_app.command(name="add")
-def add_user(
-    account: AccountOption,
-    email: Annotated[str, typer.Option(help="The e-mail to sign in with.")],
-    name: Annotated[str, typer.Option(help="The name that colleagues see.")],
-    role: Annotated[Role, typer.Option(help="What they may do.")] = Role.AGENT,
-    time_zone: Annotated[str, typer.Option(help="Such as Europe/Lisbon.")] = "UTC",
-    password_file: PasswordFile = None,
-) -> None:
-    """Add somebody to an account. Without a password file, the sign-in link that is printed lets them in."""
-    password = _first_line(password_file) if password_file else None
-
-    async def run(settings: Settings) -> None:
-        async with _pool(settings) as pool, database.transaction(pool) as conn:
-            found = await people_store.find_account(conn, account)
-            member = await people.add_user(
-                conn, found.id, name=name, email=email, role=role, password=password, time_zone=time_zone
-            )
-            typer.echo(f"{member.name} <{member.email}> is now {member.role} of {found.name}.")
-            if password is None:
-                typer.echo(_link(settings, await people.create_sign_in_link(conn, member.user_id)))
-
-    _run(run)
-
-
-@user_app.command(name="list")
-def list_users(
-    account: Annotated[str | None, typer.Option(help="Only this account, by name or id.")] = None,
-) -> None:
-    """List who may sign in."""
-
-    async def run(settings: Settings) -> None:
-        async with _pool(settings) as pool, pool.connection() as conn:
-            wanted = await people_store.find_account(conn, account) if account else None
-            names = {each.id: each.name for each in await people_store.accounts(conn)}
-            for member in await people_store.members(conn, wanted.id if wanted else None):
-                typer.echo(f"{names[member.account_id]}\t{member.role}\t{member.email}\t{member.name}")
-
-    _run(run)
-
-
-@user_app.command(name="link")
-def link_user(email: Annotated[str, typer.Argument(help="Whose.")]) -> None:
-    """Print a link that signs somebody in, once, within 24 hours. Give it to nobody else."""
-
-    async def run(settings: Settings) -> None:
-        async with _pool(settings) as pool, database.transaction(pool) as conn:
-            member = await _member(conn, email)
-            typer.echo(_link(settings, await people.create_sign_in_link(conn, member.user_id)))
-
-    _run(run)
-
-
-@user_app.command(name="password")
-def set_password(email: Annotated[str, typer.Argument(help="Whose.")], password_file: PasswordFile = None) -> None:
-    """Give somebody a new password: asked for here, or read from a file. It signs them out everywhere."""
-    if password_file:
-        password = _first_line(password_file)
-    else:
-        password = str(typer.prompt("New password", hide_input=True, confirmation_prompt=True))
-
-    async def run(settings: Settings) -> None:
-        async with _pool(settings) as pool, database.transaction(pool) as conn:
-            member = await _member(conn, email)
-            await people.set_password(conn, member.user_id, password)
-        typer.echo(f"{member.email} has a new password and is signed out everywhere.")
-
-    _run(run)
-
-
-def _settings() -> Settings:
-    settings = config.load()
-    log.configure(settings)
-    return settings
-
-
-def _run(command: Callable[[Settings], Coroutine[None, None, None]]) -> None:
-    asyncio.run(command(_settings()))
-
-
-@asynccontextmanager
-async def _pool(
-    settings: Settings, *, statement_timeout_ms: int = database.STATEMENT_TIMEOUT_MS
-) -> AsyncIterator[Pool]:
-    """A pool on the migrated database."""
-    async with (
-        database_url_of(settings) as url,
-        database.open_pool(
-            url, application="coexist command", max_size=2, statement_timeout_ms=statement_timeout_ms
-        ) as pool,
-    ):
-        yield pool
-
-
-async def _member(conn: database.Connection, email: str) -> Member:
-    wanted = email.strip().lower()
-    member = next((each for each in await people_store.members(conn) if each.email == wanted), None)
-    if member is None:
-        raise NotFound(f"Nobody has the e-mail {wanted}.", next_step="`coexist user list` shows who there is.")
-    return member
-
-
-def _link(settings: Settings, token: str) -> str:
-    return f"{settings.base_url}/sign-in/link/{token}"
+    run_command(run)
 
 
 @contextmanager
@@ -340,31 +223,8 @@ def _output(path: Path | None) -> Iterator[BinaryIO]:
     draft.replace(path)
 
 
-def _first_line(path: Path | None) -> str:
-    """The first line of a file, else of standard input: secrets are never arguments, which others can see."""
-    is_file = path is not None and str(path) != "-"
-    try:
-        if path is not None and is_file:
-            with path.open(encoding="utf-8") as file:
-                line = file.readline(SECRET_CHARS_MAX)
-        else:
-            line = sys.stdin.readline(SECRET_CHARS_MAX)
-    except (OSError, UnicodeDecodeError) as error:
-        raise Invalid(f"{path} cannot be read: {error}.") from error
-    if not line.strip():
-        raise Invalid(f"{path if is_file else 'Standard input'} is empty.")
-    return line.rstrip("\r\n")
-
-
 def _asked_token() -> str:
     return str(typer.prompt("Access token", hide_input=True))
-
-
-def _time(raw: str | None) -> datetime | None:
-    try:
-        return datetime.fromisoformat(raw) if raw else None
-    except ValueError as error:
-        raise Invalid(f"--since {raw!r} is not a time.", next_step="Write it like 2026-11-20T09:30:00Z.") from error
 
 
 if __name__ == "__main__":

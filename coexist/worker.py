@@ -15,14 +15,16 @@ from coexist import processes
 from coexist.base import clock, crypto, database, log, migrate, postgres
 from coexist.base.config import Settings
 from coexist.base.errors import Unavailable
+from coexist.coexistence import checks_watch
 from coexist.coexistence import store as syncs
 from coexist.coexistence import worker as syncing
 from coexist.exported_chats import store as exported_chats
 from coexist.exported_chats import worker as importing
-from coexist.inbox import credentials, files
-from coexist.intake import retention
+from coexist.inbox import credentials, files, private, switches
+from coexist.intake import purging, retention
 from coexist.intake import store as journal
 from coexist.intake import worker as applying
+from coexist.media import room
 from coexist.media import store as media
 from coexist.media import worker as fetching
 from coexist.media.fetch import Means
@@ -107,7 +109,7 @@ async def _work(settings: Settings) -> None:
         keep = open_keep(pool, settings, storage)
         await check_host(settings, pool)
         graph, graph_once = graph_of(settings, session), graph_of(settings, unused)
-        live, bulk, to_send, to_fetch, to_sweep, to_sync, to_import = (asyncio.Event() for _ in range(7))
+        live, bulk, to_send, to_fetch, to_sweep, to_sync, to_import, to_purge = (asyncio.Event() for _ in range(8))
         wakes = {
             journal.BACKLOG_CHANNEL: (live, bulk),
             outbox.CHANNEL: (to_send,),
@@ -115,17 +117,21 @@ async def _work(settings: Settings) -> None:
             files.FORGET_CHANNEL: (to_sweep,),
             syncs.CHANNEL: (to_sync,),
             exported_chats.CHANNEL: (to_import,),
+            private.CHANNEL: (to_purge,),
         }
-        per_second, sync_enabled = settings.sends_per_second, settings.sync_enabled
+        per_second, installation = settings.sends_per_second, switches.allowed(settings)
         loops = [
-            applying.run(pool, keyring, applying.LIVE_LANE, sync_enabled=sync_enabled, wake=live),
-            applying.run(pool, keyring, applying.BULK_LANE, sync_enabled=sync_enabled, wake=bulk),
+            applying.run(pool, keyring, applying.LIVE_LANE, installation=installation, wake=live),
+            applying.run(pool, keyring, applying.BULK_LANE, installation=installation, wake=bulk),
             sending.run(pool, graph_once, keyring, sends_per_second=per_second, wake=to_send),
             fetching.run(Means(pool, graph, keyring, settings, keep), wake=to_fetch),
             fetching.run_sweeps(keep, wake=to_sweep),
-            syncing.run(pool, graph_once, keyring, wake=to_sync),
-            importing.run(pool, settings, keep, wake=to_import),
+            syncing.run(pool, graph_once, keyring, installation=installation, wake=to_sync),
+            importing.run(pool, settings, keyring, keep, wake=to_import),
+            purging.run(pool, keyring, wake=to_purge),
             retention.run(pool, retention.kept_of(settings)),
+            checks_watch.run_beats(pool, lambda: room.probe(settings, storage)),
+            checks_watch.run_looks(pool, graph, keyring, settings),
             _listen(url, wakes),
         ]
         async with asyncio.TaskGroup() as group:  # a loop that fails is a bug: all stop, and the process starts anew

@@ -23,6 +23,10 @@ CHANNEL = "coexist_events"
 PAGE_ROWS = 500
 """Rows ``since`` returns at most in one call."""
 
+KEPT_DAYS = 7
+"""How long an event can be asked for. Whoever comes back later loads the page anew, which costs one request; a browser
+that slept over a long weekend, and a program that was down as long, goes on where it was."""
+
 
 class Kind(StrEnum):
     """What an event says. The payload holds ids and counts, never message text."""
@@ -34,6 +38,7 @@ class Kind(StrEnum):
     CONTACT_CHANGED = "contact_changed"  # payload: contact_id
     INBOX_CHANGED = "inbox_changed"
     SYNC_PROGRESSED = "sync_progressed"
+    QUARANTINE_CHANGED = "quarantine_changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +111,42 @@ async def since(
         return await cursor.fetchall()
 
 
+LAST_ID = """
+SELECT greatest(coalesce((SELECT max(id) FROM events WHERE account_id = %(account_id)s), 0),
+                coalesce((SELECT pruned_to FROM feed_horizons WHERE account_id = %(account_id)s), 0))
+"""
+
+
 async def last_id(conn: AsyncConnection[Any], account_id: int) -> int:
-    """Return the id of the account's newest event, 0 when there is none."""
-    cursor = await conn.execute("SELECT coalesce(max(id), 0) FROM events WHERE account_id = %s", (account_id,))
-    row = await cursor.fetchone()
+    """Return the id of the newest event that the account has or had, 0 when there never was one."""
+    row = await (await conn.execute(LAST_ID, {"account_id": account_id})).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+async def is_pruned_after(conn: AsyncConnection[Any], account_id: int, last_id: int) -> bool:
+    """Whether events after ``last_id`` are gone: then ``since`` cannot tell all, and its reader must begin anew."""
+    cursor = await conn.execute(
+        "SELECT EXISTS (SELECT FROM feed_horizons WHERE account_id = %s AND pruned_to > %s)", (account_id, last_id)
+    )
+    return await cursor.fetchone() == (True,)
+
+
+PRUNE = """
+WITH oldest AS (SELECT id, account_id, at FROM events ORDER BY id LIMIT %(limit)s),
+gone AS (
+    DELETE FROM events e USING oldest o WHERE e.id = o.id AND o.at < %(before)s
+    RETURNING e.account_id, e.id),
+horizon AS (
+    INSERT INTO feed_horizons AS known (account_id, pruned_to)
+    SELECT account_id, max(id) FROM gone GROUP BY account_id ORDER BY account_id
+        ON CONFLICT (account_id) DO UPDATE SET pruned_to = greatest(known.pruned_to, excluded.pruned_to))
+SELECT count(*) FROM gone
+"""
+
+
+async def prune(conn: AsyncConnection[Any], before: datetime, limit: int) -> int:
+    """Remove what was told before a time: of the ``limit`` oldest events those that are. Return how many."""
+    row = await (await conn.execute(PRUNE, {"before": before, "limit": limit})).fetchone()
     assert row is not None
     return int(row[0])

@@ -60,6 +60,8 @@ class Webhook:
     settings: Settings
     keyring: Keyring
     journal: Journal
+    verified: Callable[[], Awaitable[None]]
+    """Called when somebody who knows our verify token has verified the address."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer ``GET`` (verification) and ``POST`` (a delivery); other methods get 405."""
@@ -79,6 +81,7 @@ class Webhook:
         if mode == "subscribe" and expected and hmac.compare_digest(token.encode(), expected.encode()):
             log.info("webhook_verified")
             await _answer(send, 200, challenge.encode())
+            await self.verified()
         else:
             log.warning("webhook_verification_refused", mode=mode, token_is_set=bool(expected))
             await _answer(send, 403, b"The verify token is not the one in COEXIST_VERIFY_TOKEN.")

@@ -9,12 +9,11 @@ quarantined with its error and nothing waits behind it.
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import psycopg
 import structlog
@@ -24,23 +23,22 @@ from coexist.base.crypto import Keyring, SecretUnreadable
 from coexist.base.database import Connection, Pool, transaction
 from coexist.base.errors import AppError, Unavailable
 from coexist.coexistence.apply import apply as apply_connection
+from coexist.coexistence.switches import wanted
 from coexist.events import feed
 from coexist.events.feed import NewEvent
 from coexist.inbox import inboxes as inbox_rows
 from coexist.inbox.apply import StalePeople, identity_changes, mentions
 from coexist.inbox.apply import apply as apply_inbox
 from coexist.inbox.inboxes import Inbox
+from coexist.inbox.private import SHARE
 from coexist.inbox.resolution import resolve
-from coexist.intake import quarantine, store
+from coexist.inbox.switches import EVERYTHING, Switch
+from coexist.intake import private, quarantine, sightings, store
 from coexist.intake.sealing import unseal
 from coexist.intake.store import Delivery, Guilty
 from coexist.meta.model import (
     AccountUpdated,
-    AddressBookChanged,
     Fact,
-    HistoryDeclined,
-    HistoryFailed,
-    HistoryProgressed,
     MessageTold,
     NoticeGiven,
     Parsed,
@@ -75,6 +73,15 @@ PASSING_CLASSES = ("08", "25", "40", "53", "55", "57", "58")
 of disk or memory, locks, shutdown, input/output): the same batch, later, can succeed."""
 
 
+# The journal is durable already: after a crash that loses this commit, the backlog still has the deliveries. While
+# guilty parts are looked for, on other connections, this one holds the claim and has nothing to do. Nobody becomes
+# private between the look at the lists and the commit.
+BEGIN = f"""
+SET LOCAL synchronous_commit = off;
+SET LOCAL idle_in_transaction_session_timeout = 0;
+{SHARE};
+"""
+
 Known = Mapping[str, Inbox]
 
 
@@ -86,7 +93,9 @@ class Outcome:
     guilty: list[Guilty] = field(default_factory=list)
 
 
-async def run(pool: Pool, keyring: Keyring, lane: int, *, sync_enabled: bool, wake: asyncio.Event) -> None:
+async def run(
+    pool: Pool, keyring: Keyring, lane: int, *, installation: frozenset[Switch] = EVERYTHING, wake: asyncio.Event
+) -> None:
     """Apply the lane's backlog for ever. ``wake`` is set when something may have been journaled."""
     count = DELIVERIES_COUNT[lane]
     looked_at = 0.0
@@ -97,7 +106,7 @@ async def run(pool: Pool, keyring: Keyring, lane: int, *, sync_enabled: bool, wa
                 async with transaction(pool) as conn:
                     await store.requeue_routed(conn)
                 looked_at = time.monotonic()
-            if await apply_next(pool, keyring, lane, sync_enabled=sync_enabled, count=count):
+            if await apply_next(pool, keyring, lane, installation=installation, count=count):
                 count = min(count * 2, DELIVERIES_COUNT[lane])
                 continue
         except (AppError, psycopg.Error) as error:
@@ -108,25 +117,31 @@ async def run(pool: Pool, keyring: Keyring, lane: int, *, sync_enabled: bool, wa
             await asyncio.sleep(PAUSE_AFTER_ERROR_S)
             continue
         with suppress(TimeoutError):
-            await asyncio.wait_for(wake.wait(), POLL_S)
+            async with asyncio.timeout(POLL_S):
+                await wake.wait()
 
 
-async def apply_next(pool: Pool, keyring: Keyring, lane: int, *, sync_enabled: bool, count: int | None = None) -> int:
+async def apply_next(
+    pool: Pool,
+    keyring: Keyring,
+    lane: int,
+    *,
+    installation: frozenset[Switch] = EVERYTHING,
+    count: int | None = None,
+) -> int:
     """Apply the lane's next batch. Returns how many deliveries that were; 0 means that nothing waits."""
     async with transaction(pool) as conn:
         deliveries = await store.claim(conn, lane, count or DELIVERIES_COUNT[lane], BATCH_BYTES)
         if not deliveries:
             return 0
-        # The journal is durable already: after a crash that loses this commit, the backlog still has the deliveries.
-        await conn.execute("SET LOCAL synchronous_commit = off")
-        # While guilty parts are looked for, on other connections, this one holds the claim and has nothing to do.
-        await conn.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        await conn.execute(BEGIN)
+        deliveries = await private.withheld(conn, keyring, deliveries)
         journal_ids = [delivery.journal_id for delivery in deliveries]
         parsed = [_parse(keyring, delivery) for delivery in deliveries]
         facts = [fact for one in parsed for fact in one.facts]
-        known, unrouted = await _route(conn, facts, sync_enabled=sync_enabled)
+        known, unrouted = await _route(conn, facts, installation)
         await store.keep_unrouted(conn, unrouted)
-        outcome = await _apply_or_halve(conn, pool, known, _wanted(facts, known), is_alone=len(deliveries) == 1)
+        outcome = await _apply_or_halve(conn, pool, known, wanted(facts, known), is_alone=len(deliveries) == 1)
         problems = [
             Guilty(delivery.journal_id, problem)
             for delivery, one in zip(deliveries, parsed, strict=True)
@@ -134,8 +149,10 @@ async def apply_next(pool: Pool, keyring: Keyring, lane: int, *, sync_enabled: b
         ]
         guilty = problems + outcome.guilty
         outcome.events += await quarantine.settle(conn, keyring, deliveries, guilty, has_unrouted=bool(unrouted))
+        await sightings.note_self_tests(conn, deliveries, parsed)
         await store.done(conn, lane, journal_ids)
         await feed.append(conn, outcome.events)
+    await sightings.note(pool, deliveries, parsed)
     return len(deliveries)
 
 
@@ -150,7 +167,7 @@ def _parse(keyring: Keyring, delivery: Delivery) -> Parsed:
 
 
 async def _route(
-    conn: Connection, facts: Iterable[Fact], *, sync_enabled: bool
+    conn: Connection, facts: Iterable[Fact], installation: frozenset[Switch]
 ) -> tuple[dict[str, Inbox], set[tuple[str, int]]]:
     """Return the inboxes the facts name, and (name, journal id) of what is not connected here yet (A6)."""
     numbers: dict[str, set[int]] = defaultdict(set)
@@ -166,34 +183,9 @@ async def _route(
     known_wabas = {row.waba_id for row in await inbox_rows.of_wabas(conn, wabas)} if wabas else set()
     missing = {name: ids for name, ids in numbers.items() if name not in known}
     missing |= {name: ids for name, ids in wabas.items() if name not in known_wabas}
-    switched = {name: row if sync_enabled else replace(row, sync_enabled=False) for name, row in known.items()}
-    return switched, {(name, journal_id) for name, ids in missing.items() for journal_id in ids}
-
-
-def _wanted(facts: Sequence[Fact], known: Known) -> list[Fact]:
-    """Leave out what names a number that is not connected, and what syncs bring while they are switched off (B11)."""
-    wanted = [fact for fact in facts if fact.phone_number_id is None or fact.phone_number_id in known]
-    if all(row.sync_enabled for row in known.values()):
-        return wanted
-    # A change under field `history` or `smb_app_state_sync` goes as a whole: profiles and edits in it, too.
-    off = {
-        _change_of(fact)
-        for fact in wanted
-        if _is_of_sync(fact) and fact.phone_number_id and not known[fact.phone_number_id].sync_enabled
+    return {name: row.within(installation) for name, row in known.items()}, {
+        (name, journal_id) for name, ids in missing.items() for journal_id in ids
     }
-    return [fact for fact in wanted if _change_of(fact) not in off]
-
-
-def _is_of_sync(fact: Fact) -> bool:
-    if isinstance(fact, MessageTold):
-        return fact.imported
-    return isinstance(fact, HistoryProgressed | HistoryDeclined | HistoryFailed | AddressBookChanged)
-
-
-def _change_of(fact: Fact) -> tuple[int, str]:
-    """The change a fact stood in: its part up to ``changes[n]``."""
-    change = re.match(r".*?changes\[\d+\]", fact.part)
-    return fact.journal_id, change[0] if change else fact.part
 
 
 async def _apply_or_halve(

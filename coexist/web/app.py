@@ -25,6 +25,7 @@ from coexist.media.storage import open_storage
 from coexist.meta.graph import graph_of
 from coexist.web import (
     conversations,
+    doctor,
     exported_chats,
     inboxes,
     media,
@@ -87,7 +88,6 @@ async def running(web: Web) -> AsyncIterator[None]:
 def routes() -> list[BaseRoute]:
     """Every page and every form, by subject."""
     talk = "/conversations/{conversation_id:int}"
-    part = "/quarantine/{quarantine_id:int}"
     decide = messages.decide
     return [
         Route("/", sign_in.show_first_page),
@@ -126,7 +126,28 @@ def routes() -> list[BaseRoute]:
         Route("/connect/{token}/{signup_id:uuid}", signup_links.show_signup),
         Route("/connect/{token}/{signup_id:uuid}/{step}", signup_links.take_step, methods=["POST"]),
         Route("/inboxes/{inbox_id:int}/sync", signed_in(inboxes.show_sync)),
+        Route("/inboxes/{inbox_id:int}/sync/check", signed_in(doctor.look_again), methods=["POST"]),
+        Route("/inboxes/{inbox_id:int}/sync/anyway", signed_in(doctor.ask_anyway), methods=["POST"]),
+        Route("/inboxes/{inbox_id:int}/doctor", signed_in(doctor.show_doctor)),
+        Route("/inboxes/{inbox_id:int}/doctor", signed_in(doctor.ask_meta), methods=["POST"]),
+        Route("/inboxes/{inbox_id:int}/doctor/bundle", signed_in(doctor.give_bundle)),
         Route("/inboxes/{inbox_id:int}/strip", signed_in(inboxes.show_strip)),
+        Route("/exported-chats", signed_in(exported_chats.show_exported_chats)),
+        Route("/exported-chats", signed_in(exported_chats.take_file), methods=["POST"]),
+        Route("/exported-chats/{chat_id:int}", signed_in(exported_chats.show_exported_chat)),
+        Route("/exported-chats/{chat_id:int}/start", signed_in(exported_chats.start), methods=["POST"]),
+        Route("/exported-chats/{chat_id:int}/retry", signed_in(exported_chats.retry), methods=["POST"]),
+        Route("/exported-chats/{chat_id:int}/undo", signed_in(exported_chats.undo), methods=["POST"]),
+        Route("/exported-chats/{chat_id:int}/discard", signed_in(exported_chats.discard), methods=["POST"]),
+        *_quarantine_routes(),
+        Route("/live", signed_in(open_stream)),
+        Mount(f"/static/{STATIC_VERSION}", _LastingFiles(directory=STATIC)),
+    ]
+
+
+def _quarantine_routes() -> list[BaseRoute]:
+    part = "/quarantine/{quarantine_id:int}"
+    return [
         Route("/quarantine", signed_in(quarantine.show_quarantine)),
         Route("/quarantine/badge", signed_in(quarantine.show_badge)),
         Route("/quarantine/retry", signed_in(quarantine.retry_all), methods=["POST"]),
@@ -135,15 +156,6 @@ def routes() -> list[BaseRoute]:
         Route(f"{part}/restore", signed_in(quarantine.restore_part), methods=["POST"]),
         Route("/quarantine/numbers/dismiss", signed_in(quarantine.dismiss_number), methods=["POST"]),
         Route("/quarantine/numbers/restore", signed_in(quarantine.restore_number), methods=["POST"]),
-        Route("/exported-chats", signed_in(exported_chats.show_exported_chats)),
-        Route("/exported-chats", signed_in(exported_chats.take_file), methods=["POST"]),
-        Route("/exported-chats/{chat_id:int}", signed_in(exported_chats.show_exported_chat)),
-        Route("/exported-chats/{chat_id:int}/start", signed_in(exported_chats.start), methods=["POST"]),
-        Route("/exported-chats/{chat_id:int}/retry", signed_in(exported_chats.retry), methods=["POST"]),
-        Route("/exported-chats/{chat_id:int}/undo", signed_in(exported_chats.undo), methods=["POST"]),
-        Route("/exported-chats/{chat_id:int}/discard", signed_in(exported_chats.discard), methods=["POST"]),
-        Route("/live", signed_in(open_stream)),
-        Mount(f"/static/{STATIC_VERSION}", _LastingFiles(directory=STATIC)),
     ]
 
 

@@ -24,7 +24,7 @@ from coexist.inbox import store
 from coexist.inbox.model import Message
 
 GAP_EVENTS_MAX: Final = feed.PAGE_ROWS
-"""A browser that missed more than this loads its page anew instead."""
+"""A browser that missed more than this, or anything that the feed no longer has, loads its page anew instead."""
 
 BURST_BUBBLES_MAX: Final = 100
 """Bubbles of one conversation that are sent at once; above it, the page is loaded anew."""
@@ -44,6 +44,7 @@ SIGNALS: Final[dict[str, tuple[str, ...]]] = {
     Kind.CONTACT_CHANGED: ("list",),
     Kind.INBOX_CHANGED: ("list", "inbox", "conversation"),
     Kind.SYNC_PROGRESSED: ("list", "sync"),
+    Kind.QUARANTINE_CHANGED: ("quarantine",),
 }
 """What an event makes every open page of the account fetch again."""
 
@@ -167,8 +168,9 @@ class Hub:
             if followed.task is None:
                 followed.task = asyncio.create_task(self._follow(stream.account_id, followed))
             stream.position = min(after, followed.cursor)
+            is_gone = await feed.is_pruned_after(conn, stream.account_id, after)
             missed = await feed.since(conn, stream.account_id, after, limit=GAP_EVENTS_MAX)
-        if len(missed) == GAP_EVENTS_MAX:
+        if is_gone or len(missed) == GAP_EVENTS_MAX:
             stream.reload(followed.cursor)
         else:
             await self._deliver(stream.account_id, missed, {stream})

@@ -1,13 +1,16 @@
 """One connected shop for all flows of a module that leave it as they found it: they write in chats of their own."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from tests.flows.shop import Shop, open_shop
 from tests.support import databases
+from tests.support.command_line import Coexist, command_line
 from tests.support.product import connect
+from tests.support.scripted_graph import ScriptedGraph, scripted_graph
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -21,3 +24,16 @@ async def shop(server_url: str, template_name: str, tmp_path_factory: pytest.Tem
         await connect(opened.product, opened.phone)
         await opened.quiet()
         yield opened
+
+
+@pytest.fixture
+async def scripted() -> AsyncIterator[ScriptedGraph]:
+    """A Graph API that answers as the test says."""
+    async with scripted_graph() as (opened, _):
+        yield opened
+
+
+@pytest.fixture
+def coexist(database_url: str, scripted: ScriptedGraph, tmp_path: Path) -> Coexist:
+    """The command line, on the test's own database."""
+    return command_line(database_url, tmp_path, scripted.address)

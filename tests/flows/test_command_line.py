@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 import pytest
 
@@ -17,55 +11,13 @@ from coexist.base.database import Pool
 from coexist.people import actions as people
 from coexist.people import sessions
 from tests.support.business import DISPLAY, NUMBER, WABA, deliver, inbound
-from tests.support.scripted_graph import ScriptedGraph, error, scripted_graph
+from tests.support.command_line import Coexist
+from tests.support.scripted_graph import ScriptedGraph, error
 
 CONNECT = (
     "connect", "--account", "Ótica Duarte", "--waba-id", WABA,
     "--phone-number-id", NUMBER, "--display-number", "+" + DISPLAY,
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What a command came to."""
-
-    code: int
-    out: str
-    err: str
-
-
-Coexist: TypeAlias = Callable[..., Awaitable[Ended]]
-
-
-@pytest.fixture
-async def scripted() -> AsyncIterator[ScriptedGraph]:
-    async with scripted_graph() as (opened, _):
-        yield opened
-
-
-@pytest.fixture
-def coexist(database_url: str, scripted: ScriptedGraph, tmp_path: Path) -> Coexist:
-    """Run ``coexist`` with these arguments; ``typed`` is its standard input."""
-
-    async def run(*arguments: str, typed: str = "", **settings: str) -> Ended:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("COEXIST_")}
-        environment |= {
-            "COEXIST_DATABASE_URL": database_url,
-            "COEXIST_DATA_DIR": str(tmp_path),
-            "COEXIST_GRAPH_URL": scripted.address,
-            "COEXIST_BASE_URL": "https://inbox.example.com",
-            "COEXIST_LOG_LEVEL": "error",
-            **settings,
-        }
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "coexist", *arguments, env=environment,
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        out, err = await process.communicate(typed.encode())
-        assert process.returncode is not None
-        return Ended(process.returncode, out.decode(), err.decode())
-
-    return run
 
 
 async def export(coexist: Coexist, *more: str) -> list[dict[str, object]]:
@@ -129,7 +81,8 @@ async def test_graph_out_of_reach_is_said_and_does_not_lose_the_number(coexist: 
 
 @pytest.mark.requirement("B11")
 async def test_the_installations_switch_is_honoured(coexist: Coexist, scripted: ScriptedGraph) -> None:
-    ended = await coexist(*CONNECT, "--no-verify", typed="EAAinvented", COEXIST_SYNC_ENABLED="false")
+    off = {"COEXIST_SYNC_HISTORY": "false", "COEXIST_SYNC_CONTACTS": "false"}
+    ended = await coexist(*CONNECT, "--no-verify", typed="EAAinvented", **off)
     assert "switched off" in ended.out
     assert scripted.of("smb_app_data") == []
 

@@ -115,7 +115,7 @@ async def test_a_declined_history_is_a_decision_and_no_failure(database_url: str
 
 @pytest.mark.requirement("B11")
 async def test_switched_off_nothing_is_imported_and_the_page_says_why(database_url: str, tmp_path: Path) -> None:
-    settings = {"COEXIST_SYNC_ENABLED": "false"}
+    settings = {"COEXIST_SYNC_HISTORY": "false", "COEXIST_SYNC_CONTACTS": "false"}
     async with open_shop(database_url, tmp_path, message_count=60, settings=settings) as shop:
         said = await connect(shop.product, shop.phone)
         assert "switched off" in said

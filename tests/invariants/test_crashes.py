@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from coexist.base.database import Pool, open_pool, transaction
+from coexist.intake.sealing import unseal
 from tests.invariants.scenario import ANA, BODIES
 from tests.support import databases, intake, snapshot, wire
 from tests.support.intake import BRANCH, SHOP
@@ -135,7 +136,7 @@ async def test_replay_into_an_empty_database(server_url: str, template_name: str
         async with first.connection() as conn:
             kept = await (await conn.execute("SELECT received_at, body FROM journal ORDER BY id")).fetchall()
         for received_at, body in kept:
-            await intake.journal(second, [bytes(body)], received_at=received_at)
+            await intake.journal(second, [unseal(intake.KEYRING, bytes(body))], received_at=received_at)
         await intake.apply_all(second, batch=100)
         assert await tables(first) == expected
         assert await tables(second) == expected

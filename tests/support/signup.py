@@ -66,6 +66,7 @@ class Desk:
             "platform_type": "CLOUD_API", "last_onboarded_time": at.strftime("%Y-%m-%dT%H:%M:%S+0000"), **other,
         }  # fmt: skip
         self.meta.files["phone_numbers"] = ({"data": [told]}, b"")
+        self.meta.files[NUMBER] = (told, b"")
 
     def granted(self, *waba_ids: str, **other: Any) -> None:
         """What debug_token says from now on."""

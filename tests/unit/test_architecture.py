@@ -20,10 +20,10 @@ LINES: Final = (
     {"events"},
     {"people"},
     {"inbox"},
-    {"outbound", "media", "coexistence"},
-    {"automations", "reports", "export"},
+    {"outbound", "media", "coexistence", "quarantine"},
+    {"automations", "reports", "export", "exported_chats"},
     {"intake", "web", "api"},
-    {"__main__", "app", "worker", "demo", "processes"},
+    {"__main__", "commands", "app", "worker", "demo", "processes"},
 )
 HEIGHT: Final = {part: height for height, line in enumerate(LINES) for part in line}
 TOP: Final = len(LINES) - 1

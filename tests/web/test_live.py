@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, timedelta
 
 import aiohttp
 import pytest
 
+from coexist.base import clock
 from coexist.base.database import Pool, transaction
 from coexist.events import feed
 from coexist.events.feed import Kind, NewEvent
@@ -253,3 +255,44 @@ async def test_a_second_account_is_followed_apart(site: Site) -> None:
         async with transaction(site.pool) as conn:
             await feed.append(conn, [NewEvent(account.id, Kind.INBOX_CHANGED)])
         assert await line.is_silent(0.5)
+
+
+async def test_who_missed_what_the_feed_no_longer_has_loads_the_page_anew_once(site: Site) -> None:
+    """The browser's place is older than the oldest event that is kept: one reload, and the page made then follows."""
+    assert site.member is not None
+    account_id = site.member.account_id
+    await site.deliver(inbound("wamid.A", "Bom dia"))
+    conversation_id, before = await here(site)
+    await site.deliver(inbound("wamid.B", "Alguém?"))
+    async with transaction(site.pool) as conn:
+        await conn.execute("UPDATE events SET at = at - interval '8 days'")
+        assert await feed.prune(conn, clock.now() - timedelta(days=feed.KEPT_DAYS), 1000) > 0
+        assert await (await conn.execute("SELECT count(*) FROM events")).fetchone() == (0,)
+        assert await feed.last_id(conn, account_id) > before, "an empty feed goes on where it was"
+    path = f"/live?conversation={conversation_id}"
+    async with listening(site, f"{path}&after=0", Last_Event_ID=str(before)) as line:
+        await line.next("reload")
+        assert await line.ends()
+    _, page = await site.get(f"/conversations/{conversation_id}")
+    (after,) = re.findall(r'data-after="(\d+)"', page)
+    async with listening(site, f"{path}&after={after}") as line:
+        await site.deliver(inbound("wamid.C", "Olá?"))
+        assert "Olá?" in (await line.next("message", "reload")).data
+
+
+async def test_pruning_leaves_what_is_young_and_whoever_has_seen_the_rest_misses_nothing(site: Site) -> None:
+    assert site.member is not None
+    account_id = site.member.account_id
+    async with transaction(site.pool) as conn:
+        await feed.append(conn, [NewEvent(account_id, Kind.CONVERSATION_CHANGED, conversation_id=n) for n in (1, 2, 3)])
+        await conn.execute("UPDATE events SET at = at - interval '8 days' WHERE conversation_id IS DISTINCT FROM 3")
+        old = clock.now() - timedelta(days=feed.KEPT_DAYS)
+        total = len(await feed.since(conn, account_id, 0))
+        assert [await feed.prune(conn, old, 1) for _ in range(total)] == [1] * (total - 1) + [0]
+        (kept,) = await feed.since(conn, account_id, 0)
+        assert kept.conversation_id == 3
+        assert await feed.is_pruned_after(conn, account_id, kept.id - 2)
+        assert not await feed.is_pruned_after(conn, account_id, kept.id - 1)
+        assert await feed.last_id(conn, account_id) == kept.id
+    async with listening(site, f"/live?after={kept.id - 1}") as line:
+        assert (await line.next("list", "reload")).name == "list"

@@ -1,0 +1,60 @@
+"""Private numbers on their way through the journal: taken out of a delivery before it is read, and of older ones later.
+
+The delivery itself stays in the journal, without those parts, sealed again. One of which nothing is left keeps its id
+and its time of receipt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Final
+
+from coexist.base.crypto import Keyring
+from coexist.base.database import Connection
+from coexist.inbox import private
+from coexist.inbox.private import Lists
+from coexist.intake.sealing import seal, unseal
+from coexist.intake.store import Delivery
+from coexist.meta.private import ListOf, Redaction, redact
+
+NOTHING_LEFT: Final = b'{"object":"private"}'
+"""What stands in the journal for a delivery that was about private numbers alone. It is read as nobody's, silently."""
+
+IN_THREAD_BYTES: Final = 32 * 1024
+"""Deliveries from this sealed size on are searched in a thread: a chunk takes tens of milliseconds."""
+
+REWRITE: Final = "UPDATE journal SET body = %s WHERE id = %s"
+
+
+async def withheld(conn: Connection, keyring: Keyring, deliveries: list[Delivery]) -> list[Delivery]:
+    """Return the deliveries without what is about private numbers, and rewrite them in the journal.
+
+    Costs one look-up while nobody has a list. Needs the transaction in which they are applied, under ``private.SHARE``.
+    """
+    lists = await private.load(conn, keyring)
+    if lists is None:
+        return deliveries
+    return [await _withheld(conn, lists, delivery) for delivery in deliveries]
+
+
+async def _withheld(conn: Connection, lists: Lists, delivery: Delivery) -> Delivery:
+    found, stored = await searched(lists.keyring, delivery.stored, lists.of)
+    if stored is None:
+        return delivery
+    learned = [(lists.accounts[number], known, key) for number, known, key in found.learned]
+    await private.learn(conn, lists.keyring, learned)
+    for account_id, _, key in learned:
+        lists.take(account_id, key)
+    await conn.execute(REWRITE, (stored, delivery.journal_id))
+    return replace(delivery, stored=stored)
+
+
+async def searched(keyring: Keyring, stored: bytes, list_of: ListOf) -> tuple[Redaction, bytes | None]:
+    """Search a journaled body; return what was found, and the body to keep instead if anything was."""
+
+    def search() -> tuple[Redaction, bytes | None]:
+        found = redact(unseal(keyring, stored), list_of)
+        return found, seal(keyring, found.body or NOTHING_LEFT) if found.removed_count else None
+
+    return await asyncio.to_thread(search) if len(stored) >= IN_THREAD_BYTES else search()

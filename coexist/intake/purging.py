@@ -1,0 +1,201 @@
+"""Removing what is here of private numbers, in the background: from the tables, then from the journal.
+
+What is to be removed stands in the list with how far the journal has been searched, so whoever dies on the way leaves
+it to the next. Several workers take different numbers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+import psycopg
+import structlog
+from psycopg.rows import class_row
+
+from coexist.base import clock
+from coexist.base.crypto import Keyring
+from coexist.base.database import Connection, Pool, transaction
+from coexist.base.errors import AppError
+from coexist.events import feed
+from coexist.inbox import inboxes, private, purge
+from coexist.intake.private import REWRITE, searched
+from coexist.meta.private import IsPrivate, names
+
+log = structlog.get_logger(__name__)
+
+POLL_S: Final = 5.0
+"""How late a lost notification is noticed, and how long to wait for what must end by itself."""
+WINDOW_ROWS: Final = 200
+WINDOW_BYTES: Final = 4 * 1024 * 1024
+"""Deliveries searched in one transaction at most, unless one alone is larger: unfolded, eight times that."""
+
+PERSONAL_FIELDS: Final = (
+    "messages", "history", "smb_message_echoes", "message_echoes", "user_preferences", "calls",
+    "group_lifecycle_update", "group_participants_update", "group_settings_update", "group_status_update",
+)  # fmt: skip
+"""Fields of which a timeline's line can tell of a person."""
+
+TOUCHED: Final = (
+    "messages", "conversations", "contacts", "identities", "identity_sightings", "identity_changes",
+    "address_book_entries", "message_changes", "message_statuses", "media", "outbox", "drafts", "inbox_timeline",
+    "exported_chats", "exported_messages", "quarantine", "quarantine_settled", "journal",
+)  # fmt: skip
+"""Tables of which a purge removes or rewrites rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """What is to be removed of one number, and how far that is."""
+
+    id: int
+    account_id: int
+    purge_to: int
+    purged_to: int
+
+
+async def run(pool: Pool, keyring: Keyring, *, wake: asyncio.Event) -> None:
+    """Remove what is wanted gone for ever. ``wake`` is set when there may be something."""
+    while True:
+        wake.clear()
+        try:
+            while await step(pool, keyring):
+                pass
+        except (AppError, psycopg.Error) as error:
+            log.error("private_numbers_not_purged", error_type=type(error).__name__, error=str(error))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(POLL_S):
+                await wake.wait()
+
+
+BEGIN: Final = (
+    """
+UPDATE private_numbers n SET purge_to = (SELECT coalesce(max(id), 0) FROM journal), purged_to = 0
+ WHERE purge_to IS NULL AND EXISTS (SELECT FROM private_ids i WHERE i.number_id = n.id AND i.is_purge_wanted)
+""",
+    """
+UPDATE private_ids i SET is_purging = true, is_purge_wanted = false
+  FROM private_numbers n
+ WHERE n.id = i.number_id AND n.purge_to IS NOT NULL AND n.purged_to = 0 AND i.is_purge_wanted
+""",
+)
+
+NEXT: Final = """
+SELECT id, account_id, purge_to, purged_to FROM private_numbers
+ WHERE purge_to IS NOT NULL ORDER BY id LIMIT 1
+   FOR NO KEY UPDATE SKIP LOCKED
+"""
+
+REMOVED: Final = """
+UPDATE private_numbers SET purged_messages = purged_messages + %s, purged_parts = purged_parts + %s,
+       purged_to = greatest(purged_to, %s)
+ WHERE id = %s
+"""
+
+DONE: Final = (
+    "UPDATE private_numbers SET purged_at = %(now)s, purge_to = NULL, purged_to = 0 WHERE id = %(id)s",
+    "UPDATE private_ids SET is_purging = false WHERE number_id = %(id)s",
+)
+
+
+async def step(pool: Pool, keyring: Keyring) -> bool:
+    """Remove one slice of one number; False when there is nothing, or nothing now, to remove."""
+    await _begin(pool)
+    async with transaction(pool) as conn:
+        async with conn.cursor(row_factory=class_row(Purge)) as cursor:
+            await cursor.execute(NEXT)
+            wanted = await cursor.fetchone()
+        if wanted is None:
+            return False
+        ids = await private.ids_of(conn, keyring, wanted.account_id, wanted.id, are_purging=True)
+        removed = await purge.purge_some(conn, wanted.account_id, ids)
+        await conn.execute(REMOVED, (removed.message_count, 0, 0, wanted.id))
+        is_ended = False
+        if not removed.is_left:
+            is_ended = await _search_window(conn, keyring, wanted, frozenset(ids))
+        if is_ended:
+            await _forget_lines(conn, wanted.account_id, frozenset(ids).__contains__)
+            for statement in DONE:
+                await conn.execute(statement, {"now": clock.now(), "id": wanted.id})
+        await feed.append(conn, removed.events)
+    if is_ended:
+        log.info("private_number_purged", private_number_id=wanted.id)
+        await vacuum(pool)
+    return is_ended or not removed.is_left or removed.message_count > 0
+
+
+async def _begin(pool: Pool) -> None:
+    """Begin with what is newly wanted, once nobody applies deliveries any more with a list from before."""
+    async with transaction(pool) as conn:
+        waiting = await conn.execute(
+            "SELECT FROM private_numbers n WHERE n.purge_to IS NULL AND EXISTS"
+            " (SELECT FROM private_ids i WHERE i.number_id = n.id AND i.is_purge_wanted) LIMIT 1"
+        )
+        if waiting.rowcount:
+            await private.wait_for_older_lists(conn)
+            for statement in BEGIN:
+                await conn.execute(statement)
+
+
+WINDOW: Final = """
+WITH sized AS (
+    SELECT id, body, sum(octet_length(body)) OVER (ORDER BY id) AS bytes_so_far, row_number() OVER (ORDER BY id) AS n
+      FROM (SELECT id, body FROM journal WHERE id > %(after)s AND id <= %(to)s ORDER BY id LIMIT %(rows)s) AS j)
+SELECT id, body FROM sized WHERE n = 1 OR bytes_so_far <= %(bytes)s ORDER BY id
+"""
+
+# The places of what could not be applied are counted anew when the delivery is tried again.
+RETRY: Final = """
+INSERT INTO backlog (lane, journal_id) SELECT DISTINCT 1, journal_id FROM quarantine WHERE journal_id = ANY(%s)
+    ON CONFLICT DO NOTHING
+"""
+
+
+async def _search_window(conn: Connection, keyring: Keyring, wanted: Purge, ids: Collection[str]) -> bool:
+    """Take the person out of the next deliveries of the journal; True when that was the last window."""
+    numbers = {inbox.phone_number_id: inbox.id for inbox in await inboxes.of_account(conn, wanted.account_id)}
+    values = {"after": wanted.purged_to, "to": wanted.purge_to, "rows": WINDOW_ROWS, "bytes": WINDOW_BYTES}
+    rows = await (await conn.execute(WINDOW, values)).fetchall()
+    rewritten: list[int] = []
+    named: dict[int, set[str]] = defaultdict(set)
+    parts = 0
+    for journal_id, body in rows:
+        found, stored = await searched(keyring, body, lambda number: ids.__contains__ if number in numbers else None)
+        if stored is None:
+            continue
+        await conn.execute(REWRITE, (stored, journal_id))
+        learned = [(wanted.account_id, known, key) for _, known, key in found.learned]
+        await private.learn(conn, keyring, learned)
+        rewritten.append(journal_id)
+        parts += found.removed_count
+        for number, wamid in found.wamids:
+            named[numbers[number]].add(wamid)
+    await purge.forget_named(conn, named)
+    await conn.execute(RETRY, (rewritten,))
+    await conn.execute(REMOVED, (0, parts, rows[-1][0] if rows else 0, wanted.id))
+    return not rows
+
+
+async def _forget_lines(conn: Connection, account_id: int, is_theirs: IsPrivate) -> None:
+    lines = await purge.lines_of(conn, account_id, PERSONAL_FIELDS)
+    await purge.forget_lines(conn, [id_ for id_, value in lines if names(value, is_theirs)])
+
+
+async def vacuum(pool: Pool, *, is_full: bool = False) -> None:
+    """Give the room of removed rows back for use; with ``is_full`` write the tables anew, which locks each meanwhile.
+
+    Only the latter takes the bytes themselves off the tables' files at once: see docs/privacy.md.
+    """
+    async with pool.connection() as conn:
+        await conn.execute("SET statement_timeout = 0")
+        try:
+            for table in TOUCHED:
+                await conn.execute(f"VACUUM ({'FULL, ' if is_full else ''}ANALYZE) {table}".encode())
+            if is_full:  # samples of the tables' values
+                await conn.execute("VACUUM (FULL) pg_catalog.pg_statistic")
+        finally:
+            await conn.execute("RESET statement_timeout")
