@@ -3,146 +3,23 @@
 python -m coexist.base.config > docs/settings.md
 """
 
-import base64
-import binascii
 import difflib
-import ipaddress
 import os
-import re
 import sys
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal
-from urllib.parse import urlsplit
 
+from coexist.base import values
 from coexist.base.errors import Invalid
 
 PREFIX: Final = "COEXIST_"
 CONFIG_VARIABLE: Final = "COEXIST_CONFIG"
-KEY_BYTES: Final = 32
 MEBIBYTE: Final = 1024 * 1024
-DAYS_MAX: Final = 36_500
 LATE_FILE_DAYS: Final = 14
 """Until when files of an imported history may still come (Meta keeps them for two weeks)."""
-
-
-def _text(raw: str) -> str:
-    return raw
-
-
-def _number(low: int, high: int) -> Callable[[str], int]:
-    def parse(raw: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,18}", raw) or not low <= int(raw) <= high:
-            raise ValueError(f"a whole number from {low} to {high}")
-        return int(raw)
-
-    return parse
-
-
-def _days(low: int) -> Callable[[str], int]:
-    """Days, 0 for ever."""
-
-    def parse(raw: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,5}", raw) or not (raw == "0" or low <= int(raw) <= DAYS_MAX):
-            raise ValueError(f"a number of days from {low} to {DAYS_MAX}, or 0 for ever")
-        return int(raw)
-
-    return parse
-
-
-def _switch(raw: str) -> bool:
-    if raw.lower() in ("true", "yes", "on", "1"):
-        return True
-    if raw.lower() in ("false", "no", "off", "0"):
-        return False
-    raise ValueError("true or false")
-
-
-def _choice(*names: str) -> Callable[[str], str]:
-    def parse(raw: str) -> str:
-        if raw.lower() not in names:
-            raise ValueError(f"one of {', '.join(names)}")
-        return raw.lower()
-
-    return parse
-
-
-def _matching(pattern: str, words: str) -> Callable[[str], str]:
-    def parse(raw: str) -> str:
-        if not re.fullmatch(pattern, raw):
-            raise ValueError(words)
-        return raw
-
-    return parse
-
-
-def _web_address(raw: str) -> str:
-    words = "a web address such as https://inbox.example.com"
-    try:
-        parts = urlsplit(raw)
-        named = bool(parts.hostname) and parts.port != 0
-    except ValueError as error:
-        raise ValueError(words) from error
-    if parts.scheme not in ("http", "https") or not named or parts.query or parts.fragment:
-        raise ValueError(words)
-    return raw.rstrip("/")
-
-
-def _database_url(raw: str) -> str:
-    if not raw.startswith(("postgresql://", "postgres://")):
-        raise ValueError("a PostgreSQL address such as postgresql://user:password@host:5432/coexist")
-    return raw
-
-
-def _folder(raw: str) -> Path:
-    path = Path(raw).expanduser()
-    if path.exists() and not path.is_dir():
-        raise ValueError("a folder, but a file of that name is there")
-    return path.absolute()
-
-
-def _listed(raw: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in raw.split(",") if part.strip())
-
-
-def _secrets(raw: str) -> tuple[bytes, ...]:
-    return tuple(part.encode() for part in _listed(raw))
-
-
-def _keys(raw: str) -> tuple[bytes, ...]:
-    try:
-        keys = tuple(base64.b64decode(part, validate=True) for part in _listed(raw))
-    except (binascii.Error, ValueError):
-        keys = (b"",)
-    if any(len(key) != KEY_BYTES for key in keys):
-        raise ValueError(f"{KEY_BYTES} random bytes in base64, as `openssl rand -base64 {KEY_BYTES}` prints them")
-    return keys
-
-
-def _origins(raw: str) -> tuple[str, ...]:
-    origins = _listed(raw)
-    if not all(re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?", origin) for origin in origins):
-        raise ValueError("origins such as https://crm.example.com, without a path, separated by commas")
-    return origins
-
-
-def _proxies(raw: str) -> tuple[str, ...]:
-    proxies = _listed(raw)
-    try:
-        for proxy in proxies:
-            ipaddress.ip_network(proxy, strict=False)
-    except ValueError as error:
-        raise ValueError("addresses or networks such as 10.0.0.0/8, separated by commas") from error
-    return proxies
-
-
-def _hosts(raw: str) -> tuple[str, ...]:
-    hosts = tuple(host.lower() for host in _listed(raw))
-    if not all(re.fullmatch(r"[a-z0-9.-]+(:[0-9]{1,5})?", host) for host in hosts):
-        raise ValueError("host names such as lookaside.fbsbx.com, separated by commas")
-    return hosts
 
 
 def _setting(
@@ -167,7 +44,7 @@ class Settings:
     """What an operator decides. Secrets are left out of its `repr`."""
 
     database_url: str | None = _setting(
-        _database_url,
+        values.database_url,
         None,
         "PostgreSQL 15 or newer, as `postgresql://user:password@host:5432/name`. Without it an embedded "
         "PostgreSQL runs in the data folder.",
@@ -175,35 +52,35 @@ class Settings:
         shown="embedded",
     )
     data_dir: Path = _setting(
-        _folder,
+        values.folder,
         Path("data").absolute(),
         "Where files, the key file and the embedded database live. Back it up.",
         shown="`./data`",
     )
     base_url: str = _setting(
-        _web_address, "http://127.0.0.1:8400", "The address people and Meta reach us at, from outside."
+        values.web_address, "http://127.0.0.1:8400", "The address people and Meta reach us at, from outside."
     )
-    host: str = _setting(_text, "127.0.0.1", "The address to listen on; `0.0.0.0` for every interface.")
-    port: int = _setting(_number(1, 65535), 8400, "The port to listen on.")
+    host: str = _setting(values.text, "127.0.0.1", "The address to listen on; `0.0.0.0` for every interface.")
+    port: int = _setting(values.number(1, 65535), 8400, "The port to listen on.")
     workers: int = _setting(
-        _number(1, 64),
+        values.number(1, 64),
         1,
         "How many processes answer HTTP. Start more `coexist work` for more appliers and senders.",
     )
     trusted_proxies: tuple[str, ...] = _setting(
-        _proxies,
+        values.proxies,
         ("127.0.0.1", "::1"),
         "Addresses or networks of reverse proxies, separated by commas: their `X-Forwarded-For` and "
         "`X-Forwarded-Proto` are believed, nobody else's.",
         shown="`127.0.0.1,::1`",
     )
     app_id: str | None = _setting(
-        _matching(r"[0-9]{5,20}", "the digits of App settings > Basic > App ID"),
+        values.matching(r"[0-9]{5,20}", "the digits of App settings > Basic > App ID"),
         None,
         "The id of your Meta app.",
     )
     app_secrets: tuple[bytes, ...] = _setting(
-        _secrets,
+        values.secrets,
         (),
         "The secret of your Meta app: every webhook must be signed with it. During a rotation give several, "
         "separated by commas; the first signs our own calls.",
@@ -211,19 +88,19 @@ class Settings:
         secret=True,
     )
     verify_token: str | None = _setting(
-        _matching(r"\S{8,200}", "8 to 200 characters without spaces"),
+        values.matching(r"\S{8,200}", "8 to 200 characters without spaces"),
         None,
         "The word you type beside the webhook address in Meta's dashboard; choose it at random.",
         secret=True,
     )
-    graph_url: str = _setting(_web_address, "https://graph.facebook.com", "Where Meta's Graph API is.")
+    graph_url: str = _setting(values.web_address, "https://graph.facebook.com", "Where Meta's Graph API is.")
     graph_version: str = _setting(
-        _matching(r"v[0-9]{1,3}\.[0-9]{1,2}", "a Graph API version such as v25.0"),
+        values.matching(r"v[0-9]{1,3}\.[0-9]{1,2}", "a Graph API version such as v25.0"),
         "v25.0",
         "The version of the Graph API that is called.",
     )
     secret_keys: tuple[bytes, ...] = _setting(
-        _keys,
+        values.keys,
         (),
         "The key that encrypts tokens and journaled deliveries in the database: 32 random bytes in base64 "
         "(`openssl rand -base64 32`). During a rotation give several, separated by commas, the new one "
@@ -233,128 +110,134 @@ class Settings:
         shown="the file `secret.key` of the data folder, made at the first start",
     )
     sync_history: bool = _setting(
-        _switch,
+        values.switch,
         True,
-        "Whether the phone's chat history is asked for, and taken in when it comes. When it is off nothing is imported, "
-        "and the number's page says so. Accounts and numbers have the same switch: all must be on.",
+        "Whether the phone's chat history is asked for, and taken in when it comes. When it is off nothing is "
+        "imported, and the number's page says so. Accounts and numbers have the same switch: all must be on.",
     )
-    sync_contacts: bool = _setting(_switch, True, "The same for the phone's address book.")
+    sync_contacts: bool = _setting(values.switch, True, "The same for the phone's address book.")
     sync_media: bool = _setting(
-        _switch, True, "The same for files, those of new messages included: when it is off none is fetched from Meta."
+        values.switch,
+        True,
+        "The same for files, those of new messages included: when it is off none is fetched from Meta.",
     )
     sends_per_second: int = _setting(
-        _number(1, 20),
+        values.number(1, 20),
         10,
         "Messages a second sent by one coexistence number. Meta allows such a number 20.",
     )
     media_hosts: tuple[str, ...] = _setting(
-        _hosts,
+        values.hosts,
         ("lookaside.fbsbx.com",),
         "Hosts, besides the Graph host, that the access token may be sent to when a file is downloaded.",
     )
     media_max_bytes: int = _setting(
-        _number(1, 2048 * MEBIBYTE), 100 * MEBIBYTE, "The largest file taken in or sent, in bytes."
+        values.number(1, 2048 * MEBIBYTE), 100 * MEBIBYTE, "The largest file taken in or sent, in bytes."
     )
-    media_at_once: int = _setting(_number(1, 64), 8, "Files fetched from Meta at once by one process.")
+    media_at_once: int = _setting(values.number(1, 64), 8, "Files fetched from Meta at once by one process.")
     media_at_once_per_number: int = _setting(
-        _number(1, 64), 4, "Files of one number fetched at once by all processes, so that no number waits for another."
+        values.number(1, 64),
+        4,
+        "Files of one number fetched at once by all processes, so that no number waits for another.",
     )
     media_per_hour: int = _setting(
-        _number(1, 1_000_000),
+        values.number(1, 1_000_000),
         4_000,
         "Imported files fetched an hour for one number; what comes now may use a quarter more. Meta allows 5,000 "
         "calls an hour to a WhatsApp Business account.",
     )
     media_min_free_bytes: int = _setting(
-        _number(0, 1024 * 1024 * MEBIBYTE),
+        values.number(0, 1024 * 1024 * MEBIBYTE),
         512 * MEBIBYTE,
         "Room that is left on the data folder's disk, in bytes: with less than that, files wait.",
     )
     media_store: Literal["disk", "s3"] = _setting(
-        _choice("disk", "s3"),
+        values.choice("disk", "s3"),
         "disk",
         "Where files are kept: in the data folder, or in the bucket that the next settings name. "
         "`coexist media move` brings those that are there to the other place.",
     )
     s3_bucket: str | None = _setting(
-        _matching(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "a bucket's name"),
+        values.matching(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "a bucket's name"),
         None,
         "The bucket for files. Keep it private: they are only shown through our own pages.",
     )
     s3_prefix: str = _setting(
-        _matching(r"([A-Za-z0-9._-]+/)+", "a path that ends with a slash, such as coexist/"),
+        values.matching(r"([A-Za-z0-9._-]+/)+", "a path that ends with a slash, such as coexist/"),
         "",
         "What the names of files in the bucket begin with.",
         shown="nothing",
     )
     s3_endpoint: str | None = _setting(
-        _web_address, None, "Where the bucket is, such as `https://s3.example.com`.", shown="Amazon's, by region"
+        values.web_address, None, "Where the bucket is, such as `https://s3.example.com`.", shown="Amazon's, by region"
     )
     s3_region: str | None = _setting(
-        _matching(r"[a-z0-9-]{1,40}", "a region such as eu-central-1"), None, "The region of the bucket."
+        values.matching(r"[a-z0-9-]{1,40}", "a region such as eu-central-1"), None, "The region of the bucket."
     )
     s3_access_key: str | None = _setting(
-        _matching(r"\S{3,200}", "an access key without spaces"),
+        values.matching(r"\S{3,200}", "an access key without spaces"),
         None,
         "The access key. Without it and the next, credentials are looked for where AWS's own tools look.",
     )
     s3_secret_key: str | None = _setting(
-        _matching(r"\S{3,200}", "a secret key without spaces"), None, "The secret key.", secret=True
+        values.matching(r"\S{3,200}", "a secret key without spaces"), None, "The secret key.", secret=True
     )
     webhook_max_bytes: int = _setting(
-        _number(3 * MEBIBYTE, 64 * MEBIBYTE),
+        values.number(3 * MEBIBYTE, 64 * MEBIBYTE),
         4 * MEBIBYTE,
         "The largest webhook body accepted, in bytes. Meta sends up to 3 MiB.",
     )
     signup_config_id: str | None = _setting(
-        _matching(r"[0-9]{5,20}", "the digits of Facebook Login for Business > Configurations > Configuration ID"),
+        values.matching(
+            r"[0-9]{5,20}", "the digits of Facebook Login for Business > Configurations > Configuration ID"
+        ),
         None,
         "The configuration of Facebook Login for Business, of the WhatsApp Embedded Signup kind, that Meta's sign-up "
         "window runs. Without it a number is connected by its token.",
     )
     signup_feature_type: str = _setting(
-        _matching(r"[a-z_]{1,80}", "a word such as whatsapp_business_app_onboarding, or none"),
+        values.matching(r"[a-z_]{1,80}", "a word such as whatsapp_business_app_onboarding, or none"),
         "whatsapp_business_app_onboarding",
         "What the sign-up window is asked for; `none` leaves it to the configuration.",
     )
     signup_sdk_url: str = _setting(
-        _web_address, "https://connect.facebook.net/en_US/sdk.js", "Where Meta's JavaScript SDK is."
+        values.web_address, "https://connect.facebook.net/en_US/sdk.js", "Where Meta's JavaScript SDK is."
     )
     signup_dialog_url: str = _setting(
-        _web_address,
+        values.web_address,
         "https://facebook.com",
         "The site of Meta's sign-up window: what windows of this host and its subdomains tell is listened to.",
     )
     signup_redirect_uri: str | None = _setting(
-        _web_address,
+        values.web_address,
         None,
         "Sent along when a sign-up's code is exchanged, for an app of which Meta demands it.",
     )
     webhook_override: bool = _setting(
-        _switch,
+        values.switch,
         False,
         "Whether Meta is told, with each number that is connected, to send its webhooks to this installation instead "
         "of the address in the app's dashboard: for one app with several installations.",
     )
     journal_days: int = _setting(
-        _days(1),
+        values.days(1),
         90,
         "For how many days a webhook is kept after it was received, once it is applied; 0 for ever. What waits is kept "
         "in any case. docs/operations.md says what it is good for.",
     )
     journal_import_days: int = _setting(
-        _days(LATE_FILE_DAYS),
+        values.days(LATE_FILE_DAYS),
         0,
         "The same for webhooks that bring history and contacts of the phone, which Meta sends once; 0 for ever.",
     )
     frame_ancestors: tuple[str, ...] = _setting(
-        _origins, (), "Origins that may show our pages in a frame, such as your CRM.", shown="none"
+        values.origins, (), "Origins that may show our pages in a frame, such as your CRM.", shown="none"
     )
     log_format: Literal["text", "json"] = _setting(
-        _choice("text", "json"), "text", "`text` for people, `json` for a log collector."
+        values.choice("text", "json"), "text", "`text` for people, `json` for a log collector."
     )
     log_level: Literal["debug", "info", "warning", "error"] = _setting(
-        _choice("debug", "info", "warning", "error"), "info", "The least important line that is logged."
+        values.choice("debug", "info", "warning", "error"), "info", "The least important line that is logged."
     )
 
 

@@ -38,6 +38,7 @@ class Keyring:
     def __init__(self, keys: Sequence[bytes]) -> None:
         if not keys or any(len(key) != KEY_BYTES for key in keys):
             raise ValueError(f"a keyring needs at least one key, each of {KEY_BYTES} bytes")
+        self._keys = tuple(keys)
         self._ciphers = {_key_id(key): AESGCM(key) for key in keys}
         self._current = _key_id(keys[0])
 
@@ -61,6 +62,17 @@ class Keyring:
             return cipher.decrypt(sealed[start : start + NONCE_BYTES], sealed[start + NONCE_BYTES :], row.encode())
         except (InvalidTag, ValueError) as error:
             raise SecretUnreadable(f"The secret of {row} is damaged or belongs to another row.") from error
+
+    def fingerprints(self, plain: str, *, use: str) -> list[bytes]:
+        """What stands for `plain` where it must be found again but not read: 32 bytes under each key, newest first.
+
+        Who has no key can neither read it nor try values. `use` keeps fingerprints for different ends apart.
+        """
+        return [hmac.digest(_derived(key, use), plain.encode(), "sha256") for key in self._keys]
+
+    def knows(self, sealed: bytes) -> bool:
+        """Whether the key that sealed it is here."""
+        return sealed[1 : 1 + KEY_ID_BYTES] in self._ciphers
 
     def is_current(self, sealed: bytes) -> bool:
         """Whether the newest key sealed it; if not, encrypt it again and the former key can go."""
@@ -92,6 +104,12 @@ def verify_signature(secrets: Sequence[bytes], body: bytes, header: str | None) 
 def _keyed(secret: bytes) -> hmac.HMAC:
     """An HMAC that has taken in its key: to copy it costs a third of making it, for every delivery."""
     return hmac.new(secret, digestmod="sha256")
+
+
+@lru_cache(maxsize=32)
+def _derived(key: bytes, use: str) -> bytes:
+    """A key for one use, from which nobody finds the key it was made of."""
+    return hmac.digest(key, f"coexist {use}".encode(), "sha256")
 
 
 def _key_id(key: bytes) -> bytes:

@@ -19,7 +19,7 @@ from yoyo import internalmigrations
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.migrations import Migration, MigrationList, default_migration_table
 
-from coexist.base.database import CONNECT_TIMEOUT_S, unreachable
+from coexist.base.database import connect_blocking
 from coexist.base.errors import Conflict
 
 FOLDER: Final = Path(__file__).parent / "migrations"
@@ -105,7 +105,7 @@ def _open(database_url: str) -> _Backend:
 
 @contextmanager
 def _locked(database_url: str) -> Iterator[None]:
-    """Hold the advisory lock; the server frees it by itself when this process dies.
+    """Hold the advisory lock; the server frees it by itself when this process dies, or its host is gone.
 
     It is polled, because a session that waits inside `pg_advisory_lock` holds a snapshot, and a
     `create index concurrently` of the one that migrates would wait for it in turn.
@@ -126,12 +126,4 @@ def _locked(database_url: str) -> Iterator[None]:
 
 
 def _connect(database_url: str) -> psycopg.Connection[Any]:
-    try:
-        return psycopg.connect(
-            database_url,
-            autocommit=True,
-            application_name="coexist migrate",
-            connect_timeout=CONNECT_TIMEOUT_S,
-        )
-    except psycopg.OperationalError as error:
-        raise unreachable() from error
+    return connect_blocking(database_url, application="coexist migrate")
