@@ -26,6 +26,8 @@ OURS: Final = "coexist"
 CONNECTED: Final = "CONNECTED"
 AUTHORISED: Final = "AUTHORISED"
 TOKEN_REFUSED: Final = "TOKEN_REFUSED"  # noqa: S105  a name of an event
+META_TOLD: Final = "META_TOLD"
+"""Meta's answer when asked about the number; its ``state``, if it has one, is what the answer means."""
 
 
 class State(StrEnum):
@@ -83,7 +85,8 @@ TIES: Final = {event: rank for rank, event in enumerate(PHONE_EVENTS)}
 def verdict(number: Number, lines: Iterable[Line]) -> Verdict:
     """Return the state that the lines amount to. What happened before the onboarding is stale.
 
-    PARTNER_REMOVED counts only if it names this number, or if the WABA has no other (requirement G2).
+    PARTNER_REMOVED counts only if it names this number, or if the WABA has no other (requirement G2). Meta's answer
+    about the number itself settles what was told before it.
     meta-protocol 5.7.
     """
     since = number.onboarded_at.replace(microsecond=0)  # the wire knows whole seconds
@@ -97,6 +100,8 @@ def verdict(number: Number, lines: Iterable[Line]) -> Verdict:
             details = told if isinstance(told, dict) else {}
             reason, by = _word(details.get("reason")), _word(details.get("initiated_by"))
             phone = Verdict(PHONE_EVENTS[line.event], line.at, reason, by)
+        elif (line.field, line.event) == (OURS, META_TOLD):
+            phone = _confirmed(line, phone)
         elif line.field == "account_update" and line.event == "DISABLED_UPDATE":
             restriction = _ban(line, restriction)
         elif (line.field, line.event) == (OURS, TOKEN_REFUSED):
@@ -115,6 +120,19 @@ def concerns(line: Line, number: Number) -> bool:
     if named is not None:
         return same_number(digits(named), number.display_phone_number)
     return line.event != "PARTNER_REMOVED" or number.is_only_number
+
+
+def _confirmed(line: Line, before: Verdict) -> Verdict:
+    """Meta's answer decides what events left open; one that confirms them keeps their time and reason.
+
+    A phone that is merely away, as Meta puts it, does not undo a removal.
+    """
+    told = _word(line.value.get("state"))
+    if told not in PHONE_EVENTS.values() or told == before.state:
+        return before
+    if (before.state, told) == (State.REMOVED, State.OFFBOARDED):
+        return before
+    return Verdict(State(told), line.at)
 
 
 def _ban(line: Line, before: Verdict) -> Verdict:

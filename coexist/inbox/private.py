@@ -161,6 +161,15 @@ async def numbers(conn: Connection, keyring: Keyring, account_id: int) -> Sequen
     ]
 
 
+async def count(conn: Connection, account_id: int) -> int:
+    """Return how many numbers an account's list has."""
+    row = await (
+        await conn.execute("SELECT count(*) FROM private_numbers WHERE account_id = %s", (account_id,))
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 async def find(conn: Connection, keyring: Keyring, account_id: int, number_id: int) -> PrivateNumber:
     """Return one number of an account's list, or raise NotFound."""
     found = [one for one in await numbers(conn, keyring, account_id) if one.id == number_id]

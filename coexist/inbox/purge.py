@@ -65,7 +65,7 @@ async def purge_some(conn: Connection, account_id: int, ids: Sequence[str]) -> S
         if await _has_messages(conn, contacts):
             done.is_left = True
         elif contacts:
-            done.events += await _remove_people(conn, account_id, scope_id, contacts, ids)
+            done.events += await remove_people(conn, account_id, scope_id, contacts, ids)
     return done
 
 
@@ -82,6 +82,33 @@ async def _remove_messages(
     await summary.refresh(conn, [conversation_id for _, conversation_id in places])
     done.message_count += deleted.rowcount
     done.events += [NewEvent(account_id, Kind.CONVERSATION_CHANGED, *place) for place in places]
+
+
+BY_WAMID: Final = """
+SELECT m.id, m.inbox_id, m.conversation_id, m.wamid FROM messages m
+ WHERE m.inbox_id = %s AND m.wamid = ANY(%s)
+   AND NOT EXISTS (SELECT FROM outbox o WHERE o.message_id = m.id AND o.state = 'sending')
+"""
+
+
+async def purge_messages(
+    conn: Connection, account_id: int, scope_ids: Collection[int], wamids: Mapping[int, Collection[str]]
+) -> Slice:
+    """Remove these messages of each inbox, in whomever's conversation they are, and whatever names them.
+
+    So somebody else's go that show a private person's card.
+    """
+    done = Slice()
+    if not wamids:
+        return done
+    for scope_id in sorted(scope_ids):
+        await locks.own_apply(conn, scope_id)
+    for inbox_id, named in sorted(wamids.items()):
+        rows = await (await conn.execute(BY_WAMID, (inbox_id, sorted(named)))).fetchall()
+        if rows:
+            await _remove_messages(conn, account_id, rows, done)
+    await forget_named(conn, wamids)
+    return done
 
 
 NAMED: Final = (
@@ -141,9 +168,13 @@ DELETE FROM identity_sightings
 )
 
 
-async def _remove_people(
+async def remove_people(
     conn: Connection, account_id: int, scope_id: int, contacts: Sequence[int], ids: Sequence[str]
 ) -> list[NewEvent]:
+    """Remove contacts that have no message left, with all that is known of them and of ``ids``; return the events.
+
+    Needs the scope's locks on people and apply.
+    """
     places = await (await conn.execute(GONE, (list(contacts),))).fetchall()
     cursor = await conn.execute("SELECT match_key FROM identities WHERE contact_id = ANY(%s)", (list(contacts),))
     keys = {*ids, *(key for (key,) in await cursor.fetchall())}

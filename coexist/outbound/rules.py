@@ -18,6 +18,8 @@ UNKNOWN_ATTEMPTS_MAX: Final = 2
 BACKOFF_MAX_S: Final = 300
 PAIR_EXPONENT_MAX: Final = 6
 """4^6 s: longer than an hour nobody waits for a lane."""
+PAUSE_MAX_S: Final = 4**PAIR_EXPONENT_MAX
+"""The longest of all pauses: whoever seems to wait for longer was told so by a clock that was wrong."""
 THROTTLED_MAX_S: Final = 60
 MAINTENANCE_S: Final = 60
 

@@ -13,11 +13,16 @@ from psycopg.rows import class_row
 from coexist.base import clock
 from coexist.base.database import Connection
 from coexist.events.feed import Kind, NewEvent
+from coexist.inbox.model import EXPORTED_PREFIX
 from coexist.meta.model import SENT_BY_US, STATUS_RANK
 from coexist.outbound.model import OutboxState, Sending, Sent, Target
+from coexist.outbound.rules import PAUSE_MAX_S
 
 CHANNEL: Final = "coexist_outbox"
 """PostgreSQL's notification channel for "there is something to send"; the payload is the inbox's id."""
+
+CLOCKS_DIFFER_S: Final = 2
+"""How far the clocks of two of our hosts may differ. What was begun later than that was begun by a wrong clock."""
 
 CALL_LOST_S: Final = 120
 """An attempt without an outcome for longer than any call can last: its process died, and nobody knows more."""
@@ -105,7 +110,8 @@ async def message_of(conn: Connection, account_id: int, conversation_id: int, ou
 async def wamid_of(conn: Connection, conversation_id: int, message_id: int) -> str | None:
     """Return Meta's id of a message of the conversation, None if it has none or is elsewhere."""
     cursor = await conn.execute(
-        "SELECT wamid FROM messages WHERE id = %s AND conversation_id = %s", (message_id, conversation_id)
+        "SELECT wamid FROM messages WHERE id = %s AND conversation_id = %s AND NOT starts_with(wamid, %s)",
+        (message_id, conversation_id, EXPORTED_PREFIX),
     )
     row = await cursor.fetchone()
     return None if row is None else row[0]
@@ -209,30 +215,35 @@ async def give_up(conn: Connection, message_id: int, error: str) -> None:
 
 # ── sending ───────────────────────────────────────────────────────────────────────────────────────────────
 
-DUE: Final = """
+# Clocks jump: a time further ahead than any pause is no reason to wait.
+IS_DUE: Final = "(o.next_attempt_at <= %(now)s OR o.next_attempt_at > %(pauses_end)s)"
+
+DUE: Final = f"""
 SELECT DISTINCT o.inbox_id
   FROM outbox o JOIN inboxes i ON i.id = o.inbox_id
- WHERE o.state = 'queued' AND o.next_attempt_at <= %s AND i.state = 'connected'
+ WHERE o.state = 'queued' AND {IS_DUE} AND i.state = 'connected'
  ORDER BY o.inbox_id
 """
 
 
 async def due_inboxes(conn: Connection) -> list[int]:
     """Return the connected inboxes that have something to send now. An offboarded one waits (requirement G3)."""
-    return [int(row[0]) for row in await (await conn.execute(DUE, (clock.now(),))).fetchall()]
+    now = clock.now()
+    cursor = await conn.execute(DUE, {"now": now, "pauses_end": now + timedelta(seconds=PAUSE_MAX_S)})
+    return [int(row[0]) for row in await cursor.fetchall()]
 
 
 CLAIM_LOCK: Final = 0x53454E44  # "SEND": one claims for a number at a time, so that its rate is counted right
 
 # The first of each conversation only: what was written later waits until its outcome is known.
-CLAIM: Final = """
+CLAIM: Final = f"""
 WITH allowed AS (
     SELECT greatest(0, least(%(count)s, %(per_second)s - count(*)))::int AS n FROM outbox
-     WHERE inbox_id = %(inbox_id)s AND sending_at > %(a_second_ago)s),
+     WHERE inbox_id = %(inbox_id)s AND sending_at BETWEEN %(a_second_ago)s AND %(clocks_differ)s),
 first AS (
     SELECT o.our_ref
       FROM outbox o JOIN messages m ON m.id = o.message_id
-     WHERE o.inbox_id = %(inbox_id)s AND o.state = 'queued' AND o.next_attempt_at <= %(now)s AND m.wamid IS NULL
+     WHERE o.inbox_id = %(inbox_id)s AND o.state = 'queued' AND {IS_DUE} AND m.wamid IS NULL
        AND NOT EXISTS (
            SELECT FROM outbox e JOIN messages em ON em.id = e.message_id
             WHERE e.inbox_id = o.inbox_id AND em.conversation_id = m.conversation_id
@@ -263,6 +274,8 @@ async def claim(conn: Connection, inbox_id: int, per_second: int, count: int) ->
         "count": count,
         "now": now,
         "a_second_ago": now - timedelta(seconds=1),
+        "clocks_differ": now + timedelta(seconds=CLOCKS_DIFFER_S),
+        "pauses_end": now + timedelta(seconds=PAUSE_MAX_S),
     }
     async with conn.cursor(row_factory=class_row(Sending)) as rows:
         await rows.execute(CLAIM, values)
@@ -332,7 +345,8 @@ SWEEP: Final = """
 WITH decided AS (
     SELECT o.our_ref, o.state FROM outbox o JOIN messages m ON m.id = o.message_id
      WHERE o.state IN ('queued', 'sending', 'unclear')
-       AND (m.wamid IS NOT NULL OR o.state = 'sending' AND o.sending_at < %(lost)s)
+       AND (m.wamid IS NOT NULL
+            OR o.state = 'sending' AND NOT o.sending_at BETWEEN %(lost)s AND %(never)s)
      UNION ALL
     SELECT o.our_ref, o.state FROM outbox o JOIN messages m ON m.id = o.message_id
      WHERE o.state = 'failed' AND o.settled_at > %(settled)s AND m.wamid IS NOT NULL)
@@ -353,6 +367,7 @@ async def sweep(conn: Connection) -> list[NewEvent]:
     values = {
         "now": now,
         "lost": now - timedelta(seconds=CALL_LOST_S),
+        "never": now + timedelta(seconds=CALL_LOST_S),
         "settled": now - timedelta(days=STATUS_DAYS),
     }
     cursor = await conn.execute(SWEEP, values)

@@ -78,7 +78,8 @@ async def run(pool: Pool, graph: Graph, keyring: Keyring, *, sends_per_second: i
                 await asyncio.sleep(PAUSE_AFTER_ERROR_S)
                 continue
             with suppress(TimeoutError):
-                await asyncio.wait_for(wake.wait(), POLL_S)
+                async with asyncio.timeout(POLL_S):
+                    await wake.wait()
     finally:
         stopping.set()
         await _drain(looking, under_way)

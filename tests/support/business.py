@@ -16,9 +16,10 @@ from coexist.inbox.inboxes import Inbox
 from coexist.intake.worker import BULK_LANE, LIVE_LANE, apply_next
 from coexist.people import actions as people
 from coexist.people.model import Member, Role
-from tests.support.intake import KEYRING
+from tests.support import intake
 from tests.support.ready import passed
 
+KEYRING = intake.KEYRING
 NUMBER, WABA, DISPLAY = "555100020003000", "701122334455667", "351210559000"
 PHONE, BSUID = "351910559111", "PT.40010020030040050"
 TOKEN = "EAAinvented"

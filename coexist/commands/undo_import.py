@@ -1,0 +1,127 @@
+"""Taking an import back, and bringing it back from the journal: `coexist undo-import`, `coexist reapply-import`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from coexist.base.config import Settings
+from coexist.base.errors import Invalid, NotFound
+from coexist.commands.opening import open_pool, run_command
+
+if TYPE_CHECKING:
+    from coexist.base.database import Pool
+    from coexist.coexistence.undoing import Plan
+    from coexist.inbox.inboxes import Inbox
+
+OneInbox = Annotated[int, typer.Option("--inbox", min=1, help="The inbox, by its id.")]
+
+
+def undo_import(
+    inbox: OneInbox,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed, and what stays.")] = False,
+) -> None:
+    """Remove what the import of a number made and nobody has touched since.
+
+    Says first what that is, and asks for the number, which is read from standard input. Broken off, it goes on where
+    it was when it is run again. The journal stays: `coexist reapply-import` brings the same back.
+    """
+
+    async def run(settings: Settings) -> None:
+        from coexist.coexistence import undoing
+
+        async with open_pool(settings, statement_timeout_ms=0) as pool:
+            one = await _inbox(pool, inbox)
+            async with pool.connection() as conn:
+                plan = await undoing.plan(conn, one.account_id, one.id)
+            typer.echo(_page(plan))
+            if dry_run or not plan.goes.conversations:
+                return
+            typer.echo(f"Type the number of {one.name} to remove this: ", nl=False)
+            typed = sys.stdin.readline()
+            async with pool.connection() as conn:
+                await undoing.check(conn, one.account_id, one.id, typed=typed)
+            await _undo(pool, one, plan)
+            async with pool.connection() as conn:
+                after = await undoing.plan(conn, one.account_id, one.id)
+            typer.echo(f"\nNow:\n{_page(after)}")
+
+    run_command(run)
+
+
+async def _undo(pool: Pool, inbox: Inbox, plan: Plan) -> None:
+    from coexist.base.database import transaction
+    from coexist.coexistence import undoing
+    from coexist.events import feed
+
+    after: int | None = 0
+    conversations = messages = contacts = 0
+    while after is not None:
+        async with transaction(pool) as conn:
+            step = await undoing.undo_some(conn, inbox, after=after)
+            await feed.append(conn, step.events)
+        after = step.last_id
+        conversations, messages = conversations + step.conversations, messages + step.messages
+        contacts += step.contacts
+        if step.conversations:
+            typer.echo(f"{conversations} of {plan.goes.conversations} conversations removed.")
+    typer.echo(f"Removed: {conversations} conversations, {messages} messages, {contacts} contacts.")
+
+
+def _page(plan: Plan) -> str:
+    from coexist.coexistence.undoing import REASONS
+
+    goes = plan.goes
+    lines = [f"{goes.conversations} conversations with {goes.messages} messages are removed: nobody touched them."]
+    if goes.stored_files:
+        lines.append(f"{goes.stored_files} fetched files go too; WhatsApp gives a file again for seven days only.")
+    lines += [
+        f"{stay.conversations} conversations with {stay.messages} imported messages stay: they {REASONS[stay.reason]}."
+        for stay in plan.stays
+        if stay.reason is not None
+    ]
+    if goes.conversations and not plan.can_come_back:
+        lines.append("The journal no longer has all of this import: what is removed cannot all come back.")
+    return "\n".join(lines)
+
+
+def reapply_import(inbox: OneInbox) -> None:
+    """Bring the import of a number back from the journal. Meta is asked for nothing.
+
+    Puts in line what was received since the number was first connected; a running `serve` or `work` applies it. What
+    is here already stays as it is, and nobody is notified of it.
+    """
+
+    async def run(settings: Settings) -> None:
+        from coexist.base import clock
+        from coexist.base.database import transaction
+        from coexist.coexistence import undoing
+        from coexist.intake.replay import Span, check, extent, replay
+
+        async with open_pool(settings, statement_timeout_ms=0) as pool:
+            one = await _inbox(pool, inbox)
+            async with pool.connection() as conn:
+                plan = await undoing.plan(conn, one.account_id, one.id)
+                span = Span(since=await undoing.connected_at(conn, one.id))
+                check(span, await extent(conn), clock.now())
+            if not plan.can_come_back:
+                typer.echo("The journal no longer has all of this import: only a part comes back.", err=True)
+            async with transaction(pool) as conn:
+                count = await replay(conn, span, by="bringing an import back")
+            typer.echo(f"{count} deliveries are in line to be applied again.")
+
+    run_command(run)
+
+
+async def _inbox(pool: Pool, inbox_id: int) -> Inbox:
+    from coexist.inbox import inboxes
+
+    async with pool.connection() as conn:
+        found = [one for one in await inboxes.of_installation(conn) if one.id == inbox_id]
+    if not found:
+        raise NotFound(f"There is no inbox {inbox_id}.", next_step="The page of numbers shows all.")
+    if not found[0].is_coexistence:
+        raise Invalid("This number is not in the WhatsApp Business app: nothing was imported.")
+    return found[0]
