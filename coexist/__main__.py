@@ -16,11 +16,13 @@ import typer
 from coexist.base import config
 from coexist.base.config import Settings
 from coexist.base.errors import AppError, Invalid
-from coexist.commands import journal, media, quarantine, users
+from coexist.commands import journal, media, private, quarantine, switch, users
 from coexist.commands.doctor import doctor, support_bundle
 from coexist.commands.import_chat import import_chat
 from coexist.commands.opening import AccountOption, first_line, load_settings, open_pool, run_command, time_of
+from coexist.commands.receipt import receipt
 from coexist.commands.replay import replay
+from coexist.commands.undo_import import reapply_import, undo_import
 
 SINCE_HELP: Final = "When the number was connected to WhatsApp's API, such as 2026-11-20T09:30:00Z."
 
@@ -37,6 +39,8 @@ app.add_typer(users.app, name="user")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(journal.app, name="journal")
 app.add_typer(media.app, name="media")
+app.add_typer(switch.app, name="switch")
+app.add_typer(private.app, name="private")
 
 
 class Format(StrEnum):
@@ -119,6 +123,9 @@ def migrate() -> None:
 
 
 app.command()(replay)
+app.command()(receipt)
+app.command()(undo_import)
+app.command()(reapply_import)
 app.command()(import_chat)
 app.command()(doctor)
 app.command()(support_bundle)

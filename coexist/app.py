@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 import psycopg
@@ -20,6 +21,7 @@ from coexist.base.config import Settings
 from coexist.base.errors import Invalid
 from coexist.intake.endpoint import Webhook
 from coexist.intake.journal import open_journal
+from coexist.intake.sightings import note_verification
 from coexist.web.app import create_pages, create_web, running
 from coexist.web.state import Web
 from coexist.worker import check_host, database_url_of
@@ -141,7 +143,7 @@ async def _answer(settings: Settings, database_url: str, listening: socket.socke
         open_journal(database_url) as journal,
     ):
         await check_host(settings, pool)
-        webhook = Webhook(settings, crypto.open_keyring(settings), journal)
+        webhook = Webhook(settings, crypto.open_keyring(settings), journal, partial(note_verification, pool))
         web = create_web(settings, pool, database_url)
         async with running(web):
             server = Server(App(webhook, create_pages(web), pool), web)

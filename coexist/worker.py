@@ -15,7 +15,7 @@ from coexist import processes
 from coexist.base import clock, crypto, database, log, migrate, postgres
 from coexist.base.config import Settings
 from coexist.base.errors import Unavailable
-from coexist.coexistence import checks_watch
+from coexist.coexistence import checks_watch, life_watch
 from coexist.coexistence import store as syncs
 from coexist.coexistence import worker as syncing
 from coexist.exported_chats import store as exported_chats
@@ -132,6 +132,7 @@ async def _work(settings: Settings) -> None:
             retention.run(pool, retention.kept_of(settings)),
             checks_watch.run_beats(pool, lambda: room.probe(settings, storage)),
             checks_watch.run_looks(pool, graph, keyring, settings),
+            life_watch.run(pool, graph, keyring, settings),
             _listen(url, wakes),
         ]
         async with asyncio.TaskGroup() as group:  # a loop that fails is a bug: all stop, and the process starts anew

@@ -38,7 +38,7 @@ def send(sim: Simulation, person: Person, draft: Draft) -> Message:
     message = compose(sim, person, draft, "contact")
     message.unavailable = bool(draft.extra.get("unavailable"))
     person.unread += 1
-    _open_window(sim, person)
+    _open_window(sim, person, message.at)
     sim.world.changed(person)
     mark_told(sim, message, _tell(sim, person, _inbound(sim, person, message)))
     if message.told and message.unavailable:
@@ -60,21 +60,22 @@ def edit(sim: Simulation, message: Message, text: str) -> None:
     _must_be_theirs(message)
     person = change_text(sim, message, text)
     media = media_of(sim, message, live=False) if message.file else None
-    _tell(sim, person, payloads.edit(_head(sim, person), message, media))
+    _tell(sim, person, payloads.edit(_head(sim, person, message.edits[-1].at), message, media))
 
 
 def delete(sim: Simulation, message: Message) -> None:
     """A customer deletes for everyone, for two days."""
     _must_be_theirs(message)
     person = withdraw(sim, message)
-    _tell(sim, person, payloads.revoke(_head(sim, person), message))
+    assert message.revoked_at is not None
+    _tell(sim, person, payloads.revoke(_head(sim, person, message.revoked_at), message))
 
 
 def react(sim: Simulation, message: Message, emoji: str) -> None:
     """A customer reacts; an empty emoji takes the reaction back."""
     made = Reaction(sim.world.new_wamid(), emoji, sim.now())
     person = put_reaction(sim, message, "contact", made)
-    head = payloads.sender(person) | {"id": made.wamid, "timestamp": str(sim.now())}
+    head = payloads.sender(person) | {"id": made.wamid, "timestamp": str(made.at)}
     _tell(sim, person, payloads.reaction(head, message, made))
 
 
@@ -133,10 +134,10 @@ def _answer(sim: Simulation, person: Person, text: str) -> None:
     send(sim, person, Draft("text", {"body": text}))
 
 
-def _open_window(sim: Simulation, person: Person) -> None:
+def _open_window(sim: Simulation, person: Person, at: int) -> None:
     """Only what comes after onboarding opens the window (7.3)."""
     if sim.connected:
-        person.window_until = sim.now() + WINDOW_S
+        person.window_until = at + WINDOW_S
 
 
 def _inbound(sim: Simulation, person: Person, message: Message) -> Json:
@@ -149,10 +150,10 @@ def _must_be_theirs(message: Message) -> None:
         raise ValueError("The customer did not write this message.")
 
 
-def _head(sim: Simulation, person: Person) -> Json:
+def _head(sim: Simulation, person: Person, at: int) -> Json:
     """Ids of an edit or a revoke: the phone if visible; the BSUID is in `contacts[]` only (5.1)."""
     phone = {"from": person.shown_phone} if person.shown_phone else {}
-    return {**phone, "id": sim.world.new_wamid(), "timestamp": str(sim.now())}
+    return {**phone, "id": sim.world.new_wamid(), "timestamp": str(at)}
 
 
 def _tell(sim: Simulation, person: Person, item: Json) -> bool:

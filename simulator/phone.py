@@ -30,7 +30,7 @@ def edit(sim: Simulation, message: Message, text: str) -> None:
         raise ValueError("The phone can edit only what was written on it.")
     person = change_text(sim, message, text)
     media = media_of(sim, message, live=False) if message.file else None
-    _echo(sim, person, payloads.edit(_head(sim, person), message, media))
+    _echo(sim, person, payloads.edit(_head(sim, person, message.edits[-1].at), message, media))
 
 
 def delete(sim: Simulation, message: Message) -> None:
@@ -38,14 +38,15 @@ def delete(sim: Simulation, message: Message) -> None:
     if message.inbound:
         raise ValueError("Only the customer can delete this for everyone.")
     person = withdraw(sim, message)
-    _echo(sim, person, payloads.revoke(_head(sim, person), message))
+    assert message.revoked_at is not None
+    _echo(sim, person, payloads.revoke(_head(sim, person, message.revoked_at), message))
 
 
 def react(sim: Simulation, message: Message, emoji: str) -> None:
     """The owner reacts; an empty emoji takes the reaction back."""
     made = Reaction(sim.world.new_wamid(), emoji, sim.now())
     person = put_reaction(sim, message, "business", made)
-    head = _head(sim, person) | {"id": made.wamid}
+    head = _head(sim, person, made.at) | {"id": made.wamid}
     _echo(sim, person, payloads.reaction(head, message, made))
 
 
@@ -165,8 +166,9 @@ def mark_told(sim: Simulation, message: Message, told: bool) -> None:
     sim.world.changed(message)
 
 
-def _head(sim: Simulation, person: Person) -> Json:
-    ids = {"id": sim.world.new_wamid(), "timestamp": str(sim.now())}
+def _head(sim: Simulation, person: Person, at: int) -> Json:
+    """Ids of an edit, a revoke or a reaction, told with the second that the phone shows: another may have begun."""
+    ids = {"id": sim.world.new_wamid(), "timestamp": str(at)}
     return {"from": sim.business.digits, **payloads.receiver(person), **ids}
 
 

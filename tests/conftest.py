@@ -52,6 +52,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         total = len(requirements.all_ids())
         terminalreporter.write_line(f"{total - len(missing)} of {total} requirements are proven. Not yet:")
         terminalreporter.write_line(" ".join(missing))
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, line in report.user_properties:
+            if name == "measured" and report.when == "call":
+                terminalreporter.write_line(f"Measured {line}")
 
 
 def _sweep(parent: Path) -> None:

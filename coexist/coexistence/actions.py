@@ -10,13 +10,14 @@ from coexist.base import clock
 from coexist.base.crypto import Keyring
 from coexist.base.database import Connection
 from coexist.base.errors import Conflict, Invalid
-from coexist.coexistence import rules, store, words
+from coexist.coexistence import rules, store, switches, words
 from coexist.coexistence.model import Existing
 from coexist.events import feed
 from coexist.events.feed import Kind, NewEvent
 from coexist.inbox import connection, credentials, inboxes, locks, summary
 from coexist.inbox.connection import Line
 from coexist.inbox.inboxes import Inbox
+from coexist.inbox.switches import EVERYTHING, Switch
 from coexist.meta.phones import digits, pretty
 
 CLOCK_SKEW: Final = timedelta(minutes=5)
@@ -107,12 +108,14 @@ async def _insert(conn: Connection, values: dict[str, Any], portfolio_id: str) -
     return await store.insert_inbox(conn, {**values, "scope_id": scope_id, "name": name})
 
 
-async def request_syncs(conn: Connection, account_id: int, inbox_id: int, *, is_switched_on: bool = True) -> int:
+async def request_syncs(
+    conn: Connection, account_id: int, inbox_id: int, *, installation: frozenset[Switch] = EVERYTHING
+) -> int:
     """Ask for the contacts and the history of a number, as far as they were never asked for.
 
     Only marks them as wanted and wakes the worker, which asks Meta once. Returns how many are wanted now:
-    none when both were asked for before. ``is_switched_on`` is the installation's switch; with it, the
-    account's or the inbox's off, the syncs say so and nothing is asked (requirement B11).
+    none when both were asked for before. ``installation`` is what it takes in at all; what is off there, for the
+    account or for the number is not asked for, and its sync says so (requirement B11).
 
     Raises Conflict when asking is no use: not a coexistence number, not connected, or the 24 hours are over.
     """
@@ -120,17 +123,18 @@ async def request_syncs(conn: Connection, account_id: int, inbox_id: int, *, is_
     if not inbox.is_coexistence:
         raise Conflict("This number is not in the WhatsApp Business app: it has no contacts or history to share.")
     changed = NewEvent(account_id, Kind.SYNC_PROGRESSED, inbox_id=inbox_id)
-    if not (is_switched_on and inbox.sync_enabled):
-        await store.switch_off(conn, inbox_id, inbox.onboarded_at)
+    on, off = switches.split(inbox, installation)
+    await store.switch_off(conn, inbox_id, inbox.onboarded_at, off)
+    if not on:
         await feed.append(conn, [changed])
         return 0
     if inbox.state != connection.State.CONNECTED:
         raise Conflict("The number is not connected at the moment.", next_step="Reconnect it, then ask again.")
     if clock.now() >= rules.deadline(inbox.onboarded_at):
-        await store.give_up(conn, inbox_id, inbox.onboarded_at, rules.TOO_LATE, words.TOO_LATE_WORDS)
+        await store.give_up(conn, inbox_id, inbox.onboarded_at, on, rules.TOO_LATE, words.TOO_LATE_WORDS)
         await feed.append(conn, [changed])
         return 0
-    wanted = await store.want(conn, inbox_id, inbox.onboarded_at)
+    wanted = await store.want(conn, inbox_id, inbox.onboarded_at, on)
     await feed.append(conn, [changed])
     return wanted
 

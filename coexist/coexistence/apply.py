@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from coexist.base.database import Connection
-from coexist.coexistence import arrivals, routes, rules
+from coexist.coexistence import arrivals, life_store, routes, rules
 from coexist.coexistence.arrivals import UNKNOWN, Batch, Chunk, Place
 from coexist.coexistence.model import SyncKind
 from coexist.events.feed import Kind, NewEvent
@@ -34,8 +34,8 @@ async def apply(conn: Connection, inboxes: Mapping[str, Inbox], facts: Sequence[
     """Merge the facts about syncs and connections; facts of other kinds are left alone.
 
     ``inboxes`` are the connected ones that the facts name, by phone_number_id; each fact's delivery must be
-    in the journal. What an inbox is switched off for is not merged (requirement B11). Returns the events to
-    append last in the transaction.
+    in the journal. What is switched off is left out before (``switches.wanted``). Returns the events to append
+    last in the transaction.
     """
     sync_facts = [fact for fact in facts if isinstance(fact, (*HISTORY_FACTS, AddressBookChanged))]
     account_facts = [fact for fact in facts if isinstance(fact, AccountUpdated | NoticeGiven)]
@@ -47,7 +47,7 @@ async def apply(conn: Connection, inboxes: Mapping[str, Inbox], facts: Sequence[
 
 async def _apply_sync(conn: Connection, inboxes: Mapping[str, Inbox], facts: Sequence[SyncFact]) -> list[NewEvent]:
     named = [(inboxes.get(fact.phone_number_id or ""), fact) for fact in facts]
-    wanted = [(inbox, fact) for inbox, fact in named if inbox is not None and inbox.sync_enabled]
+    wanted = [(inbox, fact) for inbox, fact in named if inbox is not None]
     received_at = await arrivals.received_at(conn, {fact.journal_id for _, fact in wanted})
     onboardings = await arrivals.onboardings(conn, {inbox.id for inbox, _ in wanted})
     batch = Batch()
@@ -88,6 +88,7 @@ async def _apply_account(conn: Connection, facts: Sequence[AccountFact]) -> list
             concerned[route.inbox_id] = route.account_id
     await connection.record(conn, lines)
     await connection.refresh(conn, concerned)
+    await life_store.question(conn, lines)
     return [NewEvent(account_id, Kind.INBOX_CHANGED, inbox_id=inbox_id) for inbox_id, account_id in concerned.items()]
 
 

@@ -86,15 +86,18 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class SyncCounts:
-    """What an inbox holds by now."""
+    """What an inbox holds by now. ``placeholders`` are messages whose content stayed on the phone so far.
+
+    None is not counted yet: that waits until the history is here.
+    """
 
     contacts: int
     conversations: int
     imported_messages: int
-    placeholders: int
-    media_waiting: int
-    media_stored: int
-    media_gone: int
+    placeholders: int | None
+    media_waiting: int | None
+    media_stored: int | None
+    media_gone: int | None
 
 
 @dataclass(frozen=True, slots=True)

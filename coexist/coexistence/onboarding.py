@@ -11,13 +11,18 @@ from typing import Final
 from coexist.base import clock
 from coexist.base.config import Settings
 from coexist.base.crypto import Keyring
-from coexist.base.database import Connection, Pool, in_transaction
+from coexist.base.database import Connection, Pool, in_transaction, transaction
 from coexist.base.errors import Invalid
-from coexist.coexistence import actions, oneshot, store, words
+from coexist.coexistence import actions, checks, checks_store, oneshot, rules, store, switches, words
+from coexist.coexistence.checks_model import Preflight
+from coexist.coexistence.checks_self_test import WEBHOOK_PATH
 from coexist.coexistence.model import Sync, SyncState
 from coexist.coexistence.signup_rules import onboarding_time
-from coexist.inbox import inboxes
+from coexist.events import feed
+from coexist.events.feed import Kind, NewEvent
+from coexist.inbox import connection, inboxes
 from coexist.inbox.inboxes import Inbox
+from coexist.inbox.switches import allowed
 from coexist.meta import graph as meta
 from coexist.meta.errors import ErrorClass
 from coexist.meta.graph import Graph, GraphError, GraphFailed, PhoneNumber
@@ -26,7 +31,6 @@ from coexist.people import actions as people
 from coexist.people import store as people_store
 from coexist.people.model import Account
 
-WEBHOOK_PATH: Final = "/webhook"
 NOT_VISIBLE: Final = 33
 """The number is gone, or this token may not see it: no word about the token itself (meta-protocol 1.5)."""
 ANSWER_WAIT_S: Final = 40
@@ -110,14 +114,50 @@ async def listen(graph: Graph, settings: Settings, waba_id: str, token: str) -> 
             raise NotListening(error, is_override=True) from error
 
 
-async def begin_syncs(pool: Pool, settings: Settings, inbox: Inbox) -> None:
-    """Ask for the contacts and history of a number that was just connected and is listened to.
+async def begin_syncs(pool: Pool, graph: Graph, keyring: Keyring, settings: Settings, inbox: Inbox) -> Preflight | None:
+    """Ask for the contacts and history of a number that is listened to, if all is in order for it (requirement A1).
 
-    Every way of connecting comes through here. Raises what ``actions.request_syncs`` raises.
+    Every way of asking comes through here, and may come again: each sync is asked for once. Returns the look at the
+    number that decided; None when there was nothing to ask for. Raises what ``actions.request_syncs`` raises.
     """
-    ids = inbox.account_id, inbox.id
-    is_on = settings.sync_enabled
-    await in_transaction(pool, lambda conn: actions.request_syncs(conn, *ids, is_switched_on=is_on))
+    installation = allowed(settings)
+
+    async def ask(conn: Connection) -> None:
+        await actions.request_syncs(conn, inbox.account_id, inbox.id, installation=installation)
+
+    async with transaction(pool) as conn:
+        fresh = await inboxes.get(conn, inbox.account_id, inbox.id)
+        on, _ = switches.split(fresh, installation)
+        can_be_asked = rules.can_be_asked(await store.syncs(conn, inbox.id), on, clock.now())
+        can_be_asked &= fresh.is_coexistence and fresh.state == connection.State.CONNECTED
+        if can_be_asked:
+            await checks_store.wait(conn, fresh.id, fresh.onboarded_at)
+    if not can_be_asked:
+        await in_transaction(pool, ask)  # which says why, where that is to be said
+        return None
+    found = await checks.look(pool, graph, keyring, settings, fresh)
+
+    async def decide(conn: Connection) -> Preflight:
+        kept = await checks.settle(conn, found)
+        if kept.is_waiting:
+            await feed.append(conn, [NewEvent(fresh.account_id, Kind.SYNC_PROGRESSED, inbox_id=fresh.id)])
+        else:
+            await ask(conn)
+        return kept
+
+    return await in_transaction(pool, decide)
+
+
+async def ask_anyway(
+    conn: Connection, settings: Settings, account_id: int, inbox_id: int, by: str, reason: str
+) -> None:
+    """Ask for syncs although a check of the last look is amber. Raises what ``checks.overrule`` raises.
+
+    Needs a transaction by the caller.
+    """
+    inbox = await inboxes.get(conn, account_id, inbox_id)
+    await checks.overrule(conn, inbox, await checks_store.preflight(conn, inbox_id), by, reason)
+    await actions.request_syncs(conn, account_id, inbox_id, installation=allowed(settings))
 
 
 # ── by hand, on the command line ──────────────────────────────────────────────────────────────────────────
@@ -202,10 +242,20 @@ async def connect_by_hand(
     if not (inbox.is_coexistence and asks_for_syncs):
         say("Next: write to the number from another phone; the message appears in the inbox.")
         return
-    await begin_syncs(pool, settings, inbox)
+    look = await begin_syncs(pool, graph, keyring, settings, inbox)
+    if look is not None and look.is_waiting:
+        _say_waiting(look, say)
+        return
     for sync in await _asked(pool, graph, keyring, inbox.id):
         say(words.sentence(sync, clock.now()))
     say("Next: keep the phone's app open, and watch the number's page in the inbox (Settings > Numbers).")
+
+
+def _say_waiting(found: Preflight, say: Say) -> None:
+    say("No sync was asked for: there is one chance, and not all is in order for it.")
+    for check in checks.needing(found.checks):
+        say(f"{check.level.upper()}  {check.title}: {check.seen} {check.next_step}")
+    say("Next: mend that. A running worker looks again by itself, and the number's page has the list (Numbers > Sync).")
 
 
 async def _account(conn: Connection, name_or_id: str, say: Say) -> Account:

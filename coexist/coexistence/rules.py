@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from coexist.coexistence.model import Sync, SyncKind, SyncState
 from coexist.meta.errors import ErrorClass, explain
 
 REQUEST_HOURS: Final = 24
@@ -47,6 +48,17 @@ def answer_of(code: int | None) -> Answer:
 def deadline(onboarded_at: datetime) -> datetime:
     """Return when the 24 hours in which a sync can be asked for end."""
     return onboarded_at + timedelta(hours=REQUEST_HOURS)
+
+
+def can_be_asked(syncs: Iterable[Sync], kinds: Collection[SyncKind], now: datetime) -> bool:
+    """Whether Meta may still be asked for any of these kinds."""
+    return any(
+        sync.kind in kinds
+        and sync.state in (SyncState.NOT_REQUESTED, SyncState.SWITCHED_OFF)
+        and sync.refusals < REFUSALS_MAX
+        and now < deadline(sync.onboarded_at)
+        for sync in syncs
+    )
 
 
 def onboarding_of(received_at: datetime, onboardings: Iterable[datetime]) -> datetime:

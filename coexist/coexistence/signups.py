@@ -207,7 +207,7 @@ async def _finish(pool: Pool, graph: Graph, keyring: Keyring, settings: Settings
         raise Stopped(Problem.REFUSED, str(error)) from error
     if connected.is_onboarding and connected.inbox.is_coexistence:
         try:
-            await begin_syncs(pool, settings, connected.inbox)
+            await begin_syncs(pool, graph, keyring, settings, connected.inbox)
         except Conflict as error:  # the number's page says the same, and when it can be asked for
             logger.warning("signup_without_syncs", inbox_id=connected.inbox.id, error=str(error))
     await in_lasting_transaction(pool, lambda conn: store.finish(conn, signup.id))

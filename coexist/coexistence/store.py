@@ -16,13 +16,8 @@ from coexist.coexistence.model import (
     Phase,
     Request,
     Sync,
-    SyncCounts,
     SyncKind,
-    SyncPanel,
-    SyncReport,
 )
-from coexist.inbox import inboxes
-from coexist.meta.model import FROM_HISTORY
 
 CHANNEL: Final = "coexist_syncs"
 """PostgreSQL's notification channel for "somebody wants a sync"; the payload is the inbox's id."""
@@ -73,9 +68,10 @@ async def put_scope(conn: Connection, account_id: int, portfolio_id: str) -> int
 
 INSERT_INBOX: Final = """
 INSERT INTO inboxes (account_id, scope_id, name, waba_id, phone_number_id, display_phone_number,
-                     is_coexistence, onboarded_at, state_at)
+                     is_coexistence, onboarded_at, state_at, keep_open_days)
 VALUES (%(account_id)s, %(scope_id)s, %(name)s, %(waba_id)s, %(phone_number_id)s, %(display_phone_number)s,
-        %(is_coexistence)s, %(onboarded_at)s, %(onboarded_at)s)
+        %(is_coexistence)s, %(onboarded_at)s, %(onboarded_at)s,
+        (SELECT keep_open_days FROM accounts WHERE id = %(account_id)s))
     ON CONFLICT (phone_number_id) DO NOTHING
 RETURNING id
 """
@@ -148,32 +144,35 @@ async def syncs(conn: Connection, inbox_id: int) -> Sequence[Sync]:
 MARK: Final = """
 UPDATE syncs SET state = %(state)s::sync_state, wanted_at = %(wanted_at)s, error_code = %(code)s,
                  error = %(error)s, error_at = %(error_at)s
- WHERE inbox_id = %(inbox_id)s AND onboarded_at = %(onboarded_at)s
+ WHERE inbox_id = %(inbox_id)s AND onboarded_at = %(onboarded_at)s AND kind::text = ANY(%(kinds)s)
    AND requested_at IS NULL AND state IN ('not_requested', 'switched_off') AND refusals < %(refusals)s
 """
 
 
-async def want(conn: Connection, inbox_id: int, onboarded_at: datetime) -> int:
+async def want(conn: Connection, inbox_id: int, onboarded_at: datetime, kinds: Collection[SyncKind]) -> int:
     """Mark what has never been asked for as wanted, and wake whoever asks; return how many syncs."""
-    wanted = await conn.execute(MARK, _mark(inbox_id, onboarded_at, "not_requested", wanted_at=clock.now()))
+    wanted = await conn.execute(MARK, _mark(inbox_id, onboarded_at, kinds, "not_requested", wanted_at=clock.now()))
     if wanted.rowcount:
         await conn.execute("SELECT pg_notify(%s, %s)", (CHANNEL, str(inbox_id)))
     return wanted.rowcount
 
 
-async def switch_off(conn: Connection, inbox_id: int, onboarded_at: datetime) -> None:
-    """Note that the operator's switch kept us from asking. Switched on again, it can still be asked for."""
-    await conn.execute(MARK, _mark(inbox_id, onboarded_at, "switched_off"))
+async def switch_off(conn: Connection, inbox_id: int, onboarded_at: datetime, kinds: Collection[SyncKind]) -> None:
+    """Note that a switch kept us from asking. Switched on again, it can still be asked for."""
+    await conn.execute(MARK, _mark(inbox_id, onboarded_at, kinds, "switched_off"))
 
 
-async def give_up(conn: Connection, inbox_id: int, onboarded_at: datetime, code: int, error: str) -> None:
+async def give_up(
+    conn: Connection, inbox_id: int, onboarded_at: datetime, kinds: Collection[SyncKind], code: int, error: str
+) -> None:
     """Note that it is no use to ask any more, and why."""
-    await conn.execute(MARK, _mark(inbox_id, onboarded_at, "failed", code=code, error=error))
+    await conn.execute(MARK, _mark(inbox_id, onboarded_at, kinds, "failed", code=code, error=error))
 
 
 def _mark(
     inbox_id: int,
     onboarded_at: datetime,
+    kinds: Collection[SyncKind],
     state: str,
     *,
     wanted_at: datetime | None = None,
@@ -183,6 +182,7 @@ def _mark(
     return {
         "inbox_id": inbox_id,
         "onboarded_at": onboarded_at,
+        "kinds": [str(kind) for kind in kinds],
         "state": state,
         "wanted_at": wanted_at,
         "code": code,
@@ -207,16 +207,21 @@ async def wanted_inboxes(conn: Connection) -> list[int]:
 
 
 # The one guard of the one chance (B3): who turns requested_at from null may call Meta, and nobody else ever.
+# Only after a look that found all in order (A1).
 # The history waits until Meta has answered for the contacts, or until that answer was lost (B1).
 CLAIM: Final = """
 UPDATE syncs s
    SET state = 'requesting', requested_at = %(now)s, error_code = NULL, error = NULL, error_at = NULL
-  FROM inboxes i JOIN accounts a ON a.id = i.account_id
+  FROM inboxes i
  WHERE s.inbox_id = %(inbox_id)s AND s.kind = %(kind)s::sync_kind
    AND i.id = s.inbox_id AND i.onboarded_at = s.onboarded_at
    AND s.wanted_at IS NOT NULL AND s.requested_at IS NULL AND s.state = 'not_requested'
-   AND i.is_coexistence AND i.state = 'connected' AND i.sync_enabled AND a.sync_enabled
+   AND i.is_coexistence AND i.state = 'connected'
+   AND NOT EXISTS (SELECT FROM switched_off o WHERE o.account_id = i.account_id AND o.kind::text = %(kind)s::text
+                                                AND (o.inbox_id IS NULL OR o.inbox_id = i.id))
    AND i.onboarded_at > %(too_old)s
+   AND EXISTS (SELECT FROM preflights p
+                WHERE p.inbox_id = i.id AND p.onboarded_at = i.onboarded_at AND p.passed_until > %(now)s)
    AND (s.kind = 'contacts' OR EXISTS (
        SELECT FROM syncs c
         WHERE c.inbox_id = s.inbox_id AND c.kind = 'contacts' AND c.onboarded_at = s.onboarded_at
@@ -335,50 +340,8 @@ SELECT c.phase, max(c.progress) AS progress, count(*)::int AS chunk_count,
  GROUP BY c.phase ORDER BY c.phase
 """
 
-COUNTS: Final = """
-SELECT (SELECT count(*) FROM contacts c WHERE c.scope_id = i.scope_id) AS contacts,
-       (SELECT count(*) FROM conversations c WHERE c.inbox_id = i.id) AS conversations,
-       m.imported_messages, m.placeholders, f.media_waiting, f.media_stored, f.media_gone
-  FROM inboxes i,
-       LATERAL (SELECT count(*) FILTER (WHERE imported) AS imported_messages,
-                       count(*) FILTER (WHERE content_rank < %(content)s) AS placeholders
-                  FROM messages WHERE inbox_id = i.id) m,
-       LATERAL (SELECT count(*) FILTER (WHERE state = 'waiting') AS media_waiting,
-                       count(*) FILTER (WHERE state = 'stored') AS media_stored,
-                       count(*) FILTER (WHERE state IN ('gone', 'failed')) AS media_gone
-                  FROM media WHERE inbox_id = i.id) f
- WHERE i.id = %(inbox_id)s
-"""
-
-
-async def counts(conn: Connection, inbox_id: int) -> SyncCounts:
-    """Return what an inbox holds. ``placeholders`` are messages whose content stayed on the phone so far."""
-    async with conn.cursor(row_factory=class_row(SyncCounts)) as cursor:
-        await cursor.execute(COUNTS, {"inbox_id": inbox_id, "content": FROM_HISTORY})
-        found = await cursor.fetchone()
-    assert found is not None
-    return found
-
-
 async def phases(conn: Connection, inbox_id: int) -> Sequence[Phase]:
     """Return the phases of the present onboarding's history that have come, in order."""
     async with conn.cursor(row_factory=class_row(Phase)) as cursor:
         await cursor.execute(PHASES, (inbox_id,))
         return await cursor.fetchall()
-
-
-async def sync_panel(conn: Connection, account_id: int, inbox_id: int) -> SyncPanel:
-    """Return all that the page of a number shows of its sync, or raise NotFound."""
-    inbox = await inboxes.get(conn, account_id, inbox_id)
-    contacts, history = [SyncReport(sync, words.sentence(sync, clock.now())) for sync in await syncs(conn, inbox_id)]
-    received = await phases(conn, inbox_id)
-    progress, _ = rules.progress_of({phase.phase: phase.progress for phase in received})
-    return SyncPanel(
-        inbox_id=inbox_id,
-        contacts=contacts,
-        history=history,
-        phases=received,
-        progress=progress,
-        counts=await counts(conn, inbox_id),
-        deadline_at=rules.deadline(inbox.onboarded_at),
-    )

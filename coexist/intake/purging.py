@@ -23,6 +23,7 @@ from coexist.base.database import Connection, Pool, transaction
 from coexist.base.errors import AppError
 from coexist.events import feed
 from coexist.inbox import inboxes, private, purge
+from coexist.inbox.purge import Slice
 from coexist.intake.private import REWRITE, searched
 from coexist.meta.private import IsPrivate, names
 
@@ -116,7 +117,10 @@ async def step(pool: Pool, keyring: Keyring) -> bool:
         await conn.execute(REMOVED, (removed.message_count, 0, 0, wanted.id))
         is_ended = False
         if not removed.is_left:
-            is_ended = await _search_window(conn, keyring, wanted, frozenset(ids))
+            found = await _search_window(conn, keyring, wanted, frozenset(ids))
+            is_ended = found is None
+            removed.message_count = found.message_count if found else 0
+            removed.events += found.events if found else []
         if is_ended:
             await _forget_lines(conn, wanted.account_id, frozenset(ids).__contains__)
             for statement in DONE:
@@ -155,11 +159,14 @@ INSERT INTO backlog (lane, journal_id) SELECT DISTINCT 1, journal_id FROM quaran
 """
 
 
-async def _search_window(conn: Connection, keyring: Keyring, wanted: Purge, ids: Collection[str]) -> bool:
-    """Take the person out of the next deliveries of the journal; True when that was the last window."""
-    numbers = {inbox.phone_number_id: inbox.id for inbox in await inboxes.of_account(conn, wanted.account_id)}
+async def _search_window(conn: Connection, keyring: Keyring, wanted: Purge, ids: Collection[str]) -> Slice | None:
+    """Take the person out of the next deliveries of the journal, and return what went with that; None at its end."""
+    mine = await inboxes.of_account(conn, wanted.account_id)
+    numbers = {inbox.phone_number_id: inbox.id for inbox in mine}
     values = {"after": wanted.purged_to, "to": wanted.purge_to, "rows": WINDOW_ROWS, "bytes": WINDOW_BYTES}
     rows = await (await conn.execute(WINDOW, values)).fetchall()
+    if not rows:
+        return None
     rewritten: list[int] = []
     named: dict[int, set[str]] = defaultdict(set)
     parts = 0
@@ -174,10 +181,10 @@ async def _search_window(conn: Connection, keyring: Keyring, wanted: Purge, ids:
         parts += found.removed_count
         for number, wamid in found.wamids:
             named[numbers[number]].add(wamid)
-    await purge.forget_named(conn, named)
+    removed = await purge.purge_messages(conn, wanted.account_id, {inbox.scope_id for inbox in mine}, named)
     await conn.execute(RETRY, (rewritten,))
-    await conn.execute(REMOVED, (0, parts, rows[-1][0] if rows else 0, wanted.id))
-    return not rows
+    await conn.execute(REMOVED, (removed.message_count, parts, rows[-1][0], wanted.id))
+    return removed
 
 
 async def _forget_lines(conn: Connection, account_id: int, is_theirs: IsPrivate) -> None:

@@ -1,21 +1,14 @@
-"""What a file really is, as far as its first bytes tell: a browser must not be led to run it."""
+"""What a file really is, as far as its bytes tell: a browser must not be led to run it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from PIL import Image
-
 UNKNOWN: Final = "application/octet-stream"
 """A browser only saves it."""
-PIXELS_MAX: Final = 100_000_000
 SHOWN: Final = ("image/", "audio/", "video/")
-"""Families that pages show in place; everything else is only offered to be saved."""
-EXIF_ORIENTATION: Final = 0x0112
-TURNED: Final = frozenset({5, 6, 7, 8})
-"""EXIF orientations that swap width and height."""
+"""Families that pages may show in place; everything else is only offered to be saved."""
 
 SIGNATURES: Final = (
     (0, b"\xff\xd8\xff", "image/"),
@@ -31,17 +24,23 @@ SIGNATURES: Final = (
     (8, b"WAVE", "audio/"),
 )
 
+INLINE: Final = frozenset(
+    {
+        "image/jpeg", "image/png", "image/webp", "image/gif",
+        "audio/ogg", "audio/mpeg", "audio/mp4", "audio/aac", "audio/amr", "audio/wav", "audio/webm",
+        "video/mp4", "video/3gpp", "video/webm", "video/quicktime",
+    }
+)  # fmt: skip
+"""Types that a browser shows or plays without running anything in them. SVG is not among them, nor is PDF."""
 
-@dataclass(frozen=True, slots=True)
-class Size:
-    """An image's size in pixels as it is shown."""
-
-    width: int
-    height: int
+OPUS_PER_MS: Final = 48
+"""Opus counts 48,000 samples a second, whatever was recorded."""
+OGG_TAIL_BYTES: Final = 64 * 1024
+"""A page of Ogg has 65,307 bytes at most; those of voice notes are far smaller."""
 
 
 def safe_type(declared: str | None, head: bytes) -> str:
-    """Return the MIME type to serve a file with: the declared one, unless its bytes contradict it.
+    """Return the MIME type to keep a file with: the declared one, unless its bytes contradict it.
 
     What is declared as image, sound or film must begin like one; otherwise it becomes ``application/octet-stream``.
     """
@@ -51,16 +50,32 @@ def safe_type(declared: str | None, head: bytes) -> str:
     return declared if family is None or family in _families(head) else UNKNOWN
 
 
-def image_size(path: Path) -> Size | None:
-    """Return an image's size from its header; None for what is no image or beyond PIXELS_MAX."""
-    try:
-        with Image.open(path, formats=("JPEG", "PNG", "GIF", "WEBP")) as image:
-            width, height = image.size
-            if image.getexif().get(EXIF_ORIENTATION) in TURNED:
-                width, height = height, width
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+def plain(mime_type: str | None) -> str:
+    """The type alone, in lower case: ``audio/ogg`` of ``audio/ogg; codecs=opus``."""
+    return (mime_type or UNKNOWN).split(";")[0].strip().lower()
+
+
+def served_type(mime_type: str | None) -> str | None:
+    """The type to serve a file with when a page may show it in place, in words of ours; None for what is only saved."""
+    kind = plain(mime_type)
+    if kind not in INLINE:
         return None
-    return Size(width, height) if 0 < width * height <= PIXELS_MAX else None
+    return f"{kind}; codecs=opus" if kind == "audio/ogg" and "opus" in (mime_type or "").lower() else kind
+
+
+def voice_duration_ms(path: Path) -> int | None:
+    """How long an Ogg/Opus file plays (RFC 7845): its last page's position less what a player skips."""
+    with path.open("rb") as file:
+        head = file.read(256)
+        file.seek(max(0, path.stat().st_size - OGG_TAIL_BYTES))
+        tail = file.read()
+    opus, page = head.find(b"OpusHead"), tail.rfind(b"OggS")
+    if not head.startswith(b"OggS") or opus < 0 or page < 0 or len(tail) < page + 14:
+        return None
+    skipped = int.from_bytes(head[opus + 10 : opus + 12], "little")
+    position = int.from_bytes(tail[page + 6 : page + 14], "little", signed=True)
+    duration = (position - skipped) // OPUS_PER_MS
+    return duration if 0 < duration < 2**31 else None
 
 
 def _families(head: bytes) -> set[str]:

@@ -193,7 +193,7 @@ async def download(
 
 
 async def _limited(response: aiohttp.ClientResponse, max_bytes: int) -> AsyncIterator[bytes]:
-    too_large = TooLarge(f"The file is larger than {max_bytes} bytes, the limit set here.")
+    too_large = TooLarge(f"At most {max_bytes / 1e6:,.1f} MB are taken in here, and this file is larger than that.")
     if response.content_length is not None and response.content_length > max_bytes:
         raise too_large
     received = 0

@@ -21,7 +21,7 @@ class Account:
 
     id: int
     name: str
-    sync_enabled: bool
+    keep_open_days: int
     created_at: datetime
 
 

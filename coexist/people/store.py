@@ -12,7 +12,7 @@ from coexist.base.database import Connection
 from coexist.base.errors import NotFound
 from coexist.people.model import Account, Credentials, Member
 
-ACCOUNT: Final = "SELECT id, name, sync_enabled, created_at FROM accounts "
+ACCOUNT: Final = "SELECT id, name, keep_open_days, created_at FROM accounts "
 
 
 async def accounts(conn: Connection) -> Sequence[Account]:
@@ -50,7 +50,7 @@ async def find_account(conn: Connection, name_or_id: str) -> Account:
 INSERT_ACCOUNT = """
 INSERT INTO accounts (name) VALUES (%s)
 ON CONFLICT ((lower(name))) DO NOTHING
-RETURNING id, name, sync_enabled, created_at
+RETURNING id, name, keep_open_days, created_at
 """
 
 

@@ -24,13 +24,17 @@ from coexist.inbox import actions
 from coexist.media.storage import open_storage
 from coexist.meta.graph import graph_of
 from coexist.web import (
+    choices,
+    choices_private,
     conversations,
+    coverage,
     doctor,
     exported_chats,
     inboxes,
     media,
     messages,
     quarantine,
+    receipt,
     sign_in,
     signup,
     signup_links,
@@ -125,12 +129,15 @@ def routes() -> list[BaseRoute]:
         Route("/connect/{token}", signup_links.show_beginning),
         Route("/connect/{token}/{signup_id:uuid}", signup_links.show_signup),
         Route("/connect/{token}/{signup_id:uuid}/{step}", signup_links.take_step, methods=["POST"]),
+        *_choices(),
         Route("/inboxes/{inbox_id:int}/sync", signed_in(inboxes.show_sync)),
         Route("/inboxes/{inbox_id:int}/sync/check", signed_in(doctor.look_again), methods=["POST"]),
         Route("/inboxes/{inbox_id:int}/sync/anyway", signed_in(doctor.ask_anyway), methods=["POST"]),
         Route("/inboxes/{inbox_id:int}/doctor", signed_in(doctor.show_doctor)),
         Route("/inboxes/{inbox_id:int}/doctor", signed_in(doctor.ask_meta), methods=["POST"]),
         Route("/inboxes/{inbox_id:int}/doctor/bundle", signed_in(doctor.give_bundle)),
+        Route("/inboxes/{inbox_id:int}/coverage", signed_in(coverage.show_coverage)),
+        Route("/inboxes/{inbox_id:int}/receipt", signed_in(receipt.show_receipt)),
         Route("/inboxes/{inbox_id:int}/strip", signed_in(inboxes.show_strip)),
         Route("/exported-chats", signed_in(exported_chats.show_exported_chats)),
         Route("/exported-chats", signed_in(exported_chats.take_file), methods=["POST"]),
@@ -156,6 +163,26 @@ def _quarantine_routes() -> list[BaseRoute]:
         Route(f"{part}/restore", signed_in(quarantine.restore_part), methods=["POST"]),
         Route("/quarantine/numbers/dismiss", signed_in(quarantine.dismiss_number), methods=["POST"]),
         Route("/quarantine/numbers/restore", signed_in(quarantine.restore_number), methods=["POST"]),
+    ]
+
+
+def _choices() -> list[BaseRoute]:
+    listed = f"{choices_private.PATH}/{{number_id:int}}"
+    return [
+        *(
+            route
+            for path in ("/inboxes/choices", "/inboxes/{inbox_id:int}/choices")
+            for route in (
+                Route(path, signed_in(choices.show_choices)),
+                Route(f"{path}/switch", signed_in(choices.throw_switch), methods=["POST"]),
+                Route(f"{path}/open", signed_in(choices.keep_open), methods=["POST"]),
+            )
+        ),
+        Route(choices_private.PATH, signed_in(choices_private.show_list)),
+        Route(choices_private.PATH, signed_in(choices_private.add), methods=["POST"]),
+        Route(listed, signed_in(choices_private.show_number)),
+        Route(f"{listed}/purge", signed_in(choices_private.purge), methods=["POST"]),
+        Route(f"{listed}/remove", signed_in(choices_private.remove), methods=["POST"]),
     ]
 
 

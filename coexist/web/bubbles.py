@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, tzinfo
 from typing import Any, Final
 
 from markupsafe import Markup
@@ -14,16 +14,11 @@ from coexist.meta.errors import explain
 from coexist.meta.model import STATUS_RANK
 from coexist.web import kinds, words
 from coexist.web.cards import Card, cards_of
+from coexist.web.files import File, file_of
 from coexist.web.kinds import Kind, kind_of
 from coexist.web.richtext import TEXT_SHOWN_CHARS, rich
 
-MEDIA_SHARED: Final = timedelta(days=14)
-"""Meta passes on files of a history only when they are younger than this at onboarding (meta-protocol 5.4)."""
-
 FORWARDED: Final = ("", "Forwarded", "Forwarded many times")
-PICTURE_BOX: Final = (340, 300)
-"""Pixels a picture or film takes in its bubble at most."""
-INLINE_IMAGES: Final = frozenset({"image/jpeg", "image/png", "image/webp", "image/gif"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +37,6 @@ class Tick:
     icon: str
     word: str
     title: str
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """The message's file. ``state``: phone (placeholder), waiting, stored, failed or gone; ``said`` explains it."""
-
-    kind: str
-    state: str
-    said: str
-    name: str
-    size: str
-    width: int | None
-    height: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +77,7 @@ class Bubble:
     forwarded: str
     reactions: Sequence[tuple[str, str]]
     is_imported: bool
+    is_exported: bool
     is_edited: bool
     is_deleted: bool
     earlier: Sequence[Markup]
@@ -112,7 +95,7 @@ def bubble_of(message: Message, zone: tzinfo, now: datetime) -> Bubble:
     contact_name = words.contact_name(message.contact_name)
     cards = cards_of(message.content)
     text = _text(message, kind, cards)
-    file = _file(message, kind)
+    file = file_of(message, kind, zone, now)
     return Bubble(
         id=message.id,
         conversation_id=message.conversation_id,
@@ -129,6 +112,7 @@ def bubble_of(message: Message, zone: tzinfo, now: datetime) -> Bubble:
         forwarded=FORWARDED[min(message.forwarded, 2)],
         reactions=_reactions(message.reactions, contact_name),
         is_imported=message.imported,
+        is_exported=message.is_exported,
         is_edited=message.edited_at is not None,
         is_deleted=message.revoked_at is not None,
         earlier=[rich(earlier) for earlier in message.earlier_texts if earlier],
@@ -215,60 +199,6 @@ def _first_error(message: Message) -> str:
         sentence = explain(code if isinstance(code, int) else None).sentence
         return f"{sentence} WhatsApp says: {said} ({code})" if isinstance(said, str) and said else sentence
     return ""
-
-
-def _file(message: Message, kind: Kind) -> File | None:
-    if kind is kinds.ON_THE_PHONE:
-        is_too_old = message.sent_at < message.onboarded_at - MEDIA_SHARED
-        said = (
-            "Only on the phone: older than 14 days when the number was connected."
-            if is_too_old
-            else "On the phone. WhatsApp may still send it."
-        )
-        return File("file", "phone", said, "", "", None, None)
-    if message.media_state is None:
-        return None
-    state, said = message.media_state, ""
-    if state == "waiting":
-        said = "Being fetched"
-    elif state == "failed":
-        said = message.media_error or "It could not be fetched. It is still on the phone."
-    elif state == "gone":
-        said = message.media_error or "WhatsApp no longer has it. It is only on the phone."
-    width, height = fitted(message.media_width, message.media_height)
-    return File(
-        kind=_file_kind(message),
-        state=state,
-        said=said,
-        name=message.media_file_name or kind.word,
-        size=words.size(message.media_bytes),
-        width=width,
-        height=height,
-    )
-
-
-def fitted(width: int | None, height: int | None) -> tuple[int | None, int | None]:
-    """The size in which a picture is shown: scaled down into PICTURE_BOX, so that its place is kept before it loads."""
-    if not width or not height:
-        return None, None
-    scale = min(1.0, PICTURE_BOX[0] / width, PICTURE_BOX[1] / height)
-    return max(1, round(width * scale)), max(1, round(height * scale))
-
-
-def _file_kind(message: Message) -> str:
-    """How the file is shown: by what it is, not by what the message calls it."""
-    mime = (message.media_mime_type or "").split(";")[0].strip().lower()
-    if message.type == "sticker" and mime in INLINE_IMAGES:
-        return "sticker"
-    if message.type == "document":
-        return "document"
-    if mime in INLINE_IMAGES:
-        return "image"
-    if mime.startswith("video/"):
-        return "video"
-    if mime.startswith("audio/"):
-        return "audio"
-    return "document"
 
 
 def _text(message: Message, kind: Kind, cards: Sequence[Card]) -> str | None:

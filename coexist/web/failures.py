@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import quote
 
+from psycopg.errors import LockNotAvailable, QueryCanceled
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ExceptionHandler
 
 from coexist.base import log
-from coexist.base.errors import AppError, NotFound, Unauthenticated
+from coexist.base.errors import AppError, NotFound, Unauthenticated, Unavailable
 from coexist.web.access import is_partial
 from coexist.web.render import html
 from coexist.web.state import web_of
@@ -30,6 +31,7 @@ BROKEN: Final = AppError(
     "The error is in the log. What you had typed and sent before is safe.",
     next_step="Load the page again; if it stays, tell whoever runs this installation.",
 )
+BUSY: Final = Unavailable("The database did not answer in time.", next_step="Try again in a moment.")
 _log = log.get("coexist.web")
 
 
@@ -64,6 +66,11 @@ async def _from_router(request: Request, error: Exception) -> Response:
     return failure_response(request, AppError(error.detail), error.status_code)
 
 
+async def _too_late(request: Request, error: Exception) -> Response:
+    _log.error("page_timed_out", path=request.url.path, error=str(error))
+    return failure_response(request, BUSY)
+
+
 async def _unexpected(request: Request, error: Exception) -> Response:
     _log.error("page_crashed", path=request.url.path, exc_info=error)
     return failure_response(request, BROKEN)
@@ -73,5 +80,7 @@ FAILURES: Final[dict[type[Exception] | int, ExceptionHandler]] = {
     AppError: _expected,
     Unauthenticated: _expected,
     HTTPException: _from_router,
+    LockNotAvailable: _too_late,
+    QueryCanceled: _too_late,
     Exception: _unexpected,
 }

@@ -8,14 +8,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from coexist.base.database import transaction
+from coexist.coexistence import overview
 from coexist.coexistence import signup_store as signups
-from coexist.coexistence import store as syncs
+from coexist.coexistence.choices import choices_of
 from coexist.coexistence.model import SyncState
 from coexist.events import feed
 from coexist.inbox import inboxes
+from coexist.inbox.switches import allowed
 from coexist.people.model import Role
 from coexist.web.access import Viewer
 from coexist.web.conversations import shell
+from coexist.web.doctor import LEVELS, gate_of
 from coexist.web.render import html
 from coexist.web.state import Web
 from coexist.web.strip import PHASES, strip_of
@@ -77,7 +80,9 @@ async def show_sync(request: Request, web: Web, viewer: Viewer) -> Response:
     async with transaction(web.pool) as conn:
         event_id = await feed.last_id(conn, viewer.account_id)
         inbox = await inboxes.get(conn, viewer.account_id, inbox_id)
-        panel = await syncs.sync_panel(conn, viewer.account_id, inbox_id) if inbox.is_coexistence else None
+        panel = await overview.sync_panel(conn, viewer.account_id, inbox_id) if inbox.is_coexistence else None
+        gate = await gate_of(conn, inbox, viewer)
+        chosen = await choices_of(conn, allowed(web.settings), viewer.account_id, inbox_id)
     template = "parts/sync.html" if request.headers.get("HX-Target") == "div#sync" else "sync.html"
     return html(
         web,
@@ -85,6 +90,9 @@ async def show_sync(request: Request, web: Web, viewer: Viewer) -> Response:
         **shell(viewer),
         inbox=inbox,
         panel=panel,
+        gate=gate,
+        off={choice.switch: choice.words for choice in chosen.switches},
+        levels=LEVELS,
         event_id=event_id,
         states=INBOX_STATES,
         sync_words=SYNC_WORDS,

@@ -78,7 +78,8 @@ class EventStream(Response):
         checked_at = time.monotonic()
         while not stream.is_closed:
             try:
-                await asyncio.wait_for(stream.wake.wait(), BEAT_S)
+                async with asyncio.timeout(BEAT_S):
+                    await stream.wake.wait()
             except TimeoutError:
                 await _send(send, frame("beat", "", stream.position))
             if ready := stream.take():

@@ -6,8 +6,6 @@ import hashlib
 import hmac
 import io
 import json
-import os
-import signal
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -137,29 +135,6 @@ class Shop:
         assert not found, f"{len(found)} differences:\n" + "\n".join(found[:SHOWN_COUNT]) + more
         return lines
 
-    async def kill_worker(self) -> None:
-        """``kill -9`` the worker, and wait until serve has started another."""
-        killed = self._worker()
-        assert killed is not None
-        os.kill(killed, signal.SIGKILL)
-
-        async def is_replaced() -> bool:
-            return self._worker() not in (None, killed)
-
-        await until(is_replaced, "serve has started another worker")
-
-    def _worker(self) -> int | None:
-        assert self.product.process is not None
-        return next(filter(_is_worker, _children(self.product.process.pid)), None)
-
-    async def crash(self) -> None:
-        """``kill -9`` of serve and its worker, at once."""
-        process = self.product.process
-        assert process is not None
-        for pid in (process.pid, *_children(process.pid)):
-            os.kill(pid, signal.SIGKILL)
-        await process.wait()
-
 
 def signature(body: bytes, secret: str = APP_SECRET) -> str:
     """The ``X-Hub-Signature-256`` of a body."""
@@ -169,16 +144,6 @@ def signature(body: bytes, secret: str = APP_SECRET) -> str:
 def of_kind(lines: Sequence[Json], kind: str) -> list[Json]:
     """The lines of an export that are of a kind."""
     return [line for line in lines if line["kind"] == kind]
-
-
-def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def _is_worker(pid: int) -> bool:
-    with suppress(OSError):
-        return b"work" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    return False
 
 
 @asynccontextmanager

@@ -12,8 +12,10 @@ from coexist.people import actions as people
 from coexist.people import sessions
 from tests.support.business import DISPLAY, NUMBER, WABA, deliver, inbound
 from tests.support.command_line import Coexist
+from tests.support.ready import Ready
 from tests.support.scripted_graph import ScriptedGraph, error
 
+APP = "1900100200300"
 CONNECT = (
     "connect", "--account", "Ótica Duarte", "--waba-id", WABA,
     "--phone-number-id", NUMBER, "--display-number", "+" + DISPLAY,
@@ -31,22 +33,27 @@ async def test_connecting_verifies_subscribes_and_asks_once(
 ) -> None:
     scripted.files[NUMBER] = ({"id": NUMBER, "display_phone_number": "+351 21 055 9000", "is_on_biz_app": True,
                                "platform_type": "CLOUD_API", "verified_name": "Ótica"}, b"")  # fmt: skip
-    ended = await coexist(*CONNECT, "--name", "Loja", typed="EAAfrom-stdin\n")
+    await Ready(pool, scripted, APP, WABA).begin()
+    scopes = ["whatsapp_business_management", "whatsapp_business_messaging"]
+    scripted.files["debug_token"] = ({"data": {"is_valid": True, "app_id": APP, "scopes": scopes}}, b"")
+    ours = {"COEXIST_BASE_URL": scripted.address, "COEXIST_APP_ID": APP, "COEXIST_APP_SECRET": "secret"}
+    ended = await coexist(*CONNECT, "--name", "Loja", typed="EAAfrom-stdin\n", **ours)
     assert ended.code == 0, ended.err
     assert "Loja is inbox 1 of the account now" in ended.out
     assert "account 'Ótica Duarte' is new" in ended.out
     assert "The chat history is on its way" in ended.out
-    what = [asked.what.removeprefix("GET /v25.0/").removeprefix("POST /v25.0/") for asked in scripted.asked]
-    assert what == [NUMBER, f"{WABA}/subscribed_apps", f"{NUMBER}/smb_app_data", f"{NUMBER}/smb_app_data"]
+    done = [asked.what.removeprefix("POST /v25.0/") for asked in scripted.asked if asked.what.startswith("POST")]
+    assert done == [f"{WABA}/subscribed_apps", f"{NUMBER}/smb_app_data", f"{NUMBER}/smb_app_data"]
     assert [asked.body["sync_type"] for asked in scripted.of("smb_app_data")] == ["smb_app_state_sync", "history"]
-    assert {asked.token for asked in scripted.asked} == {"EAAfrom-stdin"}
+    assert {asked.token for asked in scripted.asked} == {"EAAfrom-stdin", f"{APP}|secret"}
+    first = len(scripted.asked)
 
     file = tmp_path / "token"
     file.write_text("EAAfrom-file\n")
-    again = await coexist(*CONNECT, "--token-file", str(file))
+    again = await coexist(*CONNECT, "--token-file", str(file), **ours)
     assert again.code == 0, again.err
     assert len(scripted.of("smb_app_data")) == 2, "the one chance was spent twice"
-    assert {asked.token for asked in scripted.asked[4:]} == {"EAAfrom-file"}
+    assert {asked.token for asked in scripted.asked[first:]} == {"EAAfrom-file"}
     lines = await export(coexist)
     assert [(line["kind"], line["name"]) for line in lines] == [("inbox", "Loja")]
 

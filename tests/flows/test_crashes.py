@@ -1,4 +1,7 @@
-"""What is killed in the middle of things, and the database that is away: nothing is lost, nothing is here twice."""
+"""The embedded database killed in the middle of things, and a database that is away: nothing is lost or here twice.
+
+Whatever else can be killed or fail, in any order and under load: `tests/faults`.
+"""
 
 from __future__ import annotations
 
@@ -29,31 +32,6 @@ async def in_the_middle(shop: Shop) -> None:
 
     await until(has_some, "the history is coming in")
     assert (await shop.look("state"))["pending"], "the whole history came before anything could go wrong"
-
-
-@pytest.mark.requirement("C1", "C3")
-async def test_serve_and_worker_are_killed_while_the_history_streams_in(database_url: str, tmp_path: Path) -> None:
-    async with open_shop(database_url, tmp_path, message_count=600, pace=STREAMING) as shop:
-        await connect(shop.product, shop.phone)
-        await in_the_middle(shop)
-        await shop.crash()
-        await shop.tell("customer/send", chat="marina-souza", text="Tem alguém aí?")
-        await shop.tell("owner/send", chat="marina-souza", text="Tem sim")
-        await shop.product.start()
-        await shop.check()
-        (inbox, *_) = await shop.export()
-        assert inbox["sync"]["history"]["state"] == "completed"
-
-
-@pytest.mark.requirement("C1", "C3")
-async def test_the_worker_is_killed_again_and_again(database_url: str, tmp_path: Path) -> None:
-    async with open_shop(database_url, tmp_path, message_count=600, pace=STREAMING) as shop:
-        await connect(shop.product, shop.phone)
-        for text in ("um", "dois"):
-            await in_the_middle(shop)
-            await shop.tell("customer/send", chat="marina-souza", text=text)
-            await shop.kill_worker()
-        await shop.check()
 
 
 @pytest.mark.requirement("C1", "C4")

@@ -15,6 +15,7 @@ from coexist.intake.replay import Span, replay
 from coexist.intake.worker import BULK_LANE, LIVE_LANE, apply_next
 from tests.support import business, intake, wire
 from tests.support.intake import KEYRING, RECEIVED_AT, SHOP, body_of
+from tests.support.switches import switch_off
 
 PHONE: Final = "351910559122"
 DISK_FULL, CANCELED, BAD_DATA = "53100", "57014", "22000"
@@ -113,7 +114,7 @@ async def test_what_is_repaired_leaves_the_quarantine_though_another_delivery_fa
     await refuse(shop, "NEW.text = 'broken'", BAD_DATA)
     async with transaction(shop) as conn:
         assert await replay(conn, Span(is_quarantined=True)) == 2
-    assert await apply_next(shop, KEYRING, BULK_LANE, sync_enabled=True) == 2  # in one batch
+    assert await apply_next(shop, KEYRING, BULK_LANE) == 2  # in one batch
     assert await texts(shop) == ["repaired"]
     assert await rows(shop, "SELECT journal_id, part, attempts FROM quarantine") == [(2, PART, 2)]
 
@@ -124,7 +125,7 @@ async def test_a_full_disk_is_nobodys_fault_and_what_met_it_is_applied_when_ther
     await refuse(shop, "true", DISK_FULL)
     for _ in range(2):
         with pytest.raises(Unavailable):
-            await apply_next(shop, KEYRING, LIVE_LANE, sync_enabled=True)
+            await apply_next(shop, KEYRING, LIVE_LANE)
     assert (await texts(shop), await backlog(shop)) == ([], 3)
     await allow(shop)
     await intake.apply_all(shop)
@@ -149,7 +150,7 @@ async def test_one_delivery_that_takes_too_long_at_once_is_applied_in_smaller_pi
 async def test_only_the_message_that_always_takes_too_long_is_put_aside(shop: Pool, bodies: list[str]) -> None:
     await refuse(shop, "NEW.text = 'guilty'", CANCELED)
     await intake.journal(shop, [several(*bodies)])
-    await apply_next(shop, KEYRING, LIVE_LANE, sync_enabled=True, count=1)
+    await apply_next(shop, KEYRING, LIVE_LANE, count=1)
     others = [body for body in bodies if body != "guilty"]
     assert (await texts(shop), await backlog(shop)) == (others, 0)
     ((part, error),) = await rows(shop, "SELECT part, error FROM quarantine")
@@ -162,9 +163,9 @@ async def test_a_batch_that_takes_too_long_is_kept_and_goes_through_one_by_one(s
     await cancel_more_than(shop, 1)
     await intake.journal(shop, [body_of(message(name, name)) for name in "ab"])
     with pytest.raises(psycopg.errors.QueryCanceled):
-        await apply_next(shop, KEYRING, LIVE_LANE, sync_enabled=True)
+        await apply_next(shop, KEYRING, LIVE_LANE)
     assert (await texts(shop), await backlog(shop)) == ([], 2)
-    assert [await apply_next(shop, KEYRING, LIVE_LANE, sync_enabled=True, count=1) for _ in range(3)] == [
+    assert [await apply_next(shop, KEYRING, LIVE_LANE, count=1) for _ in range(3)] == [
         1,
         1,
         0,
@@ -179,7 +180,7 @@ async def test_the_worker_takes_fewer_at_once_until_a_batch_goes_through(
     monkeypatch.setattr(worker, "PAUSE_AFTER_ERROR_S", 0.0)
     await cancel_more_than(shop, 3)
     await intake.journal(shop, [body_of(message(name, name)) for name in "abcdefgh"])
-    running = asyncio.create_task(worker.run(shop, KEYRING, LIVE_LANE, sync_enabled=True, wake=asyncio.Event()))
+    running = asyncio.create_task(worker.run(shop, KEYRING, LIVE_LANE, wake=asyncio.Event()))
     async with asyncio.timeout(20):
         while await backlog(shop):
             await asyncio.sleep(0.02)
@@ -254,7 +255,7 @@ async def test_with_syncing_switched_off_live_messages_beside_a_chunk_are_still_
     mixed = body_of(message("a", "live"), chunk, entry, message("b", "too"))
     body = b"[%b,%b]" % (mixed, body_of(message("c", "another body"))) if is_wrapped else mixed
     async with transaction(shop) as conn:
-        await conn.execute("UPDATE inboxes SET sync_enabled = false")
+        await switch_off(conn)
     await intake.deliver(shop, [body])
     assert await texts(shop) == (["another body", "live", "too"] if is_wrapped else ["live", "too"])
     assert await rows(shop, "SELECT FROM address_book_entries") == []

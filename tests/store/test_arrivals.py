@@ -13,9 +13,10 @@ import pytest
 from coexist.base import clock
 from coexist.base.crypto import Keyring
 from coexist.base.database import Connection, Pool, transaction
-from coexist.coexistence import actions, store
+from coexist.coexistence import actions, overview, store
 from coexist.coexistence.apply import apply
 from coexist.coexistence.model import SyncKind
+from coexist.coexistence.switches import wanted
 from coexist.events.feed import Kind, NewEvent
 from coexist.inbox import inboxes
 from coexist.inbox.inboxes import Inbox
@@ -32,6 +33,7 @@ from coexist.meta.model import (
 from coexist.people import actions as people
 from coexist.people import store as people_store
 from tests.support import intake
+from tests.support.switches import switch_off
 
 SINCE = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 NUMBER, WABA, DISPLAY = "555100020003000", "701122334455667", "351210559000"
@@ -70,7 +72,7 @@ async def _deliver(conn: Connection, facts: Sequence[Fact], *, minutes: int = 60
     assert row is not None
     told = [msgspec.structs.replace(fact, journal_id=row[0]) for fact in facts]
     known = await inboxes.by_phone_number_ids(conn, [fact.phone_number_id or "" for fact in told])
-    return await apply(conn, known, told)
+    return await apply(conn, known, wanted(told, known))
 
 
 def _chunk(phase: int | None, order: int | None, progress: int | None, messages: int = 5) -> HistoryProgressed:
@@ -176,12 +178,12 @@ async def test_progress_is_a_maximum_and_complete_means_100_in_the_last_phase(po
         inbox = await _connect(conn)
         await _deliver(conn, [_chunk(1, 2, 62)])
         await _deliver(conn, [_chunk(0, 1, 20)])
-        panel = await store.sync_panel(conn, inbox.account_id, inbox.id)
+        panel = await overview.sync_panel(conn, inbox.account_id, inbox.id)
         assert (panel.progress, panel.history.sync.state) == (62, "receiving")
         assert [(phase.phase, phase.progress) for phase in panel.phases] == [(0, 20), (1, 62)]
         await _deliver(conn, [_chunk(2, 1, 100)], minutes=70)
         await _deliver(conn, [_chunk(1, 3, 80)], minutes=90)
-        panel = await store.sync_panel(conn, inbox.account_id, inbox.id)
+        panel = await overview.sync_panel(conn, inbox.account_id, inbox.id)
         assert (panel.progress, panel.history.sync.state) == (100, "completed")
         assert panel.history.sync.completed_at == SINCE + timedelta(minutes=90)
 
@@ -203,7 +205,7 @@ async def test_declined_is_a_state_of_its_own_and_no_error(pool: Pool) -> None:
         await conn.execute("UPDATE syncs SET state = 'requested', requested_at = %s", (SINCE,))
         events = await _deliver(conn, [HistoryDeclined(part="", phone_number_id=NUMBER, at=SINCE, details=None)])
         assert events == [NewEvent(inbox.account_id, Kind.SYNC_PROGRESSED, inbox_id=inbox.id)]
-        panel = await store.sync_panel(conn, inbox.account_id, inbox.id)
+        panel = await overview.sync_panel(conn, inbox.account_id, inbox.id)
         assert (panel.history.sync.state, panel.history.sync.error) == ("declined", None)
         assert "chose not to share" in panel.history.sentence
 
@@ -213,7 +215,7 @@ async def test_another_error_is_shown_and_the_sync_goes_on(pool: Pool) -> None:
         inbox = await _connect(conn)
         await _deliver(conn, [_chunk(0, 1, 10)])
         await _deliver(conn, [HistoryFailed(part="", phone_number_id=NUMBER, at=SINCE, code=131000, details="Oops.")])
-        panel = await store.sync_panel(conn, inbox.account_id, inbox.id)
+        panel = await overview.sync_panel(conn, inbox.account_id, inbox.id)
         assert panel.history.sync.state == "receiving"
         assert panel.history.sentence.endswith("Oops.")
 
@@ -246,7 +248,7 @@ async def test_silence_becomes_a_state_with_its_likely_causes_and_late_data_is_t
             assert await store.sweep(conn) == []
         with clock.reading(lambda: SINCE + timedelta(hours=7)):
             assert await store.sweep(conn) == [(inbox.account_id, inbox.id)]
-        panel = await store.sync_panel(conn, inbox.account_id, inbox.id)
+        panel = await overview.sync_panel(conn, inbox.account_id, inbox.id)
         assert {panel.contacts.sync.state, panel.history.sync.state} == {"nothing_arrived"}
         assert "not subscribed" in panel.history.sentence
         await _deliver(conn, [_chunk(0, 1, 10), _entry()], minutes=600)
@@ -257,10 +259,10 @@ async def test_silence_becomes_a_state_with_its_likely_causes_and_late_data_is_t
 async def test_switched_off_means_that_nothing_is_merged(pool: Pool) -> None:
     async with transaction(pool) as conn:
         inbox = await _connect(conn)
-        await conn.execute("UPDATE inboxes SET sync_enabled = false")
+        await switch_off(conn)
         assert await actions.request_syncs(conn, inbox.account_id, inbox.id) == 0
         assert await _deliver(conn, [_chunk(0, 1, 10), _entry()]) == []
-        panel = await store.sync_panel(conn, inbox.account_id, inbox.id)
+        panel = await overview.sync_panel(conn, inbox.account_id, inbox.id)
         assert (panel.history.sync.state, panel.progress) == ("switched_off", 0)
         assert "switched off" in panel.history.sentence
 
@@ -271,10 +273,10 @@ async def test_each_onboarding_has_its_own_progress(pool: Pool) -> None:
         await _deliver(conn, [_chunk(2, 1, 100)], minutes=60)
         await _connect(conn, since=SINCE + timedelta(minutes=100))
         await _deliver(conn, [_chunk(1, 9, 90)], minutes=70)  # late, from before
-        panel = await store.sync_panel(conn, inbox.account_id, inbox.id)
+        panel = await overview.sync_panel(conn, inbox.account_id, inbox.id)
         assert (panel.history.sync.state, panel.progress) == ("not_requested", 0)
         await _deliver(conn, [_chunk(0, 1, 40)], minutes=120)
-        panel = await store.sync_panel(conn, inbox.account_id, inbox.id)
+        panel = await overview.sync_panel(conn, inbox.account_id, inbox.id)
         assert (panel.history.sync.state, panel.progress) == ("receiving", 40)
 
 

@@ -109,7 +109,7 @@ async def fill(pool: Pool, changes: Sequence[dict[str, Any]]) -> int:
                 (datetime.fromtimestamp(1_795_000_100, UTC), body),
             )
     for lane in (LIVE_LANE, BULK_LANE):
-        while await apply_next(pool, KEYRING, lane, sync_enabled=True):
+        while await apply_next(pool, KEYRING, lane):
             pass
     return account.id
 

@@ -4,33 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import io
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
-from coexist.base import clock
 from coexist.base.config import Settings
 from coexist.base.database import Pool, transaction
-from coexist.media import files, rules, store, worker
+from coexist.media import fetch as fetching
+from coexist.media import rules, store, thumbnails, worker
+from coexist.media.disk import Disk
+from coexist.media.model import Name, Reason, Wanted
 from coexist.meta.graph import Graph
-from tests.support.business import KEYRING, TOKEN, Business, inbound, open_business
-from tests.support.business import deliver as deliver_changes
+from tests.support.business import TOKEN, Business, open_business
+from tests.support.kept_files import drain, fetch, means_of, media_rows, picture, read, tell, tell_some
 from tests.support.scripted_graph import ScriptedGraph, error, scripted_graph
-
-
-def picture(width: int = 30, height: int = 20, *, kind: str = "JPEG", orientation: int | None = None) -> bytes:
-    out = io.BytesIO()
-    image = Image.new("RGB", (width, height), "teal")
-    exif = Image.Exif()
-    if orientation:
-        exif[0x0112] = orientation
-    image.save(out, kind, exif=exif)
-    return out.getvalue()
 
 
 @pytest.fixture
@@ -43,33 +33,6 @@ def settings(tmp_path: Path) -> Settings:
     return replace(Settings(), data_dir=tmp_path)
 
 
-async def tell(business: Business, content: bytes, *, wamid: str = "wamid.IMG", **other: Any) -> None:
-    """A customer sends a file."""
-    change = inbound(wamid, "")
-    message = change["value"]["messages"][0]
-    sha256 = hashlib.sha256(content).hexdigest()
-    file = {"id": "880", "mime_type": "image/jpeg", "sha256": sha256} | other
-    kind = file["mime_type"].split("/")[0]
-    kind = kind if kind in ("image", "audio", "video") else "document"
-    message.update({"type": kind, kind: file})
-    del message["text"]
-    await deliver_changes(business.pool, change)
-
-
-async def media(business: Business) -> list[tuple[Any, ...]]:
-    async with business.pool.connection() as conn:
-        cursor = await conn.execute(
-            "SELECT state::text, stored_sha256, bytes, width, height, mime_type, attempts, error FROM media ORDER BY id"
-        )
-        return await cursor.fetchall()
-
-
-async def fetch(business: Business, graph: Graph, settings: Settings, *, after: timedelta = timedelta()) -> int:
-    at = clock.now() + after
-    with clock.reading(lambda: at):
-        return await worker.fetch_next(business.pool, graph, KEYRING, settings)
-
-
 async def test_a_photo_is_fetched_checked_measured_and_told(
     business: Business, graphs: tuple[ScriptedGraph, Graph], settings: Settings
 ) -> None:
@@ -79,12 +42,11 @@ async def test_a_photo_is_fetched_checked_measured_and_told(
     scripted.files["880"] = ({"mime_type": "image/jpeg", "sha256": sha256}, content)
     await tell(business, content)
     assert await fetch(business, graph, settings) == 1
-    assert await media(business) == [("stored", sha256, len(content), 30, 20, "image/jpeg", 1, None)]
+    assert await media_rows(business) == [("stored", sha256, len(content), 30, 20, "image/jpeg", 1, None)]
     assert {asked.token for asked in scripted.asked} == {TOKEN}
-    with files.open_stored(settings.data_dir, sha256) as file:
-        assert file.read() == content
-    assert files.size_of(settings.data_dir, sha256) == len(content)
-    assert files.path_of(settings.data_dir, sha256).parent.parent.name == sha256[:2]
+    name = Name(business.inbox.account_id, sha256)
+    assert await read(Disk(settings.data_dir), name) == content
+    assert Disk(settings.data_dir).path(name).parent.name == sha256[:2]
     async with business.pool.connection() as conn:
         row = await (await conn.execute("SELECT kind, message_id FROM events ORDER BY id DESC LIMIT 1")).fetchone()
         message = await (await conn.execute("SELECT id FROM messages")).fetchone()
@@ -104,7 +66,7 @@ async def test_the_same_file_again_is_not_fetched_again(
     asked = len(scripted.asked)
     await tell(business, content, wamid="wamid.AGAIN", id="881")
     await fetch(business, graph, settings)
-    assert [row[0] for row in await media(business)] == ["stored", "stored"]
+    assert [row[0] for row in await media_rows(business)] == ["stored", "stored"]
     assert len(scripted.asked) == asked
 
 
@@ -116,8 +78,8 @@ async def test_what_meta_no_longer_has_says_so(
     await tell(business, b"x")
     for day in range(rules.MISSING_ATTEMPTS_MAX + 2):
         await fetch(business, graph, settings, after=timedelta(days=day))
-    row = (await media(business))[0]
-    assert (row[0], row[7]) == ("gone", rules.GONE)
+    row = (await media_rows(business))[0]
+    assert (row[0], row[7]) == ("gone", rules.SENTENCES[Reason.UNKNOWN_TO_META])
     assert len(scripted.asked) == rules.MISSING_ATTEMPTS_MAX
 
 
@@ -126,7 +88,7 @@ async def test_a_file_without_an_id_says_that_it_cannot_come(
 ) -> None:
     await tell(business, b"x", id=None)
     await fetch(business, graphs[1], settings)
-    assert (await media(business))[0][0] == "gone"
+    assert (await media_rows(business))[0][0] == "gone"
 
 
 async def test_a_broken_download_is_tried_again_and_leaves_nothing(
@@ -139,12 +101,12 @@ async def test_a_broken_download_is_tried_again_and_leaves_nothing(
     scripted.answers.append(lambda asked: scripted._usual(asked))
     scripted.answers.extend([ConnectionResetError(), ConnectionResetError()])  # aiohttp itself tries a GET twice
     await fetch(business, graph, settings)
-    row = (await media(business))[0]
+    row = (await media_rows(business))[0]
     assert (row[0], row[6]) == ("waiting", 1)
     assert list((settings.data_dir / "media" / "incoming").iterdir()) == []
     assert await fetch(business, graph, settings) == 0
     assert await fetch(business, graph, settings, after=timedelta(minutes=1)) == 1
-    assert (await media(business))[0][0] == "stored"
+    assert (await media_rows(business))[0][0] == "stored"
 
 
 async def test_another_file_than_announced_is_not_taken_in(
@@ -155,8 +117,8 @@ async def test_another_file_than_announced_is_not_taken_in(
     await tell(business, picture())
     for day in range(rules.WRONG_ATTEMPTS_MAX + 1):
         await fetch(business, graph, settings, after=timedelta(days=day))
-    row = (await media(business))[0]
-    assert (row[0], row[1], row[7]) == ("failed", None, rules.DAMAGED)
+    row = (await media_rows(business))[0]
+    assert (row[0], row[1], row[7]) == ("failed", None, rules.SENTENCES[Reason.DAMAGED])
     assert [path for path in (settings.data_dir / "media").rglob("*") if path.is_file()] == []
 
 
@@ -169,9 +131,9 @@ async def test_a_file_beyond_the_limit_is_not_taken_in(
     scripted.files["880"] = ({"file_size": str(len(content))} if is_announced else {}, content)
     await tell(business, content, mime_type="application/pdf")
     await fetch(business, graph, replace(settings, media_max_bytes=200_000))
-    row = (await media(business))[0]
+    row = (await media_rows(business))[0]
     assert row[0] == "failed"
-    assert "200,000" in row[7] or "200000" in row[7]
+    assert row[7].startswith("At most 0.2 MB are taken in here")
 
 
 async def test_a_token_is_sent_to_no_other_host(
@@ -183,7 +145,7 @@ async def test_a_token_is_sent_to_no_other_host(
         await tell(business, b"x")
         await fetch(business, graph, settings)
         assert stranger.asked == []
-    assert (await media(business))[0][0] == "waiting"
+    assert (await media_rows(business))[0][0] == "waiting"
 
 
 @pytest.mark.parametrize(
@@ -205,7 +167,7 @@ async def test_what_is_no_picture_is_not_shown_as_one(
     scripted.files["880"] = ({}, content)
     await tell(business, content, mime_type=declared)
     await fetch(business, graph, settings)
-    row = (await media(business))[0]
+    row = (await media_rows(business))[0]
     assert (row[0], row[5]) == ("stored", kept)
 
 
@@ -217,7 +179,7 @@ async def test_a_turned_photo_has_the_size_it_is_shown_in(
     scripted.files["880"] = ({}, content)
     await tell(business, content)
     await fetch(business, graph, settings)
-    assert (await media(business))[0][3:5] == (20, 30)
+    assert (await media_rows(business))[0][3:5] == (20, 30)
 
 
 async def test_a_refused_token_stops_fetching_until_the_number_is_authorised_again(
@@ -227,7 +189,7 @@ async def test_a_refused_token_stops_fetching_until_the_number_is_authorised_aga
     scripted.answers.append(error(190, status=401))
     await tell(business, b"x")
     await fetch(business, graph, settings)
-    row = (await media(business))[0]
+    row = (await media_rows(business))[0]
     assert (row[0], row[6]) == ("waiting", 0)
     assert await fetch(business, graph, settings, after=timedelta(hours=1)) == 0
     async with business.pool.connection() as conn:
@@ -235,61 +197,60 @@ async def test_a_refused_token_stops_fetching_until_the_number_is_authorised_aga
     assert state == ("token_invalid",)
 
 
+async def claim(business: Business) -> Wanted | None:
+    async with transaction(business.pool) as conn:
+        return await store.claim(conn, at_once_per_number=9, per_hour=100)
+
+
 async def test_two_workers_fetch_each_file_once_and_a_dead_one_gives_its_claim_back(
     business: Business, graphs: tuple[ScriptedGraph, Graph], settings: Settings
 ) -> None:
     scripted, graph = graphs
     scripted.delay_s = 0.02
-    for number in range(6):
-        content = picture(10 + number)
-        scripted.files[f"9{number}"] = ({}, content)
-        await tell(business, content, wamid=f"wamid.{number}", id=f"9{number}")
-    async with transaction(business.pool) as conn:
-        dead = await store.claim(conn, 1)
-    await asyncio.gather(*(worker.fetch_next(business.pool, graph, KEYRING, settings) for _ in range(3)))
-    assert [row[0] for row in await media(business)].count("stored") == 5
+    await tell_some(business, scripted, 6)
+    assert await claim(business) is not None, "by one that dies"
+    await asyncio.gather(*(drain(business, graph, settings) for _ in range(3)))
+    assert [row[0] for row in await media_rows(business)].count("stored") == 5
     assert len(scripted.asked) == 10
     await fetch(business, graph, settings, after=timedelta(seconds=store.LEASE_S + 1))
-    assert [row[0] for row in await media(business)].count("stored") == 6
-    assert len(dead) == 1
+    assert [row[0] for row in await media_rows(business)].count("stored") == 6
 
 
 async def test_a_file_that_takes_long_stays_with_whoever_fetches_it(
     business: Business, graphs: tuple[ScriptedGraph, Graph], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scripted, graph = graphs
-    scripted.delay_s = 0.4  # twice: for the look-up and for the bytes
+    scripted.delay_s = 1.0  # twice: for the look-up and for the bytes
     scripted.files["880"] = ({}, picture())
     await tell(business, picture())
-    monkeypatch.setattr(store, "LEASE_S", 0.3)
-    monkeypatch.setattr(worker, "RENEW_EVERY_S", 0.05)
-    fetching = asyncio.create_task(worker.fetch_next(business.pool, graph, KEYRING, settings))
+    monkeypatch.setattr(store, "LEASE_S", 1.5)
+    monkeypatch.setattr(fetching, "RENEW_EVERY_S", 0.1)
+    means = means_of(business.pool, graph, settings)
+    under_way = asyncio.create_task(worker.fetch_next(means))
     while not scripted.asked:
+        assert not under_way.done()
         await asyncio.sleep(0.01)
     taken_by_others = 0
-    while not fetching.done():
-        taken_by_others += await worker.fetch_next(business.pool, graph, KEYRING, settings)
+    while not under_way.done():
+        taken_by_others += await worker.fetch_next(means)
         await asyncio.sleep(0.02)
-    assert (await fetching, taken_by_others) == (1, 0)
-    assert [row[0] for row in await media(business)] == ["stored"]
+    assert (await under_way, taken_by_others) == (True, 0)
+    assert [row[0] for row in await media_rows(business)] == ["stored"]
 
 
 async def test_one_file_that_breaks_us_does_not_stop_the_others(
     business: Business, graphs: tuple[ScriptedGraph, Graph], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scripted, graph = graphs
-    for number in range(2):
-        content = picture(10 + number)
-        scripted.files[f"9{number}"] = ({}, content)
-        await tell(business, content, wamid=f"wamid.{number}", id=f"9{number}")
-    measure = worker.kinds.image_size  # type: ignore[attr-defined]
+    await tell_some(business, scripted, 2)
+    draw = thumbnails.draw
 
-    def broken(path: Path) -> Any:
-        size = measure(path)
-        if size.width == 10:
+    async def broken(source: Path, mime_type: str, target: Path) -> Any:
+        measured = await draw(source, mime_type, target)
+        if measured is not None and measured.width == 10:
             raise RuntimeError("a bug")
-        return size
+        return measured
 
-    monkeypatch.setattr("coexist.media.kinds.image_size", broken)
+    monkeypatch.setattr(thumbnails, "draw", broken)
     assert await fetch(business, graph, settings) == 2
-    assert sorted(row[0] for row in await media(business)) == ["stored", "waiting"]
+    assert sorted(row[0] for row in await media_rows(business)) == ["stored", "waiting"]

@@ -14,11 +14,14 @@ import pytest
 from coexist.base import clock, database
 from coexist.base.database import Pool, in_transaction, transaction
 from coexist.base.errors import Conflict, Unavailable
-from coexist.coexistence import actions, oneshot, store, worker
+from coexist.coexistence import actions, oneshot, overview, store, worker
 from coexist.coexistence.model import Sync, SyncKind
+from coexist.inbox.switches import EVERYTHING, Switch
 from coexist.meta.graph import Graph
 from tests.support.business import KEYRING, NUMBER, Business, change, deliver, open_business
+from tests.support.ready import passed
 from tests.support.scripted_graph import ScriptedGraph, error
+from tests.support.switches import switch_off, switch_on
 
 
 @pytest.fixture
@@ -86,6 +89,7 @@ async def test_however_often_we_die_nothing_is_asked_for_twice(pool: Pool, graph
         async with transaction(pool) as conn:
             await conn.execute("UPDATE inboxes SET onboarded_at = %s", (since,))
             await store.put_syncs(conn, business.inbox.id, since)
+            await passed(conn)
         for _ in range(4):
             await want(business)
             task = asyncio.create_task(oneshot.ask(pool, graph, KEYRING, business.inbox.id))
@@ -134,6 +138,7 @@ async def test_one_number_whose_token_cannot_be_read_stops_no_other(
             is_coexistence=True,
         )
         await conn.execute("UPDATE inboxes SET token = 'damaged' WHERE id = %s", (business.inbox.id,))
+        await passed(conn)
         await actions.request_syncs(conn, other.account_id, other.id)
         await conn.execute(  # silent for long: the sweep has something to do
             "UPDATE syncs SET state = 'requested', requested_at = now() - interval '99 hours'"
@@ -183,7 +188,7 @@ async def test_too_late_says_the_way_out(business: Business, graphs: tuple[Scrip
     await worker.step(business.pool, graph, KEYRING)
     assert await states(business) == ["failed", "failed"]
     async with business.pool.connection() as conn:
-        panel = await store.sync_panel(conn, business.member.account_id, business.inbox.id)
+        panel = await overview.sync_panel(conn, business.member.account_id, business.inbox.id)
     assert "disconnecting in the phone app" in panel.history.sentence
     assert panel.deadline_at == business.inbox.onboarded_at + timedelta(hours=24)
 
@@ -246,13 +251,16 @@ async def test_a_switch_that_is_off_asks_for_nothing_and_can_be_switched_on(
 
     async def flip(is_on: bool) -> int:
         async with transaction(business.pool) as conn:
-            if switch != "installation":
-                table = "accounts" if switch == "account" else "inboxes"
-                await conn.execute(f"UPDATE {table} SET sync_enabled = %s", (is_on,))
-            return await actions.request_syncs(conn, *ids, is_switched_on=is_on or switch != "installation")
+            if is_on:
+                await switch_on(conn)
+            elif switch != "installation":
+                await switch_off(conn, whole_account=switch == "account")
+            is_allowed = is_on or switch != "installation"
+            return await actions.request_syncs(conn, *ids, installation=EVERYTHING if is_allowed else frozenset())
 
     assert await flip(False) == 0
-    await worker.step(business.pool, graph, KEYRING)
+    installation = frozenset[Switch]() if switch == "installation" else EVERYTHING
+    await worker.step(business.pool, graph, KEYRING, installation=installation)
     assert await states(business) == ["switched_off", "switched_off"]
     assert scripted.asked == []
     assert await flip(True) == 2
@@ -266,7 +274,7 @@ async def test_a_switch_thrown_between_wish_and_call_counts(
     scripted, graph = graphs
     await want(business)
     async with transaction(business.pool) as conn:
-        await conn.execute("UPDATE inboxes SET sync_enabled = false")
+        await switch_off(conn)
     await worker.step(business.pool, graph, KEYRING)
     assert scripted.asked == []
 

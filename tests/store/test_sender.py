@@ -145,7 +145,7 @@ async def test_sweeping_and_naming_read_no_whole_table(business: Business) -> No
     )
     await execute(business, "ANALYZE")
     now = clock.now()
-    values = {"now": now, "lost": now, "settled": now - timedelta(days=store.STATUS_DAYS)}
+    values = {"now": now, "lost": now, "never": now, "settled": now - timedelta(days=store.STATUS_DAYS)}
     async with business.pool.connection() as conn:
         for statement, given in ((store.SWEEP, values), (sent.UNNAMED, ([1], [uuid4()], ["wamid.X"]))):
             plan = "\n".join(row[0] for row in await (await conn.execute(f"EXPLAIN {statement}", given)).fetchall())

@@ -104,7 +104,7 @@ def test_failures_say_what_happened_and_what_can_be_done() -> None:
 @pytest.mark.requirement("D10")
 @pytest.mark.parametrize(
     ("age", "said"),
-    [(timedelta(days=13), "On the phone. WhatsApp may still send it."), (timedelta(days=15), "Only on the phone")],
+    [(timedelta(days=13), "Still on the phone. WhatsApp may send it yet."), (timedelta(days=15), "Only on the phone")],
 )
 def test_a_placeholder_says_whether_its_file_can_still_come(age: timedelta, said: str) -> None:
     one = message(type="media_placeholder", text=None, content_rank=PLACEHOLDER, sent_at=ONBOARDED - age, imported=True)

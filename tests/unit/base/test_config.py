@@ -25,7 +25,7 @@ def test_nothing_given() -> None:
     assert settings.database_url is None
     assert settings.data_dir == Path("data").absolute()
     assert settings.base_url == "http://127.0.0.1:8400"
-    assert (settings.port, settings.sync_enabled, settings.graph_version) == (8400, True, "v25.0")
+    assert (settings.port, settings.sync_history, settings.graph_version) == (8400, True, "v25.0")
     assert settings.media_hosts == ("lookaside.fbsbx.com",)
     assert settings.app_secrets == ()
 
@@ -37,7 +37,7 @@ def test_everything_given() -> None:
             "COEXIST_BASE_URL": "https://inbox.example.com/",
             "COEXIST_APP_SECRET": "new, old",
             "COEXIST_SECRET_KEY": f"{KEY},{OTHER_KEY}",
-            "COEXIST_SYNC_ENABLED": "off",
+            "COEXIST_SYNC_HISTORY": "off",
             "COEXIST_LOG_FORMAT": "JSON",
             "COEXIST_FRAME_ANCESTORS": "https://crm.example.com, http://127.0.0.1:9000",
             "COEXIST_VERIFY_TOKEN": " ",
@@ -46,7 +46,7 @@ def test_everything_given() -> None:
     assert settings.base_url == "https://inbox.example.com"
     assert settings.app_secrets == (b"new", b"old")
     assert settings.secret_keys == (b"k" * 32, b"o" * 32)
-    assert settings.sync_enabled is False
+    assert settings.sync_history is False
     assert settings.log_format == "json"
     assert settings.frame_ancestors == ("https://crm.example.com", "http://127.0.0.1:9000")
     assert settings.verify_token is None
@@ -62,7 +62,7 @@ def test_everything_given() -> None:
         ("COEXIST_BASE_URL", "inbox.example.com", "a web address"),
         ("COEXIST_BASE_URL", "https://inbox.example.com:notaport", "a web address"),
         ("COEXIST_GRAPH_VERSION", "25", "a Graph API version such as v25.0"),
-        ("COEXIST_SYNC_ENABLED", "maybe", "true or false"),
+        ("COEXIST_SYNC_HISTORY", "maybe", "true or false"),
         ("COEXIST_LOG_LEVEL", "loud", "one of debug, info, warning, error"),
         ("COEXIST_APP_ID", "my app", "the digits"),
         ("COEXIST_FRAME_ANCESTORS", "https://crm.example.com/path", "without a path"),
@@ -118,11 +118,11 @@ def test_secrets_are_not_in_the_repr() -> None:
 def test_the_file_is_read_and_the_environment_wins(tmp_path: Path) -> None:
     file = tmp_path / "coexist.toml"
     file.write_text(
-        "COEXIST_PORT = 9000\nCOEXIST_SYNC_ENABLED = false\nCOEXIST_WORKERS = 2\n"
+        "COEXIST_PORT = 9000\nCOEXIST_SYNC_HISTORY = false\nCOEXIST_WORKERS = 2\n"
         'COEXIST_MEDIA_HOSTS = ["a.example.com", "b.example.com"]\n'
     )
     settings = load({"COEXIST_CONFIG": str(file), "COEXIST_PORT": "9001"})
-    assert (settings.port, settings.workers, settings.sync_enabled) == (9001, 2, False)
+    assert (settings.port, settings.workers, settings.sync_history) == (9001, 2, False)
     assert settings.media_hosts == ("a.example.com", "b.example.com")
 
 

@@ -28,7 +28,7 @@ async def test_a_connection_is_set_up(pool: database.Pool) -> None:
             ("statement_timeout", "30s"),
             ("lock_timeout", "10s"),
             ("idle_in_transaction_session_timeout", "1min"),
-            ("client_connection_check_interval", "5s"),
+            ("client_connection_check_interval", "1s"),
         ):
             assert await one(connection, f"show {setting}") == value
 

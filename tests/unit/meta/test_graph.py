@@ -338,8 +338,9 @@ async def test_an_expired_file_and_a_broken_store(graph: Graph, script: Script) 
     with pytest.raises(GraphError) as raised:
         await fetched(graph, "/gone")
     assert raised.value.http_status == 404
-    with pytest.raises(GraphUnclear):
+    with pytest.raises(meta_graph.DownloadRefused) as refused:
         await fetched(graph, "/down")
+    assert refused.value.http_status == 503
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from coexist.meta.model import MessageTold
 from coexist.meta.parse import facts_of
 from coexist.meta.phones import match_key
 from coexist.meta.private import Redaction, redact
@@ -44,7 +45,7 @@ def test_ids_learned_in_a_delivery_count_in_all_of_it() -> None:
     learned = {key for _, _, key in found.learned}
     assert learned == {private.BSUID, private.NEXT_BSUID, private.PARENT}
     assert {known for _, known, _ in found.learned} == LISTED, "each with an id that is on the list"
-    texts = [fact.text for fact in facts_of(found.body, RECEIVED_AT).facts if getattr(fact, "text", None)]
+    texts = [fact.text for fact in facts_of(found.body, RECEIVED_AT).facts if isinstance(fact, MessageTold)]
     assert texts == ["Olá", "antes"]
 
 
