@@ -1,6 +1,6 @@
 """Faults by dial: what goes wrong between us and the receiver, and in Graph's answers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
@@ -37,7 +37,9 @@ class Faults:
     never tells progress 100. `own_number_variant` writes the shop's number without its ninth digit.
     `webhook_media_url` puts a `url` beside media ids. `declined_bare` sends the declined history without its envelope.
     `media` is what happens to every file: `gone` (unknown to Meta), `busy` (80007 for each look-up), `damaged` (other
-    bytes than announced) or `stuck` (half of it, then silence).
+    bytes than announced) or `stuck` (half of it, then silence). `missing_fields` are not ticked in the app's dashboard,
+    `unsubscribed` takes the app from the WABA, `token_days` is when tokens expire, `number_lags` leaves out where the
+    number lives, as Graph does for a while after a sign-up.
     """
 
     duplicate: float = 0.0
@@ -56,6 +58,10 @@ class Faults:
     webhook_media_url: bool = False
     media: Literal["", "gone", "busy", "damaged", "stuck"] = ""
     declined_bare: bool = False
+    missing_fields: list[str] = field(default_factory=list)
+    unsubscribed: bool = False
+    token_days: float | None = None
+    number_lags: bool = False
     graph_error: GraphError | None = None
     graph_timeout: GraphTimeout | None = None
 

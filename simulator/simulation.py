@@ -121,7 +121,8 @@ class Simulation:
 
     def listens(self, field: str) -> bool:
         """Whether Meta would send that field: ticked in the app, and the app subscribed to the WABA."""
-        return self.world.connection.waba_subscribed and field in self.world.app.fields
+        is_subscribed = self.world.connection.waba_subscribed and not self.faults.unsubscribed
+        return is_subscribed and field in self.world.app.fields and field not in self.faults.missing_fields
 
     def callback_url(self, fields: list[str]) -> str | None:
         """Where those fields go: message-like ones follow the number's, then the WABA's override (2.6)."""

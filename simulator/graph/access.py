@@ -5,7 +5,7 @@ from typing import Any
 from starlette.requests import Request
 
 from simulator import coexistence
-from simulator.config import CODE_LIFE_S
+from simulator.config import CODE_LIFE_S, DAY_S
 from simulator.graph.errors import Refused, invalid
 from simulator.simulation import Simulation
 from simulator.world import Grant, Json
@@ -95,6 +95,7 @@ async def debug_token(sim: Simulation, request: Request) -> Json:
     if found is None or found.kind != "token" or found.ended:
         error = {"code": 190, "message": "Invalid OAuth access token."}
         return {"data": {"is_valid": False, "error": error, "scopes": []}}
+    days = sim.faults.token_days
     scopes = [{"scope": scope, "target_ids": [covered(sim, found)]} for scope in SCOPES]
     return {
         "data": {
@@ -103,7 +104,7 @@ async def debug_token(sim: Simulation, request: Request) -> Json:
             "application": "Coexistence",
             "is_valid": True,
             "issued_at": int(found.issued_at),
-            "expires_at": 0,
+            "expires_at": 0 if days is None else int(sim.config.clock() + days * DAY_S),
             "data_access_expires_at": 0,
             "scopes": [*SCOPES, "public_profile"],
             "granular_scopes": scopes,

@@ -79,6 +79,14 @@ def number_node(sim: Simulation) -> Json:
     """All fields of the number as Graph knows them now."""
     connection = sim.world.connection
     coexists = connection.state in ("connected", "offboarded")
+    lives = (
+        {}
+        if sim.faults.number_lags
+        else {
+            "is_on_biz_app": coexists,
+            "platform_type": "CLOUD_API" if coexists else "NOT_APPLICABLE",
+        }
+    )
     overrides = {
         "phone_number": connection.number_override,
         "whatsapp_business_account": connection.waba_override,
@@ -88,8 +96,7 @@ def number_node(sim: Simulation) -> Json:
         "id": sim.business.phone_number_id,
         "display_phone_number": sim.business.display_phone_number,
         "verified_name": sim.business.name,
-        "is_on_biz_app": coexists,
-        "platform_type": "CLOUD_API" if coexists else "NOT_APPLICABLE",
+        **lives,
         "quality_rating": "GREEN",
         "code_verification_status": "VERIFIED",
         "status": {"connected": "CONNECTED", "offboarded": "OFFLINE"}.get(connection.state, "DISCONNECTED"),

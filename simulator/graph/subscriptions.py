@@ -18,7 +18,7 @@ OBJECT = "whatsapp_business_account"
 async def list_wabas_apps(sim: Simulation, request: Request) -> Json:
     """`GET /{waba}/subscribed_apps`."""
     connection = sim.world.connection
-    if not connection.waba_subscribed:
+    if not connection.waba_subscribed or sim.faults.unsubscribed:
         return {"data": []}
     link = "https://www.facebook.com/games/?app_id=" + sim.config.app_id
     app: Json = {"whatsapp_business_api_data": {"id": sim.config.app_id, "name": "Coexistence", "link": link}}
@@ -59,7 +59,8 @@ async def list_app(sim: Simulation, request: Request) -> Json:
     app = sim.world.app
     if not app.callback_url or not app.fields:
         return {"data": []}
-    fields = [{"name": name, "version": "v25.0"} for name in app.fields]
+    ticked = [name for name in app.fields if name not in sim.faults.missing_fields]
+    fields = [{"name": name, "version": "v25.0"} for name in ticked]
     return {"data": [{"object": OBJECT, "callback_url": app.callback_url, "active": True, "fields": fields}]}
 
 

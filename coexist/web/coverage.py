@@ -1,0 +1,127 @@
+"""The coverage map as a page: a strip of days a month, each month in words as well."""
+
+from __future__ import annotations
+
+from calendar import month_name, monthrange
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from coexist.base import clock
+from coexist.base.database import transaction
+from coexist.base.errors import Invalid
+from coexist.coexistence import coverage
+from coexist.coexistence.coverage import CoverageMap, Day, Talk
+from coexist.events import feed
+from coexist.inbox import inboxes
+from coexist.web import words
+from coexist.web.access import Viewer
+from coexist.web.conversations import shell
+from coexist.web.history import REASONS
+from coexist.web.render import html
+from coexist.web.state import Web
+from coexist.web.strip import strip_of
+
+MONTHS_SHOWN: Final = 24
+"""Older ones are told as one sum."""
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """One line of the map: a mark for each day, and the same in words."""
+
+    title: str
+    marks: Sequence[tuple[int, str]]
+    words: str
+
+
+def months_of(found: CoverageMap, today: date) -> Sequence[Month]:
+    """The months with messages or within Meta's reach, newest first, at most MONTHS_SHOWN."""
+    days = {each.day: each for each in found.days}
+    first = min([found.reach_from, *days])
+    months: list[Month] = []
+    year, month = today.year, today.month
+    while (year, month) >= (first.year, first.month) and len(months) < MONTHS_SHOWN:
+        months.append(_month(year, month, days, found.reach_from, today))
+        year, month = (year, month - 1) if month > 1 else (year - 1, 12)
+    return months
+
+
+def older_of(found: CoverageMap, months: Sequence[Month], today: date) -> int:
+    """How many messages are older than the months shown."""
+    shown_from = today.year * 12 + today.month - len(months)
+    return sum(each.message_count for each in found.days if each.day.year * 12 + each.day.month <= shown_from)
+
+
+def _month(year: int, month: int, days: Mapping[date, Day], reach_from: date, today: date) -> Month:
+    every = [date(year, month, number) for number in range(1, monthrange(year, month)[1] + 1)]
+    held = [days[each] for each in every if each in days]
+    marks = [(each.day, _mark(days.get(each), each, reach_from, today)) for each in every]
+    return Month(f"{month_name[month]} {year}", marks, _words(held, marks))
+
+
+def _mark(day: Day | None, on: date, reach_from: date, today: date) -> str:
+    if day is not None:
+        if day.exported == day.message_count:
+            return "exported"
+        return "partial" if day.placeholders else "held"
+    if on > today:
+        return "future"
+    return "beyond" if on < reach_from else "silent"
+
+
+def _words(held: Sequence[Day], marks: Sequence[tuple[int, str]]) -> str:
+    kinds = [mark for _, mark in marks]
+    parts = []
+    if held:
+        parts.append(f"{_several(sum(day.message_count for day in held), 'message')} on {_several(len(held), 'day')}")
+        placeholders, exported = sum(day.placeholders for day in held), sum(day.exported for day in held)
+        parts += [f"{placeholders} with content on the phone only"] if placeholders else []
+        parts += [f"{exported} from exported chats"] if exported else []
+    if silent := kinds.count("silent"):
+        parts.append(f"{_several(silent, 'day')} without a sign")
+    if beyond := kinds.count("beyond"):
+        parts.append(f"{_several(beyond, 'day')} beyond WhatsApp's reach")
+    return ", ".join(parts) + "." if parts else ""
+
+
+def _several(count: int, what: str) -> str:
+    return f"{words.grouped(count)} {what}{'' if count == 1 else 's'}"
+
+
+async def show_coverage(request: Request, web: Web, viewer: Viewer) -> Response:
+    """The map of a number; with ``?conversation=`` that of one conversation."""
+    inbox_id: int = request.path_params["inbox_id"]
+    asked = request.query_params.get("conversation", "")
+    if asked and not (asked.isdecimal() and len(asked) <= 18):
+        raise Invalid("This link is not complete.", next_step="Go back to the numbers.")
+    talk: Talk | None = None
+    async with transaction(web.pool) as conn:
+        event_id = await feed.last_id(conn, viewer.account_id)
+        inbox = await inboxes.get(conn, viewer.account_id, inbox_id)
+        if asked:
+            talk, found = await coverage.of_conversation(conn, viewer.account_id, inbox_id, int(asked))
+        else:
+            found = await coverage.of_inbox(conn, viewer.account_id, inbox_id)
+        talks = [] if talk else await coverage.talks(conn, viewer.account_id, inbox_id)
+        strip = await strip_of(conn, inbox_id) if inbox.is_coexistence else None
+    today = clock.now().astimezone(UTC).date()
+    months = months_of(found, today)
+    return html(
+        web,
+        "coverage.html",
+        **shell(viewer),
+        inbox=inbox,
+        event_id=event_id,
+        found=found,
+        months=months,
+        older=older_of(found, months, today),
+        talk=talk,
+        talks=talks,
+        talks_shown=coverage.TALKS_SHOWN,
+        reason=REASONS[strip.state] if strip else None,
+    )

@@ -1,0 +1,114 @@
+"""What is wrong with a number, and what its syncs wait for: the doctor's page and the list of the pre-flight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from coexist.base import clock
+from coexist.base.database import Connection, transaction
+from coexist.base.errors import Forbidden
+from coexist.coexistence import checks, checks_bundle, checks_doctor, checks_store, onboarding, rules, store
+from coexist.coexistence.checks_model import Level, Preflight
+from coexist.coexistence.model import SyncKind
+from coexist.events import feed
+from coexist.inbox import inboxes
+from coexist.inbox.inboxes import Inbox
+from coexist.people.model import Role
+from coexist.web.access import Viewer, redirect
+from coexist.web.conversations import shell
+from coexist.web.render import html
+from coexist.web.state import Web
+
+LEVELS: Final = {
+    Level.GREEN: ("good", "check", "In order"),
+    Level.AMBER: ("busy", "circle-help", "Look at it"),
+    Level.RED: ("bad", "circle-alert", "Wrong"),
+}
+"""Colour, icon and word of a level."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What stands between a number and its syncs. ``left`` is the time until Meta gives nothing any more."""
+
+    look: Preflight | None
+    left: timedelta
+    may_decide: bool
+
+    @property
+    def hours_left(self) -> str:
+        """The countdown, in words."""
+        minutes = max(0, int(self.left.total_seconds() // 60))
+        return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+
+
+async def gate_of(conn: Connection, inbox: Inbox, viewer: Viewer) -> Gate | None:
+    """Return the list that a number's syncs wait for; None when there is nothing to ask for any more."""
+    now = clock.now()
+    if not inbox.is_coexistence or not rules.can_be_asked(await store.syncs(conn, inbox.id), list(SyncKind), now):
+        return None
+    look = await checks_store.preflight(conn, inbox.id)
+    is_of_now = look is not None and look.onboarded_at == inbox.onboarded_at and look.checks
+    left = rules.deadline(inbox.onboarded_at) - now
+    return Gate(look if is_of_now else None, left, viewer.member.role != Role.AGENT)
+
+
+async def look_again(request: Request, web: Web, viewer: Viewer) -> Response:
+    """Check again, and ask for the syncs when all is in order."""
+    inbox = await _inbox(request, web, viewer)
+    await onboarding.begin_syncs(web.pool, web.graph, web.keyring, web.settings, inbox)
+    return redirect(f"/inboxes/{inbox.id}/sync")
+
+
+async def ask_anyway(request: Request, web: Web, viewer: Viewer) -> Response:
+    """Ask for the syncs although something is amber; the reason stays in the timeline."""
+    inbox = await _inbox(request, web, viewer)
+    form = await request.form()
+    async with transaction(web.pool) as conn:
+        await onboarding.ask_anyway(
+            conn, web.settings, inbox.account_id, inbox.id, viewer.member.name, str(form.get("reason", ""))
+        )
+    return redirect(f"/inboxes/{inbox.id}/sync")
+
+
+async def show_doctor(request: Request, web: Web, viewer: Viewer) -> Response:
+    """The four questions about a number, answered from evidence."""
+    inbox = await _inbox(request, web, viewer)
+    async with transaction(web.pool) as conn:
+        event_id = await feed.last_id(conn, viewer.account_id)
+        diagnosis = await checks_doctor.diagnose(conn, web.keyring, web.settings, inbox.account_id, inbox.id)
+    told: dict[str, Any] = {"inbox": inbox, "diagnosis": diagnosis, "levels": LEVELS, "event_id": event_id}
+    return html(web, "doctor.html", **shell(viewer), **told)
+
+
+async def ask_meta(request: Request, web: Web, viewer: Viewer) -> Response:
+    """Ask Meta, and send ourselves a self-test. Nothing is changed or asked for."""
+    inbox = await _inbox(request, web, viewer)
+    look = await checks.look(web.pool, web.graph, web.keyring, web.settings, inbox)
+    async with transaction(web.pool) as conn:
+        await checks_store.note_checks(conn, look)
+    return redirect(f"/inboxes/{inbox.id}/doctor")
+
+
+async def give_bundle(request: Request, web: Web, viewer: Viewer) -> Response:
+    """The support bundle, as a file; with ``?show`` to be read and copied."""
+    inbox = await _inbox(request, web, viewer)
+    async with transaction(web.pool) as conn:
+        told = await checks_bundle.bundle(conn, web.keyring, web.settings, [(inbox.account_id, inbox.id)])
+    if "show" in request.query_params:
+        return Response(told, media_type="text/plain; charset=utf-8")
+    headers = {"Content-Disposition": f'attachment; filename="coexist-support-{inbox.id}.json"'}
+    return Response(told, media_type="application/json", headers=headers)
+
+
+async def _inbox(request: Request, web: Web, viewer: Viewer) -> Inbox:
+    """The number that the path names, or Forbidden: an agent answers customers, and mends nothing."""
+    if viewer.member.role == Role.AGENT:
+        raise Forbidden("Only owners and admins look after numbers.", next_step="Ask one of them.")
+    async with transaction(web.pool) as conn:
+        return await inboxes.get(conn, viewer.account_id, request.path_params["inbox_id"])

@@ -1,0 +1,67 @@
+"""The receipt of a number's import."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from coexist.base.database import transaction
+from coexist.coexistence import receipts
+from coexist.events import feed
+from coexist.inbox import inboxes
+from coexist.media.model import Reason
+from coexist.media.rules import SENTENCES
+from coexist.web.access import Viewer
+from coexist.web.conversations import shell
+from coexist.web.inboxes import SYNC_WORDS
+from coexist.web.render import html
+from coexist.web.state import Web
+from coexist.web.strip import MOVING, PHASES
+
+ZERO_WORDS: Final = {
+    "notifications": "Notifications",
+    "automations": "Automatic answers",
+    "sends": "Messages sent",
+    "windows": "Windows opened",
+    "unread": "Made unread",
+    "assigned": "Assigned",
+}
+
+STATE_WORDS: Final = {
+    "stored": "Fetched",
+    "waiting": "On their way",
+    "failed": "Could not be fetched",
+    "gone": "WhatsApp has them no longer",
+}
+"""What a file's state means, where no reason says more."""
+
+
+def file_words(files: receipts.Files) -> str:
+    """Why files stand as they do, in a sentence."""
+    known = files.reason in list(Reason)
+    return SENTENCES.get(Reason(files.reason), "") if known and files.reason else ""
+
+
+async def show_receipt(request: Request, web: Web, viewer: Viewer) -> Response:
+    """What an import brought, what is missing and why, and what it must not have done: so far, or in the end."""
+    inbox_id: int = request.path_params["inbox_id"]
+    async with transaction(web.pool) as conn:
+        event_id = await feed.last_id(conn, viewer.account_id)
+        inbox = await inboxes.get(conn, viewer.account_id, inbox_id)
+        receipt = await receipts.receipt(conn, viewer.account_id, inbox_id)
+    return html(
+        web,
+        "receipt.html",
+        **shell(viewer),
+        inbox=inbox,
+        receipt=receipt,
+        event_id=event_id,
+        sync_words=SYNC_WORDS,
+        phase_words=PHASES,
+        zero_words=ZERO_WORDS,
+        state_words=STATE_WORDS,
+        file_words=file_words,
+        is_moving=receipt is not None and receipt.history_sync.state in MOVING,
+    )

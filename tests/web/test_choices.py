@@ -1,0 +1,116 @@
+"""The pages where admins choose what is kept: switches, how far back, private numbers."""
+
+from __future__ import annotations
+
+import re
+from uuid import uuid4
+
+import pytest
+
+from coexist.base.database import transaction
+from coexist.intake import purging
+from coexist.people import actions as people
+from coexist.people.model import Member, Role
+from tests.support.business import PHONE as RUI
+from tests.support.business import conversation_of, inbound
+from tests.web.conftest import DESK, PHONE, OpenPage, Site
+
+
+@pytest.mark.requirement("B11")
+async def test_a_switch_is_thrown_and_the_sync_page_says_by_whom(site: Site) -> None:
+    path = "/inboxes/1/choices"
+    _, page = await site.get(path)
+    assert page.count(">Taken in<") == 3
+    thrown = await site.post(f"{path}/switch", switch="history", level="inbox", turn="off")
+    assert thrown.headers["Location"] == f"{path}#history"
+    await site.post(f"{path}/switch", switch="contacts", level="account", turn="off")
+    _, page = await site.get(path)
+    assert page.count(">Switched off<") == 2
+    assert "coexist replay --from 20" in page
+    _, page = await site.get("/inboxes/1/sync")
+    assert "Switched off for this number by Inês Duarte." in page
+    assert "Switched off for the whole account by Inês Duarte." in page
+    await site.post(f"{path}/switch", switch="history", level="inbox", turn="on")
+    _, page = await site.get(path)
+    assert page.count(">Switched off<") == 1
+    assert (await site.post(f"{path}/switch", switch="sound", level="inbox", turn="on")).status == 422
+    assert (await site.post("/inboxes/choices/switch", switch="media", level="inbox", turn="on")).status == 422
+
+
+@pytest.mark.requirement("B11")
+async def test_the_account_chooses_before_it_connects(empty_site: Site) -> None:
+    async with transaction(empty_site.pool) as conn:
+        account = await people.create_account(conn, "Ótica Duarte")
+        owner = await people.add_user(conn, account.id, name="Inês", email="ines@example.com", role=Role.OWNER)
+    await empty_site.sign_in(owner)
+    await empty_site.post("/inboxes/choices/switch", switch="media", level="account", turn="off")
+    assert (await empty_site.post("/inboxes/choices/open", days="30")).status == 303
+    assert (await empty_site.post("/inboxes/choices/open", days="many")).status == 422
+    _, page = await empty_site.get("/inboxes/choices")
+    assert 'value="30"' in page
+    assert page.count(">Switched off<") == 1
+
+
+async def test_agents_and_strangers_choose_nothing(site: Site, stranger: Member) -> None:
+    async with transaction(site.pool) as conn:
+        agent = await people.add_user(conn, 1, name="Ana", email="ana@example.com", role=Role.AGENT)
+    await site.sign_in(agent)
+    for path in ("/inboxes/1/choices", "/inboxes/choices", "/private-numbers"):
+        assert (await site.get(path))[0] == 403
+        assert (await site.post(f"{path}/switch")).status in (403, 404, 405)
+    assert (await site.post("/private-numbers", number="+351910559111")).status == 403
+    await site.sign_in(stranger)
+    assert (await site.get("/inboxes/1/choices"))[0] == 404
+    assert (await site.post("/inboxes/1/choices/switch", switch="media", level="inbox", turn="off")).status == 404
+
+
+@pytest.mark.requirement("G11")
+async def test_a_number_is_made_private_removed_and_taken_off(site: Site, stranger: Member) -> None:
+    await site.deliver(inbound("wamid.A", "segredo"))
+    conversation = await conversation_of(site.pool)
+    added = await site.post("/private-numbers", number="+351 910 559 111")
+    path = added.headers["Location"]
+    assert re.fullmatch(r"/private-numbers/\d+", path)
+    _, page = await site.get(path)
+    assert "+351 910 559 111" in page
+    refused = await site.post(f"/conversations/{conversation}/messages", text="Olá", our_ref=str(uuid4()))
+    assert refused.status == 409
+    assert (await site.post(f"{path}/purge", typed="+351 910 559 112")).status == 422
+    assert (await site.post(f"{path}/purge", typed="351910559111")).status == 303
+    _, page = await site.get("/private-numbers")
+    assert "Removing what was here" in page
+    while await purging.step(site.pool, site.web.keyring):
+        pass
+    _, page = await site.get("/private-numbers")
+    assert "1 messages and" in page
+    assert "Removing" not in page
+    assert "No message, conversation or address-book entry" in (await site.get(path))[1]
+    assert (await site.get(f"/conversations/{conversation}"))[0] == 404
+    me = site.member
+    await site.sign_in(stranger)
+    assert (await site.get(path))[0] == 404
+    assert (await site.post(f"{path}/remove")).status == 404
+    assert "No number is private" in (await site.get("/private-numbers"))[1]
+    assert me is not None
+    await site.sign_in(me)
+    assert (await site.post(f"{path}/remove")).status == 303
+    await site.deliver(inbound("wamid.B", "de novo"))
+    assert await conversation_of(site.pool, RUI)
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+async def test_in_a_browser(site: Site, open_page: OpenPage, size: tuple[int, int]) -> None:
+    """With the keyboard alone, without a scroll bar sideways."""
+    await site.deliver(inbound("wamid.A", "segredo"))
+    page = await open_page("/inboxes/1/choices", size=size)
+    button = page.get_by_role("button", name="Switch files off for this number")
+    await button.focus()
+    await page.keyboard.press("Enter")
+    await page.get_by_role("button", name="Switch files on for this number").wait_for()
+    await page.get_by_role("link", name="Private numbers").click()
+    await page.get_by_role("textbox", name="Number").fill("+351 910 559 111")
+    await page.keyboard.press("Enter")
+    await page.get_by_role("button", name="Remove all of it").wait_for()
+    for path in ("/inboxes/1/choices", "/private-numbers", "/inboxes/choices"):
+        await page.goto(site.url + path)
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path

@@ -1,0 +1,77 @@
+"""The coverage map: each day as what it is, for a number and for a conversation, in marks and in words."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from coexist.coexistence.coverage import CoverageMap, Day
+from coexist.people.model import Member
+from coexist.web.coverage import MONTHS_SHOWN, months_of, older_of
+from tests.support.business import conversation_of, inbound
+from tests.web.conftest import Site
+from tests.web.test_imports import LONG_AGO, chunk, past, text
+
+TODAY = date(2026, 11, 20)
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def found(*days: Day) -> CoverageMap:
+    return CoverageMap(TODAY - timedelta(days=40), NOON, days)
+
+
+def test_each_day_is_marked_as_what_it_is() -> None:
+    november, october = months_of(
+        found(
+            Day(date(2026, 10, 1), 2, 0, 2), Day(date(2026, 11, 2), 3, 0, 0), Day(date(2026, 11, 3), 3, 1, 0)
+        ),
+        TODAY,
+    )  # fmt: skip
+    marks = dict(november.marks)
+    assert (marks[2], marks[3], marks[4], marks[21]) == ("held", "partial", "silent", "future")
+    assert november.words == "6 messages on 2 days, 1 with content on the phone only, 18 days without a sign."
+    marks = dict(october.marks)
+    assert (marks[1], marks[2], marks[10], marks[11]) == ("exported", "beyond", "beyond", "silent")
+    assert "2 from exported chats" in october.words
+    assert "9 days beyond WhatsApp's reach" in october.words
+
+
+def test_what_is_older_than_the_months_shown_is_one_sum() -> None:
+    told = found(Day(date(2019, 1, 5), 7, 0, 7), Day(TODAY, 1, 0, 0))
+    months = months_of(told, TODAY)
+    assert len(months) == MONTHS_SHOWN
+    assert months[-1].title == "December 2024"
+    assert older_of(told, months, TODAY) == 7
+
+
+async def test_a_number_and_a_conversation_have_a_map(site: Site) -> None:
+    await site.deliver(chunk(past(1, 0, text("Tem jiboia?")), past(2, 0, {"type": "media_placeholder"})))
+    status, page = await site.get("/inboxes/1/coverage")
+    assert status == 200
+    assert f"{LONG_AGO:%B %Y}" in page
+    assert "2 messages on 1 day, 1 with content on the phone only" in page
+    talk = await conversation_of(site.pool)
+    assert f"/inboxes/1/coverage?conversation={talk}" in page
+    await site.deliver(inbound("wamid.NEW", "Olá"))
+    _, page = await site.get(f"/inboxes/1/coverage?conversation={talk}")
+    assert "1 message on 1 day," in page, "a conversation is counted now"
+
+
+async def test_a_number_without_messages_has_an_empty_map(site: Site) -> None:
+    status, page = await site.get("/inboxes/1/coverage")
+    assert status == 200
+    assert 'class="held"></i> Messages' in page
+    assert 'class="held" title' not in page
+
+
+@pytest.mark.parametrize(("path", "answer"), [("?conversation=x", 422), ("?conversation=999", 404)])
+async def test_a_wrong_link_says_so(site: Site, path: str, answer: int) -> None:
+    status, _ = await site.get(f"/inboxes/1/coverage{path}")
+    assert status == answer
+
+
+async def test_a_stranger_sees_no_map(site: Site, stranger: Member) -> None:
+    await site.sign_in(stranger)
+    status, _ = await site.get("/inboxes/1/coverage")
+    assert status == 404

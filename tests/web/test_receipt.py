@@ -1,0 +1,108 @@
+"""The receipt of an import: what came, what did not, and six zeros that are searched for, not claimed."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from coexist.base.database import transaction
+from coexist.coexistence import receipts
+from coexist.coexistence.receipts import Receipt
+from coexist.people.model import Member
+from tests.support.business import change, inbound
+from tests.support.outbox import execute
+from tests.web.conftest import Site
+from tests.web.test_imports import past, text
+
+GONE_FILE = {"type": "media_placeholder"}
+
+
+def part(order: int, *messages: dict[str, Any], progress: int = 100) -> dict[str, Any]:
+    """One chunk of the last day."""
+    metadata = {"phase": 0, "chunk_order": order, "progress": progress}
+    thread = {"id": "351910559111", "messages": list(messages)}
+    return change("history", history=[{"metadata": metadata, "threads": [thread]}])
+
+
+async def receipt_of(site: Site) -> Receipt:
+    assert site.business is not None
+    async with transaction(site.pool) as conn:
+        found = await receipts.receipt(conn, site.business.inbox.account_id, site.business.inbox.id)
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+async def imported(site: Site) -> Site:
+    """Three chunks' worth of history, of which the second never came; one message was here already."""
+    await site.deliver(inbound("wamid.H9", "Bom dia"))
+    image = {"type": "image", "image": {"id": "990011", "mime_type": "image/jpeg", "sha256": "ab" * 32}}
+    await site.deliver(
+        part(1, past(1, 0, text("Tem jiboia?")), past(2, 1, GONE_FILE), past(9, 3, text("Bom dia")), progress=40),
+        part(3, past(3, 2, image)),
+    )
+    return site
+
+
+@pytest.mark.requirement("D7")
+async def test_a_receipt_counts_what_came_and_what_did_not(imported: Site) -> None:
+    found = await receipt_of(imported)
+    assert (found.told_count, found.figures.messages, found.not_new_count) == (4, 3, 1)
+    assert (found.figures.conversations, found.figures.contacts) == (1, 1)
+    assert found.figures.media_on_phone == 1
+    assert [(files.state, files.count) for files in found.files] == [("waiting", 1)]
+    assert [(phase.phase, phase.chunk_count, list(phase.missing)) for phase in found.phases] == [(0, 2, [2])]
+
+
+@pytest.mark.requirement("D7")
+async def test_an_import_disturbed_nobody_and_the_page_says_so(imported: Site) -> None:
+    assert [(zero.name, zero.count) for zero in (await receipt_of(imported)).zeros] == [
+        ("notifications", 0), ("automations", 0), ("sends", 0), ("windows", 0), ("unread", 0), ("assigned", 0)
+    ]  # fmt: skip
+    status, page = await imported.get("/inboxes/1/receipt")
+    assert status == 200
+    assert "Nobody" in page
+    assert "Never came: part 2." in page
+    _, panel = await imported.get("/inboxes/1/sync")
+    assert 'href="/inboxes/1/receipt"' in panel
+
+
+DISTURBANCES = {
+    "notifications": "INSERT INTO events (account_id, inbox_id, conversation_id, message_id, kind)"
+    " SELECT 1, inbox_id, conversation_id, id, 'message_added' FROM messages WHERE wamid = 'wamid.H1'",
+    "automations": "INSERT INTO outbox (our_ref, inbox_id, message_id, payload, created_at)"
+    " SELECT gen_random_uuid(), inbox_id, id, '{}', (SELECT first_arrival_at FROM syncs WHERE kind = 'history')"
+    " FROM messages WHERE wamid = 'wamid.H1'",
+    "sends": "INSERT INTO outbox (our_ref, inbox_id, message_id, payload)"
+    " SELECT gen_random_uuid(), inbox_id, id, '{}' FROM messages WHERE wamid = 'wamid.H1'",
+    "windows": "UPDATE conversations SET window_message_id = (SELECT id FROM messages WHERE wamid = 'wamid.H1')",
+    "unread": "UPDATE conversations SET unread_count = 1",
+    "assigned": "UPDATE conversations SET assignee_id = 1",
+}
+
+
+@pytest.mark.requirement("D7")
+@pytest.mark.parametrize("name", DISTURBANCES)
+async def test_each_zero_would_find_what_it_looks_for_and_shows_its_ids(site: Site, name: str) -> None:
+    await site.deliver(part(1, past(1, 0, text("Tem jiboia?"))))
+    assert site.business is not None
+    await execute(site.business, DISTURBANCES[name])
+    wrong = {zero.name: zero for zero in (await receipt_of(site)).zeros if zero.count}
+    assert wrong[name].count == len(wrong[name].ids) == 1
+    _, page = await site.get("/inboxes/1/receipt")
+    assert "Look at it" in page
+    assert re.search(rf'<p class="bad">.*rows of {wrong[name].table}\s[^.]*{wrong[name].ids[0]}', page, re.DOTALL)
+
+
+async def test_nothing_has_come_yet(site: Site) -> None:
+    status, page = await site.get("/inboxes/1/receipt")
+    assert status == 200
+    assert "No part of the history has come." in page
+
+
+async def test_a_stranger_sees_no_receipt(imported: Site, stranger: Member) -> None:
+    await imported.sign_in(stranger)
+    status, _ = await imported.get("/inboxes/1/receipt")
+    assert status == 404
