@@ -340,6 +340,7 @@ SELECT c.phase, max(c.progress) AS progress, count(*)::int AS chunk_count,
  GROUP BY c.phase ORDER BY c.phase
 """
 
+
 async def phases(conn: Connection, inbox_id: int) -> Sequence[Phase]:
     """Return the phases of the present onboarding's history that have come, in order."""
     async with conn.cursor(row_factory=class_row(Phase)) as cursor:

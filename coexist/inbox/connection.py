@@ -128,7 +128,7 @@ def _confirmed(line: Line, before: Verdict) -> Verdict:
     A phone that is merely away, as Meta puts it, does not undo a removal.
     """
     told = _word(line.value.get("state"))
-    if told not in PHONE_EVENTS.values() or told == before.state:
+    if told is None or told not in PHONE_EVENTS.values() or told == before.state:
         return before
     if (before.state, told) == (State.REMOVED, State.OFFBOARDED):
         return before

@@ -31,6 +31,7 @@ from coexist.web import (
     doctor,
     exported_chats,
     inboxes,
+    life,
     media,
     messages,
     quarantine,
@@ -130,6 +131,8 @@ def routes() -> list[BaseRoute]:
         Route("/connect/{token}/{signup_id:uuid}", signup_links.show_signup),
         Route("/connect/{token}/{signup_id:uuid}/{step}", signup_links.take_step, methods=["POST"]),
         *_choices(),
+        Route("/inboxes/{inbox_id:int}", signed_in(life.show_life)),
+        Route("/inboxes/{inbox_id:int}/notice", signed_in(life.show_notice)),
         Route("/inboxes/{inbox_id:int}/sync", signed_in(inboxes.show_sync)),
         Route("/inboxes/{inbox_id:int}/sync/check", signed_in(doctor.look_again), methods=["POST"]),
         Route("/inboxes/{inbox_id:int}/sync/anyway", signed_in(doctor.ask_anyway), methods=["POST"]),
@@ -139,16 +142,23 @@ def routes() -> list[BaseRoute]:
         Route("/inboxes/{inbox_id:int}/coverage", signed_in(coverage.show_coverage)),
         Route("/inboxes/{inbox_id:int}/receipt", signed_in(receipt.show_receipt)),
         Route("/inboxes/{inbox_id:int}/strip", signed_in(inboxes.show_strip)),
-        Route("/exported-chats", signed_in(exported_chats.show_exported_chats)),
-        Route("/exported-chats", signed_in(exported_chats.take_file), methods=["POST"]),
-        Route("/exported-chats/{chat_id:int}", signed_in(exported_chats.show_exported_chat)),
-        Route("/exported-chats/{chat_id:int}/start", signed_in(exported_chats.start), methods=["POST"]),
-        Route("/exported-chats/{chat_id:int}/retry", signed_in(exported_chats.retry), methods=["POST"]),
-        Route("/exported-chats/{chat_id:int}/undo", signed_in(exported_chats.undo), methods=["POST"]),
-        Route("/exported-chats/{chat_id:int}/discard", signed_in(exported_chats.discard), methods=["POST"]),
+        *_exported_chat_routes(),
         *_quarantine_routes(),
         Route("/live", signed_in(open_stream)),
         Mount(f"/static/{STATIC_VERSION}", _LastingFiles(directory=STATIC)),
+    ]
+
+
+def _exported_chat_routes() -> list[BaseRoute]:
+    chat = "/exported-chats/{chat_id:int}"
+    return [
+        Route("/exported-chats", signed_in(exported_chats.show_exported_chats)),
+        Route("/exported-chats", signed_in(exported_chats.take_file), methods=["POST"]),
+        Route(chat, signed_in(exported_chats.show_exported_chat)),
+        Route(f"{chat}/start", signed_in(exported_chats.start), methods=["POST"]),
+        Route(f"{chat}/retry", signed_in(exported_chats.retry), methods=["POST"]),
+        Route(f"{chat}/undo", signed_in(exported_chats.undo), methods=["POST"]),
+        Route(f"{chat}/discard", signed_in(exported_chats.discard), methods=["POST"]),
     ]
 
 

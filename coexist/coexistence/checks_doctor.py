@@ -1,0 +1,251 @@
+"""The doctor: four questions about a number, each answered from evidence (requirement G12)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from coexist.base import clock
+from coexist.base.config import Settings
+from coexist.base.crypto import Keyring, SecretUnreadable
+from coexist.base.database import Connection
+from coexist.coexistence import checks, checks_evidence, checks_rules, checks_store, rules, store, words
+from coexist.coexistence.checks_evidence import Failure, Lack, Line, Waiting
+from coexist.coexistence.checks_model import SEVERITY, Check, Diagnosis, Level, Name, Question, worst
+from coexist.coexistence.model import Sync, SyncKind, SyncState
+from coexist.inbox import connection, credentials, inboxes
+from coexist.inbox.inboxes import Inbox
+from coexist.inbox.switches import Switch, allowed
+from coexist.meta.errors import ErrorClass, explain
+
+FIRST_ECHO: Final = timedelta(hours=24)
+"""After this long without one, an owner who writes on the phone would have been seen."""
+LATE_SEND: Final = timedelta(minutes=10)
+
+ROAD: Final = (Name.CONNECTION, Name.WORKER, Name.DATABASE, Name.WEBHOOK, Name.FIELDS, Name.SUBSCRIBED, Name.META_HEARD)
+"""What everything that comes from Meta needs, causes first."""
+KEPT_BACK: Final = (Name.QUARANTINE, Name.UNROUTED)
+QUESTIONS: Final[Mapping[str, tuple[str, Name, Sequence[Name]]]] = {
+    "history": (
+        "The history didn't appear", Name.HISTORY,
+        (*ROAD, Name.TOKEN, Name.NUMBER, Name.CLOCK, Name.HISTORY, Name.HISTORY_SEEN, *KEPT_BACK, Name.STORAGE,
+         Name.MEDIA),
+    ),
+    "app_messages": (
+        "Messages of the phone app don't appear", Name.ECHOES_SEEN,
+        (*ROAD, Name.NUMBER, Name.ECHOES_SEEN, Name.MESSAGES_SEEN, *KEPT_BACK),
+    ),
+    "contacts": (
+        "Contacts are missing", Name.CONTACTS,
+        (*ROAD, Name.TOKEN, Name.NUMBER, Name.CLOCK, Name.CONTACTS, Name.CONTACTS_SEEN, *KEPT_BACK),
+    ),
+    "sending": (
+        "Sending fails", Name.FAILURES,
+        (Name.CONNECTION, Name.ACCESS, Name.TOKEN, Name.WORKER, Name.NUMBER, Name.OUTBOX, Name.FAILURES),
+    ),
+}  # fmt: skip
+"""Each question in words, the check that answers it when all is well, and all that it rests on."""
+OVER: Final = {SyncState.COMPLETED, SyncState.DECLINED, SyncState.SWITCHED_OFF}
+AFTERWARDS: Final = (Name.HISTORY, Name.HISTORY_SEEN, Name.CONTACTS, Name.CONTACTS_SEEN, *KEPT_BACK, Name.MEDIA)
+"""What still counts for a sync that has come to its end: the road of today is none of its business."""
+
+STATES: Final = {
+    connection.State.CONNECTED: "It is connected.",
+    connection.State.OFFBOARDED: "The phone was changed or set up again, so the number is disconnected for now.",
+    connection.State.REMOVED: "The number was disconnected from here.",
+    connection.State.TOKEN_INVALID: "WhatsApp no longer accepts our access.",
+    connection.State.RESTRICTED: "WhatsApp restricted this number.",
+}
+STEPS: Final = {
+    connection.State.OFFBOARDED: "Open the WhatsApp Business app on the phone: it usually comes back within minutes.",
+    connection.State.REMOVED: "Connect the number again (Numbers > Connect again).",
+    connection.State.TOKEN_INVALID: "Connect the number again (Numbers > Renew access).",
+    connection.State.RESTRICTED: "Look at the app or at Meta Business Suite for the reason.",
+}
+SYNC_LEVELS: Final = {
+    **dict.fromkeys(OVER, Level.GREEN),
+    **dict.fromkeys((SyncState.NOTHING_ARRIVED, SyncState.FAILED), Level.RED),
+}
+
+
+async def diagnose(conn: Connection, keyring: Keyring, settings: Settings, account_id: int, inbox_id: int) -> Diagnosis:
+    """Answer the four questions about a number from our own tables and from what Meta said when it was last asked.
+
+    Asks nobody: ``checks.look`` does. Raises NotFound.
+    """
+    inbox = (await inboxes.get(conn, account_id, inbox_id)).within(allowed(settings))
+    now = clock.now()
+    found = {check.name: check for check in await checks.at_home(conn, settings)}
+    look = await checks_store.preflight(conn, inbox_id)
+    if look is not None and look.checks:
+        found = {check.name: check for check in look.checks} | found
+    syncs = {SyncKind(sync.kind): sync for sync in await store.syncs(conn, inbox_id)}
+    seen = await checks_store.sightings(conn, checks_rules.names_of(inbox))
+    ours = [
+        _connection(inbox, now),
+        await _access(conn, keyring, inbox, now),
+        *(_sync(sync, now) for sync in syncs.values()),
+        *_sightings(inbox, syncs, seen, now),
+        *_kept_back(await checks_evidence.waiting(conn, inbox), now),
+        _media(await checks_evidence.lacks(conn, inbox_id), inbox, now),
+        _outbox(await checks_evidence.line(conn, inbox_id), inbox, now),
+        _failures(await checks_evidence.failures(conn, inbox_id), now),
+    ]
+    found |= {check.name: check for check in ours}
+    over = {name for kind, name in ((SyncKind.HISTORY, "history"), (SyncKind.CONTACTS, "contacts"))
+            if kind in syncs and syncs[kind].state in OVER}  # fmt: skip
+    questions = [_question(name, found, is_over=name in over) for name in QUESTIONS]
+    level = max((Level(one.level) for one in questions), key=SEVERITY.index)
+    return Diagnosis(inbox_id, now, level, questions, look.checked_at if look and look.checks else None)
+
+
+def _question(name: str, found: Mapping[str, Check], *, is_over: bool) -> Question:
+    asked, key, names = QUESTIONS[name]
+    rests_on = [found[one] for one in names if one in found and (one in AFTERWARDS or not is_over)]
+    level = worst(rests_on)
+    if level is Level.GREEN:
+        answer = found.get(key)
+        verdict = f"Nothing is wrong. {answer.seen}" if answer else "This number is not in the phone app."
+    else:
+        cause = next(check for check in rests_on if check.level == level)
+        verdict = f"{cause.title}: {cause.seen}"
+    return Question(name, asked, level, verdict, rests_on)
+
+
+# ── one check each ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _connection(inbox: Inbox, now: datetime) -> Check:
+    state = connection.State(inbox.state)
+    reason = f" Reason: {inbox.state_reason}." if inbox.state_reason else ""
+    level = Level.GREEN if state is connection.State.CONNECTED else Level.RED
+    seen = f"{STATES[state]}{reason} Since {_at(inbox.state_at)}."
+    return Check(Name.CONNECTION, level, "Connection of the number", seen, now, STEPS.get(state, ""))
+
+
+async def _access(conn: Connection, keyring: Keyring, inbox: Inbox, now: datetime) -> Check:
+    title, renew = "Our access", "Connect the number again (Numbers > Renew access)."
+    try:
+        token = await credentials.token_of(conn, keyring, inbox.id)
+    except SecretUnreadable as error:
+        return Check(Name.ACCESS, Level.RED, title, error.message, now, error.next_step or renew)
+    if token is None:
+        return Check(Name.ACCESS, Level.RED, title, "There is no access token here.", now, renew)
+    return Check(Name.ACCESS, Level.GREEN, title, "There is an access token, and it can be read.", now)
+
+
+def _sync(sync: Sync, now: datetime) -> Check:
+    name, title = (Name.HISTORY, "History") if sync.kind == SyncKind.HISTORY else (Name.CONTACTS, "Contacts")
+    state = SyncState(sync.state)
+    level = SYNC_LEVELS.get(state, Level.AMBER)
+    step = ""
+    if state is SyncState.NOT_REQUESTED:
+        is_late = now >= rules.deadline(sync.onboarded_at)
+        level = Level.RED if is_late else Level.AMBER
+        step = (
+            ""
+            if is_late
+            else f"Mend what is red, then ask (Numbers > Sync) before {_at(rules.deadline(sync.onboarded_at))}."
+        )
+    asked = (
+        f" Asked at {_at(sync.requested_at)}, request id {sync.request_id or 'unknown'}." if sync.requested_at else ""
+    )
+    came = f" Last arrival at {_at(sync.last_arrival_at)}." if sync.last_arrival_at else ""
+    return Check(name, level, title, f"{words.sentence(sync, now)}{asked}{came}", now, step)
+
+
+def _sightings(
+    inbox: Inbox, syncs: Mapping[SyncKind, Sync], seen: Mapping[str, datetime], now: datetime
+) -> list[Check]:
+    """When something last came under each field. That nothing came is a trouble only where something is owed."""
+    made = [_seen(Name.MESSAGES_SEEN, "Field messages", seen.get("messages"), now, Level.GREEN)]
+    if not inbox.is_coexistence:
+        return made
+    is_owed = now - inbox.onboarded_at > FIRST_ECHO
+    step = (
+        "Write to somebody in the phone app and look here again. Windows and WearOS companions are not passed on, and "
+        "all companions must be linked again after connecting."
+    )
+    level = Level.AMBER if is_owed else Level.GREEN
+    made.append(_seen(Name.ECHOES_SEEN, "Field smb_message_echoes", seen.get("smb_message_echoes"), now, level, step))
+    for kind, name, field in (
+        (SyncKind.HISTORY, Name.HISTORY_SEEN, "history"),
+        (SyncKind.CONTACTS, Name.CONTACTS_SEEN, "smb_app_state_sync"),
+    ):
+        is_owed = kind in syncs and syncs[kind].requested_at is not None and syncs[kind].state not in OVER
+        step = "Keep the WhatsApp Business app open on the phone."
+        level = Level.AMBER if is_owed else Level.GREEN
+        made.append(_seen(name, f"Field {field}", seen.get(field), now, level, step))
+    return made
+
+
+def _seen(name: Name, title: str, at: datetime | None, now: datetime, missing: Level, step: str = "") -> Check:
+    if at is not None:
+        return Check(name, Level.GREEN, title, f"Last delivery at {_at(at)}.", now)
+    return Check(name, missing, title, "Nothing has come yet.", now, step if missing is not Level.GREEN else "")
+
+
+def _kept_back(waiting: Waiting, now: datetime) -> list[Check]:
+    parts = Check(Name.QUARANTINE, Level.GREEN, "Quarantine", "All that came could be applied.", now)
+    if waiting.quarantined and waiting.quarantined_at:
+        last = _at(waiting.quarantined_at)
+        seen = f"{waiting.quarantined:,} parts of deliveries could not be applied, the last at {last}."
+        parts = replace(
+            parts, level=Level.AMBER, seen=seen, next_step="Open Quarantine: it has the reasons, and Try again."
+        )
+    strangers = f" {waiting.strangers:,} numbers or accounts are not connected here." if waiting.strangers else ""
+    routed = Check(Name.UNROUTED, Level.GREEN, "Deliveries without an inbox", f"None for this number.{strangers}", now)
+    if waiting.unrouted:
+        seen = f"{waiting.unrouted:,} deliveries for this number wait to be put in line.{strangers}"
+        routed = replace(routed, level=Level.AMBER, seen=seen, next_step="They apply by themselves within seconds.")
+    return [parts, routed]
+
+
+def _media(lacks: Sequence[Lack], inbox: Inbox, now: datetime) -> Check:
+    title = "Files"
+    if not inbox.takes(Switch.MEDIA):
+        return Check(Name.MEDIA, Level.GREEN, title, "Taking in files is switched off.", now)
+    gone = [lack for lack in lacks if lack.state == "failed" or (lack.state == "waiting" and lack.reason)]
+    if not gone:
+        waiting = sum(lack.count for lack in lacks if lack.state == "waiting")
+        seen = f"{waiting:,} are on their way, none failed." if waiting else "All are here that could be fetched."
+        return Check(Name.MEDIA, Level.GREEN, title, seen, now)
+    reasons = ", ".join(f"{lack.count:,} × {(lack.reason or lack.state).replace('_', ' ')}" for lack in gone[:4])
+    seen = f"Not here: {reasons}. Last tried at {_at(max(lack.last_at for lack in gone))}."
+    return Check(
+        Name.MEDIA, Level.AMBER, title, seen, now, "Each message says why, and has Try again where that helps."
+    )
+
+
+def _outbox(line: Line, inbox: Inbox, now: datetime) -> Check:
+    title = "Messages in line"
+    unclear = f" Of {line.unclear:,} nobody knows whether they went out." if line.unclear else ""
+    if line.oldest_queued_at and now - line.oldest_queued_at > LATE_SEND:
+        seen = f"{line.queued:,} wait, the oldest since {_at(line.oldest_queued_at)}.{unclear}"
+        return Check(
+            Name.OUTBOX, Level.RED, title, seen, now, "Look at the connection, the token and the worker above."
+        )
+    seen = f"{line.queued:,} wait to be sent.{unclear}"
+    if line.unclear:
+        step = "Look at the phone whether they are there, then retry or discard each where it stands."
+        return Check(Name.OUTBOX, Level.AMBER, title, seen, now, step)
+    return Check(Name.OUTBOX, Level.GREEN, title, seen, now)
+
+
+def _failures(failures: Sequence[Failure], now: datetime) -> Check:
+    title, days = "Failed messages", checks_evidence.RECENT_DAYS
+    if not failures:
+        return Check(Name.FAILURES, Level.GREEN, title, f"No message failed in the last {days} days.", now)
+    told = "; ".join(
+        f"{one.count:,} × {one.code or 'no code'} ({explain(one.code).what.rstrip('.')})" for one in failures[:3]
+    )
+    first = explain(failures[0].code)
+    needs_us = any(explain(one.code).kind in (ErrorClass.REAUTHORISE, ErrorClass.HUMAN) for one in failures)
+    seen = f"In the last {days} days: {told}. Last at {_at(max(one.last_at for one in failures))}."
+    return Check(Name.FAILURES, Level.RED if needs_us else Level.AMBER, title, seen, now, first.next_step)
+
+
+def _at(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"

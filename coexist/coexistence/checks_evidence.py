@@ -1,0 +1,144 @@
+"""SQL of the doctor: what our own tables tell of one number. Counts and times alone, nobody's words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from psycopg.rows import class_row
+
+from coexist.base import clock
+from coexist.base.database import Connection
+from coexist.inbox.inboxes import Inbox
+from coexist.meta.model import STATUS_RANK
+
+SENDS_COUNT: Final = 2_000
+"""How many of the last sends are looked at."""
+RECENT_DAYS: Final = 7
+COUNTED: Final = 100_000
+"""Rows are counted up to here: more is said as this many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How often sending failed for one of Meta's codes lately (None: without a code), and when last."""
+
+    code: int | None
+    count: int
+    last_at: datetime
+    fbtrace_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """Files that are not here, by reason, as ``media.reason`` names it."""
+
+    state: str
+    reason: str | None
+    count: int
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What waits to be sent, and what nobody knows of."""
+
+    queued: int
+    oldest_queued_at: datetime | None
+    unclear: int
+    sent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What could not be applied for a number, and what came for names that are not connected here."""
+
+    quarantined: int
+    quarantined_at: datetime | None
+    unrouted: int
+    strangers: int
+
+
+WAITING: Final = """
+SELECT q.count::int AS quarantined, q.last_at AS quarantined_at,
+       (SELECT count(*)::int FROM (SELECT FROM unrouted
+                                    WHERE phone_number_id = ANY(%(names)s) LIMIT %(most)s) u) AS unrouted,
+       (SELECT count(DISTINCT u.phone_number_id)::int FROM unrouted u
+         WHERE u.phone_number_id <> ALL(%(names)s)
+           AND NOT EXISTS (SELECT FROM unrouted_dismissals d WHERE d.phone_number_id = u.phone_number_id)) AS strangers
+  FROM (SELECT count(*), max(last_at) AS last_at FROM quarantine
+         WHERE phone_number_id = %(number)s AND dismissed_at IS NULL) q
+"""
+
+
+async def waiting(conn: Connection, inbox: Inbox) -> Waiting:
+    """Count what waits because it could not be applied."""
+    values = {"names": [inbox.phone_number_id, inbox.waba_id], "number": inbox.phone_number_id, "most": COUNTED}
+    async with conn.cursor(row_factory=class_row(Waiting)) as cursor:
+        await cursor.execute(WAITING, values)
+        found = await cursor.fetchone()
+    assert found is not None
+    return found
+
+
+LACKS: Final = """
+SELECT state::text, reason, count(*)::int AS count, max(coalesce(attempted_at, told_at)) AS last_at
+  FROM (SELECT * FROM media WHERE inbox_id = %s LIMIT %s) m
+ WHERE state <> 'stored'
+ GROUP BY state, reason ORDER BY count DESC, state, reason
+"""
+
+
+async def lacks(conn: Connection, inbox_id: int) -> Sequence[Lack]:
+    """Count a number's files that are not here."""
+    async with conn.cursor(row_factory=class_row(Lack)) as cursor:
+        await cursor.execute(LACKS, (inbox_id, COUNTED))
+        return await cursor.fetchall()
+
+
+LINE: Final = """
+SELECT (SELECT count(*)::int FROM outbox WHERE inbox_id = %(id)s AND state IN ('queued', 'sending')) AS queued,
+       (SELECT min(created_at) FROM outbox
+         WHERE inbox_id = %(id)s AND state IN ('queued', 'sending')) AS oldest_queued_at,
+       (SELECT count(*)::int FROM outbox
+         WHERE inbox_id = %(id)s AND state = 'unclear' AND given_up_at IS NULL) AS unclear,
+       (SELECT count(*)::int FROM (SELECT FROM outbox WHERE inbox_id = %(id)s LIMIT %(most)s) o) AS sent
+"""
+
+
+async def line(conn: Connection, inbox_id: int) -> Line:
+    """Count what is to be sent for a number."""
+    async with conn.cursor(row_factory=class_row(Line)) as cursor:
+        await cursor.execute(LINE, {"id": inbox_id, "most": COUNTED})
+        found = await cursor.fetchone()
+    assert found is not None
+    return found
+
+
+# A refusal at once stands in the outbox, a later one in a status of the message.
+FAILURES: Final = """
+WITH last AS (
+    SELECT o.message_id, o.state, o.error_code, o.fbtrace_id, o.settled_at FROM outbox o
+     WHERE o.inbox_id = %(id)s ORDER BY o.message_id DESC LIMIT %(most)s),
+failed AS (
+    SELECT error_code AS code, settled_at AS at, fbtrace_id FROM last WHERE state = 'failed'
+     UNION ALL
+    SELECT (s.errors -> 0 ->> 'code')::int, s.at, NULL
+      FROM last l JOIN messages m ON m.id = l.message_id
+      JOIN message_statuses s ON s.inbox_id = m.inbox_id AND s.wamid = m.wamid AND s.status = %(failed)s
+     WHERE l.state <> 'failed')
+SELECT code, count(*)::int AS count, max(at) AS last_at, (array_agg(fbtrace_id ORDER BY at DESC))[1] AS fbtrace_id
+  FROM failed WHERE at > %(since)s
+ GROUP BY code ORDER BY count DESC, code
+"""
+
+
+async def failures(conn: Connection, inbox_id: int) -> Sequence[Failure]:
+    """Count the last week's failures among a number's last sends, by Meta's code, the most frequent first."""
+    since = clock.now() - timedelta(days=RECENT_DAYS)
+    values: dict[str, Any] = {"id": inbox_id, "most": SENDS_COUNT, "failed": STATUS_RANK["failed"], "since": since}
+    async with conn.cursor(row_factory=class_row(Failure)) as cursor:
+        await cursor.execute(FAILURES, values)
+        return await cursor.fetchall()

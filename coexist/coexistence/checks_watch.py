@@ -1,0 +1,79 @@
+"""The loops beside the checks: a worker's sign of life, and another look at numbers whose syncs wait for one."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from importlib.metadata import version
+from typing import Final
+from uuid import uuid4
+
+import psycopg
+
+from coexist.base import clock, log
+from coexist.base.config import Settings
+from coexist.base.crypto import Keyring
+from coexist.base.database import Pool, transaction
+from coexist.base.errors import AppError
+from coexist.coexistence import checks_store as store
+from coexist.coexistence import onboarding
+from coexist.inbox import inboxes
+from coexist.meta.graph import Graph
+
+BEAT_EVERY_S: Final = 20.0
+PROBE_EVERY_S: Final = 300.0
+LOOK_EVERY_S: Final = 15.0
+AGAIN_LEAST: Final = timedelta(seconds=30)
+AGAIN_MOST: Final = timedelta(minutes=10)
+"""How soon, and how late, a number that waits is looked at again."""
+
+Probe = Callable[[], Awaitable[int | None]]
+"""Writes a file where files are kept and takes it away again; the free bytes there, None if nobody knows them."""
+
+logger = log.get(__name__)
+
+
+async def run_beats(pool: Pool, probe: Probe) -> None:
+    """Tell for ever that this worker is alive, and whether it can keep files."""
+    worker, host, started_at, released = uuid4(), socket.gethostname(), clock.now(), version("coexist")
+    free_bytes, problem, probed_at = None, None, -math.inf
+    while True:
+        if problem or time.monotonic() - probed_at > PROBE_EVERY_S:
+            try:
+                free_bytes, problem, probed_at = await probe(), None, time.monotonic()
+            except (AppError, OSError) as error:
+                problem = str(error)
+                logger.error("files_not_writable", error=problem)
+        try:
+            async with transaction(pool) as conn:
+                await store.beat(conn, worker, host, released, started_at, free_bytes, problem)
+        except (AppError, psycopg.Error) as error:
+            logger.error("no_beat", error=str(error), error_type=type(error).__name__)
+        await asyncio.sleep(BEAT_EVERY_S)
+
+
+async def run_looks(pool: Pool, graph: Graph, keyring: Keyring, settings: Settings) -> None:
+    """Look again, for ever, at numbers whose syncs wait: a trouble that passes must not cost the 24 hours."""
+    while True:
+        try:
+            await look_again(pool, graph, keyring, settings)
+        except (AppError, psycopg.Error) as error:
+            logger.error("not_looked_again", error=str(error), error_type=type(error).__name__)
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def look_again(pool: Pool, graph: Graph, keyring: Keyring, settings: Settings) -> None:
+    """Look at every number that is due, and ask for its syncs when all is in order. One's trouble stops no other."""
+    async with transaction(pool) as conn:
+        due = await store.due(conn, AGAIN_LEAST, AGAIN_MOST)
+    for account_id, inbox_id in due:
+        try:
+            async with transaction(pool) as conn:
+                inbox = await inboxes.get(conn, account_id, inbox_id)
+            await onboarding.begin_syncs(pool, graph, keyring, settings, inbox)
+        except AppError as error:
+            logger.warning("not_looked_at", inbox_id=inbox_id, error=str(error))

@@ -1,0 +1,221 @@
+"""Undoing an import: what it made and nobody has touched since is removed, conversation by conversation.
+
+A conversation goes whole or stays whole. Each step is a transaction of its own that looks again under locks, so that
+breaking off anywhere leaves nothing half done, and beginning again goes on where it was. The journal stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from psycopg.rows import class_row
+
+from coexist.base.database import Connection
+from coexist.base.errors import Conflict, Invalid
+from coexist.coexistence import coverage, store
+from coexist.coexistence.model import SyncKind, SyncState
+from coexist.events.feed import Kind, NewEvent
+from coexist.inbox import inboxes, locks, purge, summary
+from coexist.inbox.inboxes import Inbox
+from coexist.meta.phones import digits, same_number
+
+STEP_MESSAGES: Final = 5_000
+"""Messages removed in one transaction, unless a single conversation has more."""
+STEP_CONVERSATIONS: Final = 50
+MOVING: Final = frozenset({SyncState.REQUESTING, SyncState.REQUESTED, SyncState.RECEIVING})
+
+REASONS: Final = {
+    "live": "have messages that came or were written after connecting",
+    "decided": "were read, resolved, snoozed or assigned by somebody",
+    "draft": "have a draft",
+    "noted": "are with a contact whom somebody named or took a note on",
+    "exported": "hold a chat that somebody exported and brought in",
+    "changed": "were edited, reacted to or told a status of after connecting",
+}
+"""Why a conversation stays, as ``Stay.reason`` names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """Conversations of an import that are alike: ``reason`` is a key of REASONS, or None for what would be removed."""
+
+    reason: str | None
+    conversations: int
+    messages: int
+    stored_files: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What undoing would do. ``journal_from`` is the oldest import delivery kept, ``came_at`` the import's first."""
+
+    goes: Stay
+    stays: Sequence[Stay]
+    came_at: datetime | None
+    journal_from: datetime | None
+
+    @property
+    def can_come_back(self) -> bool:
+        """Whether the journal still has the import from its beginning on."""
+        return self.came_at is None or (self.journal_from is not None and self.journal_from <= self.came_at)
+
+
+@dataclass(slots=True)
+class Step:
+    """What one step removed. ``last_id`` leads on to the next; None when it was the last."""
+
+    last_id: int | None = None
+    conversations: int = 0
+    messages: int = 0
+    contacts: int = 0
+    events: list[NewEvent] = field(default_factory=list)
+
+
+# What happened before the number was first connected, only its history can have told.
+REASON: Final = """
+CASE WHEN EXISTS (SELECT FROM messages m WHERE m.conversation_id = c.id AND NOT m.imported) THEN 'live'
+     WHEN c.set_state IS NOT NULL OR c.snoozed_until IS NOT NULL OR c.assignee_id IS NOT NULL
+          OR c.read_at IS NOT NULL THEN 'decided'
+     WHEN EXISTS (SELECT FROM drafts d WHERE d.conversation_id = c.id) THEN 'draft'
+     WHEN EXISTS (SELECT FROM contacts k WHERE k.id = c.contact_id
+                     AND (k.agent_name_at IS NOT NULL OR k.agent_name IS NOT NULL OR k.note IS NOT NULL)) THEN 'noted'
+     WHEN EXISTS (SELECT FROM messages m JOIN exported_messages x ON x.inbox_id = m.inbox_id AND x.wamid = m.wamid
+                   WHERE m.conversation_id = c.id) THEN 'exported'
+     WHEN EXISTS (SELECT FROM messages m JOIN message_statuses s ON s.inbox_id = m.inbox_id AND s.wamid = m.wamid
+                   WHERE m.conversation_id = c.id)
+       OR EXISTS (SELECT FROM messages m JOIN message_changes h ON h.inbox_id = m.inbox_id AND h.target = m.wamid
+                   WHERE m.conversation_id = c.id AND h.at >= (
+                         SELECT min(onboarded_at) FROM syncs WHERE inbox_id = c.inbox_id)) THEN 'changed' END
+"""
+
+PLAN: Final = f"""
+SELECT t.reason, count(*)::int AS conversations, coalesce(sum(t.messages), 0)::int AS messages,
+       coalesce(sum(t.files), 0)::int AS stored_files
+  FROM (SELECT {REASON} AS reason, m.messages, m.files
+          FROM conversations c,
+               LATERAL (SELECT count(*) AS messages, count(f.id) AS files
+                          FROM messages m
+                          LEFT JOIN media f ON f.inbox_id = m.inbox_id AND f.wamid = m.wamid AND f.state = 'stored'
+                         WHERE m.conversation_id = c.id AND m.imported) m
+         WHERE c.inbox_id = %s AND m.messages > 0) t
+ GROUP BY t.reason ORDER BY t.reason
+"""
+
+CAME_AT: Final = "SELECT min(first_arrival_at) FROM syncs WHERE inbox_id = %s AND kind = 'history'"
+JOURNAL_FROM: Final = "SELECT received_at FROM journal WHERE lane = 1 ORDER BY id LIMIT 1"
+
+
+async def plan(conn: Connection, account_id: int, inbox_id: int) -> Plan:
+    """Return what undoing a number's import would remove, and what stays and why. Changes nothing.
+
+    Reads every conversation of the number. Raises NotFound.
+    """
+    await inboxes.get(conn, account_id, inbox_id)
+    async with conn.cursor(row_factory=class_row(Stay)) as cursor:
+        await cursor.execute(PLAN, (inbox_id,))
+        found = await cursor.fetchall()
+    goes = [stay for stay in found if stay.reason is None] or [Stay(None, 0, 0, 0)]
+    came = await (await conn.execute(CAME_AT, (inbox_id,))).fetchone()
+    kept = await (await conn.execute(JOURNAL_FROM)).fetchone()
+    stays = [stay for stay in found if stay.reason is not None]
+    return Plan(goes[0], stays, came[0] if came else None, kept[0] if kept else None)
+
+
+async def connected_at(conn: Connection, inbox_id: int) -> datetime | None:
+    """Return when a number was first connected: what its imports brought was received since."""
+    row = await (await conn.execute("SELECT min(onboarded_at) FROM syncs WHERE inbox_id = %s", (inbox_id,))).fetchone()
+    return row[0] if row else None
+
+
+async def check(conn: Connection, account_id: int, inbox_id: int, *, typed: str) -> Inbox:
+    """Return the inbox whose import may be undone. ``typed`` is its number once more, by a person's hand.
+
+    Raises Invalid when it is another one, Conflict while the import goes on, NotFound.
+    """
+    inbox = await inboxes.get(conn, account_id, inbox_id)
+    if not same_number(digits(typed.strip()), inbox.display_phone_number):
+        raise Invalid("What you typed is not this number: nothing was removed.", next_step="Type the number in full.")
+    syncs = await store.syncs(conn, inbox_id)
+    if any(sync.kind == SyncKind.HISTORY and sync.state in MOVING for sync in syncs):
+        raise Conflict("The history is still coming in.", next_step="Wait until the sync has ended.")
+    return inbox
+
+
+CANDIDATES: Final = f"""
+SELECT c.id, c.contact_id, (SELECT count(*) FROM messages m WHERE m.conversation_id = c.id)
+  FROM conversations c
+ WHERE c.inbox_id = %(inbox_id)s AND c.id > %(after)s AND {REASON} IS NULL
+   AND EXISTS (SELECT FROM messages m WHERE m.conversation_id = c.id)
+ ORDER BY c.id LIMIT {STEP_CONVERSATIONS}
+"""
+
+# Stronger than who reads or writes takes: nobody may begin a draft in a conversation that is about to go.
+LOCK: Final = "SELECT id FROM conversations WHERE id = ANY(%s) ORDER BY id FOR UPDATE"
+LOCK_CONTACTS: Final = "SELECT id FROM contacts WHERE id = ANY(%s) ORDER BY id FOR UPDATE"
+STILL: Final = f"SELECT c.id, c.contact_id FROM conversations c WHERE c.id = ANY(%s) AND {REASON} IS NULL ORDER BY c.id"
+
+
+async def undo_some(conn: Connection, inbox: Inbox, *, after: int = 0) -> Step:
+    """Remove the next untouched conversations after an id, with the contacts whom only they knew.
+
+    Needs a transaction by the caller, who appends the events last and comes again with ``last_id`` until it is None.
+    """
+    await locks.own_people(conn, inbox.scope_id)
+    await locks.own_apply(conn, inbox.scope_id)
+    found = await (await conn.execute(CANDIDATES, {"inbox_id": inbox.id, "after": after})).fetchall()
+    if not found:
+        await coverage.forget(conn, inbox.id)
+        return Step(events=[NewEvent(inbox.account_id, Kind.SYNC_PROGRESSED, inbox_id=inbox.id)])
+    chosen: list[int] = []
+    room = STEP_MESSAGES
+    for conversation_id, _, count in found:
+        if chosen and count > room:
+            break
+        chosen.append(conversation_id)
+        room -= count
+    await conn.execute(LOCK, (chosen,))
+    await conn.execute(LOCK_CONTACTS, ([contact_id for _, contact_id, _ in found],))
+    still = await (await conn.execute(STILL, (chosen,))).fetchall()
+    step = Step(chosen[-1], conversations=len(still))
+    await _remove_conversations(conn, inbox, [row[0] for row in still], step)
+    await _remove_contacts(conn, inbox, [row[1] for row in still], step)
+    return step
+
+
+NEXT_MESSAGES: Final = "SELECT id, wamid FROM messages WHERE conversation_id = ANY(%s) LIMIT %s"
+
+
+async def _remove_conversations(conn: Connection, inbox: Inbox, ids: Sequence[int], step: Step) -> None:
+    while rows := await (await conn.execute(NEXT_MESSAGES, (list(ids), STEP_MESSAGES))).fetchall():
+        await purge.forget_named(conn, {inbox.id: [wamid for _, wamid in rows]})
+        deleted = await conn.execute("DELETE FROM messages WHERE id = ANY(%s)", ([id_ for id_, _ in rows],))
+        step.messages += deleted.rowcount
+    await conn.execute("DELETE FROM conversations WHERE id = ANY(%s)", (list(ids),))
+    step.events += [NewEvent(inbox.account_id, Kind.CONVERSATION_CHANGED, inbox.id, id_) for id_ in ids]
+
+
+# Whom the address book names, another number talks with, or a change of number told of, is known without the import.
+UNKNOWN: Final = """
+SELECT k.id FROM contacts k
+ WHERE k.id = ANY(%(ids)s)
+   AND NOT EXISTS (SELECT FROM conversations c WHERE c.contact_id = k.id)
+   AND NOT EXISTS (SELECT FROM identities i JOIN inboxes x ON x.scope_id = i.scope_id
+                     JOIN address_book_entries e ON e.inbox_id = x.id AND e.kind = i.kind AND e.value = i.value
+                    WHERE i.contact_id = k.id)
+   AND NOT EXISTS (SELECT FROM identities i JOIN identity_changes h
+                       ON h.scope_id = i.scope_id AND i.match_key IN (h.previous, h.current)
+                    WHERE i.contact_id = k.id)
+ ORDER BY k.id
+"""
+
+
+async def _remove_contacts(conn: Connection, inbox: Inbox, ids: Sequence[int], step: Step) -> None:
+    rows = await (await conn.execute(UNKNOWN, {"ids": list(ids)})).fetchall()
+    gone = [row[0] for row in rows]
+    if gone:
+        step.events += await purge.remove_people(conn, inbox.account_id, inbox.scope_id, gone, ())
+        step.contacts = len(gone)
+    await summary.refresh(conn, (), set(ids) - set(gone))

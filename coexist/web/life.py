@@ -1,0 +1,149 @@
+"""The life of one number: its state, who may send from where, what happened, and what will if nobody does anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from coexist.base import clock
+from coexist.base.database import Connection, transaction
+from coexist.base.errors import Invalid
+from coexist.coexistence import life_rules as rules
+from coexist.coexistence import life_store as store
+from coexist.coexistence.life_rules import Forecast, Sign, Stage
+from coexist.events import feed
+from coexist.inbox import inboxes
+from coexist.inbox.inboxes import Inbox
+from coexist.people.model import Role
+from coexist.web import life_words as words
+from coexist.web.access import Viewer
+from coexist.web.conversations import shell
+from coexist.web.inboxes import INBOX_STATES
+from coexist.web.render import html
+from coexist.web.state import Web
+
+PAGE_COUNT: Final = 30
+ID_MAX: Final = 2**63 - 1
+
+CHIPS: Final = {
+    Stage.GREEN: ("good", "check", "In order"),
+    Stage.AMBER: ("busy", "circle-help", "Soon"),
+    Stage.RED: ("bad", "circle-alert", "Now"),
+    Stage.UNKNOWN: ("quiet", "circle-help", "Not known"),
+}
+"""Colour, icon and word of a stage."""
+
+ON_PHONE: Final = {
+    "connected": "Everybody who has the phone, at any time.",
+    "offboarded": "Everybody who has the phone, once it is set up. What is written there now does not come in.",
+    "removed": "Everybody who has the phone. It does not come in here any more.",
+    "token_invalid": "Everybody who has the phone, at any time.",
+    "restricted": "WhatsApp's restriction may hold there too: look into the app.",
+}
+FROM_HERE: Final = {
+    "connected": "Every member of this account, for 24 hours after a customer wrote.",
+    "offboarded": "Every member of this account. What is sent waits, drafts stay, and all goes out in order when the "
+    "phone is back.",
+    "removed": "Nobody, until the number is connected again. Drafts stay.",
+    "token_invalid": "Nobody, until the access is renewed. Drafts stay.",
+    "restricted": "Nobody, until WhatsApp lifts the restriction. Drafts stay.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What is known of a number's connection at this moment."""
+
+    sign: Sign | None
+    phone: Forecast
+    token: Forecast
+    token_checked_at: datetime | None
+    token_problem: str | None
+    waiting_count: int
+
+    @property
+    def phone_days_left(self) -> int:
+        """Days until WhatsApp may disconnect the number, the last one counted in full; 0 when that is now."""
+        if self.phone.ends_at is None:
+            return 0
+        return max(0, -((clock.now() - self.phone.ends_at) // timedelta(days=1)))
+
+    @property
+    def is_worth_a_word(self) -> bool:
+        """Whether people should be told without asking."""
+        return bool({self.phone.stage, self.token.stage} & {Stage.AMBER, Stage.RED})
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """One line of the timeline in words."""
+
+    at: datetime
+    said: str
+    details: str
+
+
+async def life_of(conn: Connection, inbox: Inbox) -> Life:
+    """Return what is known of a number's connection."""
+    now = clock.now()
+    sign, watch = await store.sign(conn, inbox.id), await store.token_watch(conn, inbox.id)
+    checked_at = watch.checked_at if watch else None
+    return Life(
+        sign=sign,
+        phone=rules.phone_forecast(inbox.state, sign, now),
+        token=rules.token_forecast(checked_at, watch.expires_at if watch else None, now),
+        token_checked_at=checked_at,
+        token_problem=watch.problem if watch else None,
+        waiting_count=await store.waiting_count(conn, inbox.id),
+    )
+
+
+async def show_life(request: Request, web: Web, viewer: Viewer) -> Response:
+    """The page of one number; ``?before=`` is the id of the timeline's last line on the page before."""
+    before = _before(request)
+    async with transaction(web.pool) as conn:
+        event_id = await feed.last_id(conn, viewer.account_id)
+        inbox = await inboxes.get(conn, viewer.account_id, request.path_params["inbox_id"])
+        life = await life_of(conn, inbox)
+        found = await store.entries(conn, inbox.id, PAGE_COUNT + 1, before)
+    shown: Sequence[store.Entry] = found[:PAGE_COUNT]
+    return html(
+        web,
+        "life.html",
+        **shell(viewer),
+        event_id=event_id,
+        inbox=inbox,
+        state=INBOX_STATES[inbox.state],
+        why=words.why(inbox.state_reason, inbox.state_initiated_by),
+        life=life,
+        chips=CHIPS,
+        signs=words.SIGNS,
+        on_phone=ON_PHONE[inbox.state],
+        from_here=FROM_HERE[inbox.state],
+        happened=[Happened(entry.at, words.sentence(entry), words.details(entry)) for entry in shown],
+        before=before,
+        older=shown[-1].id if len(found) > PAGE_COUNT else None,
+        may_decide=viewer.member.role != Role.AGENT,
+    )
+
+
+async def show_notice(request: Request, web: Web, viewer: Viewer) -> Response:
+    """The line above a conversation that says what its number needs soon."""
+    async with transaction(web.pool) as conn:
+        inbox = await inboxes.get(conn, viewer.account_id, request.path_params["inbox_id"])
+        life = await life_of(conn, inbox)
+    return html(web, "parts/life_notice.html", **shell(viewer), inbox_id=inbox.id, inbox=inbox, life=life)
+
+
+def _before(request: Request) -> int | None:
+    raw = request.query_params.get("before")
+    if raw is None:
+        return None
+    if not (raw.isascii() and raw.isdecimal() and int(raw[:20]) <= ID_MAX):
+        raise Invalid("This is no place in the timeline.", next_step="Begin at the top of the number's page.")
+    return int(raw)

@@ -1,0 +1,166 @@
+"""Numbers beside each other: a busy one, and one that brings a long history, hold nobody else up for long."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import statistics
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from coexist.base.database import Pool, transaction
+from coexist.intake.worker import BULK_LANE, DELIVERIES_COUNT, LIVE_LANE
+from tests.support import intake, wire
+from tests.support.intake import Number
+from tests.support.product import environment
+
+BUSY: Final = intake.SHOP
+QUIET: Final = Number("555100020003009", "351910559109", "701122334455999", "880011223344999")
+"""Of another account: they share nothing but the machine."""
+
+CHUNKS_COUNT: Final = 32
+CHUNK_MESSAGES_COUNT: Final = 2_000
+WORKERS_COUNT: Final = 2
+PATIENCE_S: Final = 180.0
+CHUNKS_AHEAD_MAX: Final = 2 * WORKERS_COUNT * DELIVERIES_COUNT[BULK_LANE]
+"""A live message may wait for what the workers have in their hands, and for what they take up in that moment."""
+
+
+def texts(number: Number, count: int, *, first: int = 0) -> list[bytes]:
+    """Deliveries with one message each, from a few people."""
+    return [
+        intake.body_of(
+            wire.message(
+                f"wamid.{number.phone_number_id}.{n}", n, wire.text(f"mensagem {n}"), phone=f"4477009001{n % 40:02}",
+                number=number,
+            ),
+            waba_id=number.waba_id,
+        )
+        for n in range(first, first + count)
+    ]  # fmt: skip
+
+
+def chunks(count: int) -> list[bytes]:
+    """A history of the busy number: each chunk 40 threads of 50 messages."""
+    return [
+        intake.body_of(
+            wire.history(
+                [
+                    wire.thread(
+                        phone := f"55119{80_000_000 + 40 * order + one}",
+                        None,
+                        [
+                            wire.past(f"wamid.{phone}.{n}", n, wire.text("bom dia, queria saber"), phone=phone)
+                            for n in range(CHUNK_MESSAGES_COUNT // 40)
+                        ],
+                    )
+                    for one in range(40)
+                ],
+                order=order,
+                progress=100 * order // count,
+            )
+        )
+        for order in range(1, count + 1)
+    ]
+
+
+async def applied(pool: Pool, number: Number) -> int:
+    """How many messages of a number can be queried."""
+    async with pool.connection() as conn:
+        cursor = await conn.execute(
+            "SELECT count(*) FROM messages m JOIN inboxes i ON i.id = m.inbox_id WHERE i.phone_number_id = %s",
+            (number.phone_number_id,),
+        )
+        row = await cursor.fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+async def test_nobody_waits_for_what_came_later(pool: Pool) -> None:
+    """A number that floods us delays others by what it had sent before, and by nothing that it sends after."""
+    async with transaction(pool) as conn:
+        await intake.connect(conn, BUSY)
+        await intake.connect(conn, QUIET, account="Casa Branca")
+    ahead, behind = 2 * DELIVERIES_COUNT[LIVE_LANE] + 100, 2 * DELIVERIES_COUNT[LIVE_LANE]
+    flood = texts(BUSY, ahead + behind)
+    await intake.journal(pool, [*flood[:ahead], *texts(QUIET, 1), *flood[ahead:]], at_once=True)
+    while not await applied(pool, QUIET):
+        assert await intake.apply_next(pool, LIVE_LANE)
+    assert await applied(pool, BUSY) <= ahead + DELIVERIES_COUNT[LIVE_LANE]
+    await intake.apply_all(pool)
+    assert await applied(pool, BUSY) == ahead + behind
+
+
+async def test_a_history_on_one_number_leaves_live_messages_of_another_quick(
+    database_url: str, pool: Pool, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    async with transaction(pool) as conn:
+        await intake.connect(conn, BUSY)
+        await intake.connect(conn, QUIET, account="Casa Branca")
+    quiet = iter(texts(QUIET, 1_000))
+    alone, beside, together = list[float](), list[float](), list[float]()
+    async with workers(database_url, tmp_path):
+        for n in range(20):
+            seconds = await probe(pool, next(quiet))
+            if n >= 5:  # at first the workers start, who is new is made, caches get warm
+                alone.append(seconds)
+        await intake.journal(pool, chunks(CHUNKS_COUNT))
+        while await waiting(pool) > CHUNKS_AHEAD_MAX:
+            for some, bodies in ((beside, [next(quiet)]), (together, [status(len(together)), next(quiet)])):
+                left = await waiting(pool)
+                some.append(await probe(pool, *bodies))
+                assert left - await waiting(pool) <= CHUNKS_AHEAD_MAX
+    assert len(beside) >= 3, "the history was in before it could be in anybody's way"
+    for words, some in (
+        ("alone", alone),
+        ("beside the history of another number", beside),
+        ("in one batch with a status of that number", together),
+    ):
+        middle, most = round(1000 * statistics.median(some)), round(1000 * max(some))
+        record_property("measured", f"until a message is queryable, {words}: {middle} ms, {most} at most")
+
+
+def status(n: int) -> bytes:
+    """A status of the busy number: it rewrites rows, so it needs the number's contacts for itself for a moment."""
+    return intake.body_of(wire.status(f"wamid.sent.{n}", n, "delivered", phone="447700900100"))
+
+
+async def probe(pool: Pool, *bodies: bytes) -> float:
+    """Journal these in one commit; return the seconds until the quiet number's message among them is queryable."""
+    before = await applied(pool, QUIET)
+    begin = time.monotonic()
+    await intake.journal(pool, bodies, at_once=True)
+    while await applied(pool, QUIET) == before:
+        assert time.monotonic() - begin < PATIENCE_S, "it never came"
+        await asyncio.sleep(0.005)
+    return time.monotonic() - begin
+
+
+async def waiting(pool: Pool) -> int:
+    """How many chunks of history are still to be applied."""
+    async with pool.connection() as conn:
+        row = await (await conn.execute("SELECT count(*) FROM backlog WHERE lane = 1")).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+@asynccontextmanager
+async def workers(database_url: str, folder: Path) -> AsyncIterator[None]:
+    """Worker processes over the database of the test."""
+    key = base64.b64encode(b"k" * 32).decode()
+    settings = environment(database_url, folder, 1, 9) | {"COEXIST_SECRET_KEY": key}
+    running = [
+        await asyncio.create_subprocess_exec(sys.executable, "-m", "coexist", "work", env=settings)
+        for _ in range(WORKERS_COUNT)
+    ]
+    try:
+        yield
+    finally:
+        for process in running:
+            with suppress(ProcessLookupError):
+                process.terminate()
+            await process.wait()

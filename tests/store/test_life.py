@@ -1,0 +1,250 @@
+"""A connection's life: what Meta has to be asked, tokens that end, phones that fall silent, sends that wait."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from coexist.base import clock, config
+from coexist.base.config import Settings
+from coexist.base.database import Pool, transaction
+from coexist.coexistence import actions, life_store, life_watch
+from coexist.inbox import connection, inboxes
+from coexist.inbox.connection import Line
+from coexist.inbox.inboxes import Inbox
+from coexist.meta.graph import Graph
+from tests.support.business import NUMBER, WABA, Business, deliver, echo, inbound, open_business
+from tests.support.intake import KEYRING
+from tests.support.outbox import send_due, states, write
+from tests.support.scripted_graph import ScriptedGraph, error
+
+OFF, ON = "ACCOUNT_OFFBOARDED", "ACCOUNT_RECONNECTED"
+LATER = timedelta(minutes=2)
+
+
+@pytest.fixture
+async def business(pool: Pool) -> Business:
+    return await open_business(pool)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    given = {"COEXIST_APP_ID": "1900100200300", "COEXIST_APP_SECRET": "new,old", "COEXIST_DATA_DIR": str(tmp_path)}
+    return config.load(given)
+
+
+async def tell(business: Business, *events: str) -> None:
+    for event in events:
+        await deliver(business.pool, {"field": "account_update", "value": {"event": event}})
+
+
+async def state(business: Business, inbox: Inbox | None = None) -> str:
+    async with transaction(business.pool) as conn:
+        return (await inboxes.get(conn, business.inbox.account_id, (inbox or business.inbox).id)).state
+
+
+async def ask(business: Business, graph: Graph, after: timedelta = LATER) -> int:
+    """Let the worker ask what is due by then."""
+    at = clock.now() + after
+    with clock.reading(lambda: at):
+        return await life_watch.ask_due(business.pool, graph, KEYRING)
+
+
+def number(status: str, number_id: str = NUMBER) -> web.Response:
+    return web.json_response({"id": number_id, "is_on_biz_app": True, "platform_type": "CLOUD_API", "status": status})
+
+
+async def timeline(business: Business, event: str) -> list[Any]:
+    async with transaction(business.pool) as conn:
+        found = await life_store.entries(conn, business.inbox.id, 100)
+    return [entry.value for entry in found if entry.event == event]
+
+
+@pytest.mark.requirement("G1", "G2")
+@pytest.mark.parametrize(("events", "says", "wanted"), [((ON, OFF), "CONNECTED", "connected"),
+                                                        ((OFF, ON), "OFFLINE", "offboarded")])  # fmt: skip
+async def test_meta_decides_when_nobody_knows_the_order(
+    business: Business, graphs: tuple[ScriptedGraph, Graph], events: tuple[str, str], says: str, wanted: str
+) -> None:
+    scripted, graph = graphs
+    await tell(business, *events)
+    scripted.answers.extend([number(says), number(says)])
+    assert await ask(business, graph, timedelta(0)) == 0, "both events shall be here first"
+    assert await ask(business, graph) == 1
+    assert await state(business) == wanted
+    (value,) = await timeline(business, connection.META_TOLD)
+    assert value == {"is_on_biz_app": True, "platform_type": "CLOUD_API", "status": says, "state": wanted}
+    await ask(business, graph, 2 * LATER)  # an answer that contradicts is asked for again: Meta's lag
+    assert await ask(business, graph, timedelta(days=1)) == 0
+    assert await state(business) == wanted
+
+
+@pytest.mark.requirement("G2")
+async def test_each_number_of_the_account_is_asked_about(
+    business: Business, graphs: tuple[ScriptedGraph, Graph]
+) -> None:
+    scripted, graph = graphs
+    async with transaction(business.pool) as conn:
+        other = await actions.connect(
+            conn, KEYRING, account_id=business.inbox.account_id, waba_id=WABA, phone_number_id="2",
+            display_phone_number="351210559001", token="EAAother", is_coexistence=True,
+            onboarded_at=clock.now() - timedelta(hours=1),
+        )  # fmt: skip
+    await tell(business, OFF)
+
+    def answer(asked: Any) -> web.Response:
+        return number("CONNECTED", "2") if asked.what.endswith("/2") else number("OFFLINE")
+
+    scripted.answers.extend([answer, answer])
+    assert await ask(business, graph) == 2
+    assert (await state(business), await state(business, other)) == ("offboarded", "connected")
+
+
+async def test_a_question_without_an_answer_is_asked_again_and_ends(
+    business: Business, graphs: tuple[ScriptedGraph, Graph]
+) -> None:
+    _, graph = graphs
+    await tell(business, OFF)
+    for n in range(life_watch.ASKED_COUNT):
+        assert await ask(business, graph, (n + 1) * LATER) == 1
+    assert await ask(business, graph, timedelta(days=1)) == 0
+    assert await state(business) == "offboarded"
+    (value,) = await timeline(business, connection.META_TOLD)
+    assert value["code"] == 100
+
+
+async def test_a_removal_that_names_the_number_needs_no_question(
+    business: Business, graphs: tuple[ScriptedGraph, Graph]
+) -> None:
+    value = {"event": "PARTNER_REMOVED", "phone_number": business.inbox.display_phone_number}
+    await deliver(business.pool, {"field": "account_update", "value": value})
+    assert await ask(business, graphs[1]) == 0
+    assert await state(business) == "removed"
+
+
+@pytest.mark.requirement("G3")
+async def test_what_waited_goes_in_order_and_once_when_meta_says_that_the_number_is_back(
+    business: Business, graphs: tuple[ScriptedGraph, Graph]
+) -> None:
+    scripted, graph = graphs
+    await deliver(business.pool, inbound("wamid.IN", "Olá"))
+    await tell(business, OFF)
+    scripted.answers.append(number("OFFLINE"))
+    await ask(business, graph)
+    for text in ("um", "dois", "três"):
+        await write(business, text)
+    assert await send_due(business, graph) == 0
+    assert await states(business) == ["queued"] * 3
+    async with transaction(business.pool) as conn:
+        assert await life_store.waiting_count(conn, business.inbox.id) == 3
+    await tell(business, ON)
+    scripted.answers.append(number("CONNECTED"))
+    await ask(business, graph, 2 * LATER)
+    while await send_due(business, graph):
+        pass
+    assert [asked.body["text"]["body"] for asked in scripted.of("/messages")] == ["um", "dois", "três"]
+    assert await states(business) == ["accepted"] * 3
+
+
+# ── the phone ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def sign(business: Business) -> tuple[str, datetime]:
+    async with transaction(business.pool) as conn:
+        found = await life_store.sign(conn, business.inbox.id)
+    assert found is not None
+    return found.source, found.at
+
+
+@pytest.mark.requirement("G5")
+async def test_the_newest_sign_of_the_phone_counts(business: Business) -> None:
+    assert await sign(business) == ("connected", business.inbox.onboarded_at)
+    await deliver(business.pool, inbound("wamid.IN", "Olá"))
+    assert (await sign(business))[0] == "connected", "a customer is no sign of the phone"
+    await deliver(business.pool, echo("wamid.ECHO", "Olá do telefone"))
+    source, at = await sign(business)
+    assert source == "message"
+    assert clock.now() - at < timedelta(minutes=1)
+
+
+@pytest.mark.requirement("G5")
+async def test_people_are_reminded_once_per_stage(business: Business) -> None:
+    begun = business.inbox.onboarded_at
+
+    async def remind(days: float) -> list[str]:
+        with clock.reading(lambda: begun + timedelta(days=days)):
+            await life_watch.remind_all(business.pool)
+        return sorted(value["stage"] for value in await timeline(business, life_watch.PHONE_QUIET))
+
+    assert await remind(9.9) == []
+    assert await remind(10) == ["amber"]
+    assert await remind(10.1) == ["amber"]
+    assert await remind(12.5) == ["amber", "red"]
+    assert await remind(20) == ["amber", "red"]
+    await deliver(business.pool, echo("wamid.ECHO", "Olá"))  # it lives: a new silence is a new story
+    begun = (await sign(business))[1]
+    assert await remind(9) == ["amber", "red"]
+    assert await remind(11) == ["amber", "amber", "red"]
+
+
+# ── the token ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def token_info(*, days: float | None = None, is_valid: bool = True) -> web.Response:
+    expires_at = 0 if days is None else int((clock.now() + timedelta(days=days)).timestamp())
+    return web.json_response({"data": {"is_valid": is_valid, "app_id": "1900100200300", "expires_at": expires_at}})
+
+
+async def test_a_token_is_looked_at_daily_and_when_it_is_new(
+    business: Business, graphs: tuple[ScriptedGraph, Graph], settings: Settings
+) -> None:
+    scripted, graph = graphs
+    pool, inbox = business.pool, business.inbox
+
+    async def watch(after: timedelta = timedelta(0)) -> int:
+        at = clock.now() + after
+        with clock.reading(lambda: at):
+            return await life_watch.watch_tokens(pool, graph, KEYRING, settings)
+
+    scripted.answers.append(token_info(days=6))
+    assert await watch() == 1
+    assert await watch() == 0
+    await life_watch.remind_all(pool)
+    await life_watch.remind_all(pool)
+    assert [value["stage"] for value in await timeline(business, life_watch.TOKEN_ENDS)] == ["amber"]
+    scripted.answers.append(token_info())
+    assert await watch(timedelta(days=1, minutes=1)) == 1
+    async with transaction(pool) as conn:
+        found = await life_store.token_watch(conn, inbox.id)
+        assert found is not None
+        assert found.expires_at is None
+        at = clock.now() + timedelta(days=1, minutes=5)
+        await connection.record(conn, [Line(inbox.id, at, connection.OURS, connection.AUTHORISED, {})])
+    scripted.answers.append(token_info(days=60))
+    assert await watch(timedelta(days=1, minutes=6)) == 1
+
+
+async def test_a_token_that_is_not_valid_any_more_stops_the_number(
+    business: Business, graphs: tuple[ScriptedGraph, Graph], settings: Settings
+) -> None:
+    scripted, graph = graphs
+    scripted.answers.append(token_info(is_valid=False))
+    await life_watch.watch_tokens(business.pool, graph, KEYRING, settings)
+    assert await state(business) == "token_invalid"
+
+
+async def test_a_look_that_fails_says_why_and_stops_nothing(
+    business: Business, graphs: tuple[ScriptedGraph, Graph], settings: Settings
+) -> None:
+    scripted, graph = graphs
+    scripted.answers.extend([error(190, status=400)] * 4)
+    assert await life_watch.watch_tokens(business.pool, graph, KEYRING, settings) == 1
+    async with transaction(business.pool) as conn:
+        found = await life_store.token_watch(conn, business.inbox.id)
+    assert found is not None
+    assert found.problem
+    assert await state(business) == "connected", "it was the app's access that was refused"

@@ -1,0 +1,82 @@
+"""A clock that was hours ahead and was put right: what it wrote makes nobody wait for those hours."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from coexist.base import clock
+from coexist.base.database import Pool, transaction
+from coexist.media import store as media
+from coexist.meta.graph import Graph
+from coexist.outbound import store
+from tests.support.business import PHONE, Business, change, deliver, inbound, open_business
+from tests.support.outbox import claim_due, frozen, send_due, states, write
+from tests.support.scripted_graph import ScriptedGraph
+
+AHEAD = timedelta(hours=3)
+
+
+@pytest.fixture
+async def business(pool: Pool) -> Business:
+    """A customer has just written."""
+    opened = await open_business(pool)
+    await deliver(pool, inbound("wamid.IN", "Olá"))
+    return opened
+
+
+async def test_what_was_written_by_a_clock_ahead_is_sent_now(
+    business: Business, graphs: tuple[ScriptedGraph, Graph]
+) -> None:
+    _, graph = graphs
+    with frozen(clock.now() + AHEAD):
+        await write(business)
+    assert await send_due(business, graph) == 1
+    assert await states(business) == ["accepted"]
+
+
+async def test_what_was_sent_by_a_clock_ahead_does_not_count_as_sent_just_now(
+    business: Business, graphs: tuple[ScriptedGraph, Graph]
+) -> None:
+    _, graph = graphs
+    with frozen(clock.now() + AHEAD):
+        await write(business, "um")
+        assert await send_due(business, graph, per_second=1) == 1
+    await write(business, "dois")
+    assert await send_due(business, graph, per_second=1) == 1
+
+
+async def test_a_call_begun_by_a_clock_ahead_whose_process_died_is_unclear_soon(
+    business: Business, graphs: tuple[ScriptedGraph, Graph]
+) -> None:
+    scripted, graph = graphs
+    with frozen(clock.now() + AHEAD):
+        await write(business)
+        await claim_due(business)  # and then this process is killed
+    with frozen(clock.now() + timedelta(seconds=store.CALL_LOST_S + 1)):
+        await send_due(business, graph)
+    assert await states(business) == ["unclear"]
+    assert scripted.asked == []
+
+
+async def test_a_file_that_was_told_or_tried_by_a_clock_ahead_is_fetched_now(business: Business) -> None:
+    await deliver(business.pool, change("messages", messages=[photo("wamid.P", "901")]))
+    limits = {"at_once_per_number": 4, "per_hour": 100}
+    with frozen(clock.now() + AHEAD):
+        async with transaction(business.pool) as conn:
+            tried = await media.claim(conn, **limits)  # and then this process is killed
+    assert tried is not None
+    found = None
+    for _ in range(2):  # the first finds nothing due, and puts the times right
+        async with transaction(business.pool) as conn:
+            found = found or await media.claim(conn, **limits)
+    assert found is not None
+    assert (found.id, found.attempts) == (tried.id, 2)
+
+
+def photo(wamid: str, media_id: str) -> dict[str, Any]:
+    """A photo of the customer's."""
+    file = {"id": media_id, "mime_type": "image/jpeg", "sha256": "ab" * 32}
+    return {"id": wamid, "from": PHONE, "timestamp": str(int(clock.now().timestamp())), "type": "image", "image": file}

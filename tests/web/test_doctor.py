@@ -1,0 +1,133 @@
+"""The list that syncs wait for, and the doctor's page, as people see them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from coexist.base import clock
+from coexist.base.database import Pool, transaction
+from coexist.people import actions as people
+from coexist.people.model import Member, Role
+from tests.support.business import NUMBER, WABA, inbound, open_business
+from tests.support.ready import Ready
+from tests.support.scripted_graph import ScriptedGraph, scripted_graph
+from tests.web.conftest import DESK, PHONE, OpenPage, Site, served
+
+APP = "1900100200300"
+KEY = "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
+"""The key of tests.support.intake, in base64."""
+
+
+@pytest.fixture
+async def scripted() -> AsyncIterator[ScriptedGraph]:
+    async with scripted_graph() as (opened, _):
+        yield opened
+
+
+@pytest.fixture
+async def site(pool: Pool, database_url: str, tmp_path: Path, scripted: ScriptedGraph) -> AsyncIterator[Site]:
+    """A number that nobody has looked at yet, before a Meta as scripted; its webhook is answered there, too."""
+    settings = {
+        "COEXIST_GRAPH_URL": scripted.address,
+        "COEXIST_APP_ID": APP,
+        "COEXIST_APP_SECRET": "secret",
+        "COEXIST_SECRET_KEY": KEY,
+    }
+    async with served(pool, database_url, tmp_path, **settings) as opened:
+        opened.business = await open_business(pool)
+        await opened.sign_in(opened.business.member)
+        await opened.deliver(inbound("wamid.1", "hello"))
+        async with transaction(pool) as conn:
+            await conn.execute("DELETE FROM preflights")
+        yield opened
+
+
+@pytest.fixture
+async def ready(site: Site, pool: Pool, scripted: ScriptedGraph, monkeypatch: pytest.MonkeyPatch) -> Ready:
+    opened = Ready(pool, scripted, APP, WABA)
+    await opened.begin()
+    scopes = ["whatsapp_business_management", "whatsapp_business_messaging"]
+    expires_at = int(clock.now().timestamp()) + 3 * 86_400
+    told = {"is_valid": True, "app_id": APP, "scopes": scopes, "expires_at": expires_at}
+    scripted.files["debug_token"] = ({"data": told}, b"")
+    scripted.files[NUMBER] = ({"is_on_biz_app": True, "platform_type": "CLOUD_API", "status": "CONNECTED"}, b"")
+    # Pages and webhook are one address in the product; here the scripted one answers for the webhook.
+    monkeypatch.setattr("coexist.coexistence.checks_self_test.address_of", lambda _: f"{scripted.address}/webhook")
+    return opened
+
+
+def place(site: Site) -> str:
+    assert site.business is not None
+    return f"/inboxes/{site.business.inbox.id}"
+
+
+@pytest.mark.requirement("A1", "B2")
+async def test_red_is_listed_with_its_mending_and_cannot_be_passed_over(site: Site, ready: Ready) -> None:
+    ready.tick("messages")
+    assert (await site.post(f"{place(site)}/sync/check")).status == 303
+    _, page = await site.get(f"{place(site)}/sync")
+    assert "smb_message_echoes and account_update: what they tell would be lost" in page
+    assert "22 h" in page
+    assert "Check again" in page
+    assert "Ask anyway" not in page
+    assert (await site.post(f"{place(site)}/sync/anyway", reason="now")).status == 409
+
+
+@pytest.mark.requirement("A1")
+async def test_amber_is_asked_anyway_with_a_reason(site: Site, ready: Ready) -> None:
+    await site.post(f"{place(site)}/sync/check")
+    _, page = await site.get(f"{place(site)}/sync")
+    assert "It expires at" in page
+    assert "Ask anyway" in page
+    assert (await site.post(f"{place(site)}/sync/anyway", reason=" ")).status == 422
+    assert (await site.post(f"{place(site)}/sync/anyway", reason="The token is renewed tomorrow")).status == 303
+    async with site.pool.connection() as conn:
+        assert await (await conn.execute("SELECT count(wanted_at) FROM syncs")).fetchone() == (2,)
+
+
+@pytest.mark.requirement("G12")
+async def test_the_doctor_answers_four_questions_and_gives_a_bundle(site: Site, ready: Ready) -> None:
+    status, page = await site.get(f"{place(site)}/doctor")
+    assert (status, "Meta was not asked yet" in page) == (200, True)
+    assert (await site.post(f"{place(site)}/doctor")).status == 303
+    _, page = await site.get(f"{place(site)}/doctor")
+    for asked in (
+        "The history didn&#39;t appear",
+        "Messages of the phone app",
+        "Contacts are missing",
+        "Sending fails",
+    ):
+        assert asked in page
+    assert "Meta was last asked" in page
+    status, bundle = await site.get(f"{place(site)}/doctor/bundle")
+    assert (status, '"phone_number_id"' in bundle, "hello" in bundle) == (200, True, False)
+
+
+@pytest.mark.parametrize("page", ["doctor", "doctor/bundle"])
+async def test_agents_and_other_accounts_see_none_of_it(site: Site, stranger: Member, page: str) -> None:
+    async with transaction(site.pool) as conn:
+        account_id = site.business.member.account_id if site.business else 0
+        agent = await people.add_user(conn, account_id, name="Rui", email="rui@example.com", role=Role.AGENT)
+    await site.sign_in(agent)
+    assert (await site.get(f"{place(site)}/{page}"))[0] == 403
+    assert (await site.post(f"{place(site)}/sync/check")).status == 403
+    await site.sign_in(stranger)
+    assert (await site.get(f"{place(site)}/{page}"))[0] == 404
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE])
+async def test_nothing_is_wider_than_the_screen(
+    site: Site, ready: Ready, open_page: OpenPage, size: tuple[int, int]
+) -> None:
+    ready.tick("messages", "account_update", callback_url="https://old.example/" + "webhook" * 20)
+    await site.post(f"{place(site)}/sync/check")
+    for name in ("sync", "doctor"):
+        for scheme in ("light", "dark"):
+            page = await open_page(f"{place(site)}/{name}", size=size, scheme=scheme)
+            assert not await page.evaluate("document.documentElement.scrollWidth > innerWidth")
+            if folder := os.environ.get("SHOTS"):
+                await page.screenshot(path=f"{folder}/{name}-{size[0]}-{scheme}.png", full_page=True)
