@@ -131,7 +131,7 @@ async def _work(settings: Settings) -> None:
             purging.run(pool, keyring, wake=to_purge),
             retention.run(pool, retention.kept_of(settings)),
             checks_watch.run_beats(pool, lambda: room.probe(settings, storage)),
-            checks_watch.run_looks(pool, graph, keyring, settings),
+            checks_watch.run_looks(pool, graph_once, keyring, settings),
             life_watch.run(pool, graph, keyring, settings),
             _listen(url, wakes),
         ]

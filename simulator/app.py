@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 
 from simulator import coexistence, control, dialog, graph, page, statuses, views
 from simulator.config import Config
+from simulator.graph import subscriptions
 from simulator.simulation import Simulation
 
 SHUTDOWN_LIMIT_S = 1
@@ -21,6 +22,7 @@ def create_app(config: Config) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         sim.open()
+        sim.start(subscriptions.verify_callback(sim))
         statuses.resume(sim)
         coexistence.resume(sim)
         yield

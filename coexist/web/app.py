@@ -58,7 +58,8 @@ def create_web(settings: Settings, pool: Pool, database_url: str) -> Web:
     """Make what the pages need, inside a running loop. ``database_url`` is for the hub's own LISTEN connection."""
     templates = create_templates()
     hub = Hub(database_url, pool, bubble_renderer(templates))
-    graph = graph_of(settings, aiohttp.ClientSession())
+    # A new connection for each call, as the worker has for what can be asked for only once: pages ask for syncs, too.
+    graph = graph_of(settings, aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)))
     return Web(settings, pool, templates, hub, graph, crypto.open_keyring(settings), open_storage(settings))
 
 

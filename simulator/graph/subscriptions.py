@@ -1,5 +1,6 @@
 """Webhook subscriptions of the app, the WABA and the number (meta-protocol.md 2.6, 4.1, 4.2)."""
 
+import asyncio
 import secrets
 
 import aiohttp
@@ -12,6 +13,7 @@ from simulator.world import Json
 
 MOST_URL_CHARS = 200
 VERIFY_LIMIT_S = 10.0
+VERIFY_AGAIN_S = 0.5
 OBJECT = "whatsapp_business_account"
 
 
@@ -90,6 +92,17 @@ async def unsubscribe_app(sim: Simulation, request: Request) -> Json:
     sim.world.app.fields = [name for name in sim.world.app.fields if name not in gone]
     sim.world.changed(sim.world.app)
     return {"success": True}
+
+
+async def verify_callback(sim: Simulation) -> None:
+    """Verify the callback that the stand-in was started with, as the dashboard does: again until it answers."""
+    while sim.world.app.callback_url:
+        try:
+            await _verify(sim.world.app.callback_url, sim.world.app.verify_token)
+        except Refused:
+            await asyncio.sleep(VERIFY_AGAIN_S)
+        else:
+            return
 
 
 async def _override(given: Json) -> str | None:

@@ -42,7 +42,7 @@ async def test_a_number_is_made_private_and_removed(coexist: Coexist, pool: Pool
     assert ended.code == 0, ended.err
     while await purging.step(pool, KEYRING):
         pass
-    assert "1 messages and 0 parts" in (await coexist("private", "list", *ACCOUNT)).out
+    assert "1 messages and 2 parts" in (await coexist("private", "list", *ACCOUNT)).out
     assert (await coexist("private", "scrub")).code == 0
     assert "off the list" in (await coexist("private", "remove", *ACCOUNT, typed=PHONE)).out
     assert "No number is private" in (await coexist("private", "list", *ACCOUNT)).out
