@@ -56,7 +56,10 @@ OTHER_BUSINESS = Business(
 
 @dataclass
 class Pace:
-    """How fast things happen. Zero everywhere is as fast as the receiver answers."""
+    """How fast things happen. Zero everywhere is as fast as the receiver answers.
+
+    `retry_max_ms` is the longest pause before a webhook is posted again.
+    """
 
     chunk_delay_ms: int = 0
     delivered_ms: int = 600
@@ -64,6 +67,7 @@ class Pace:
     auto_read: bool = True
     auto_reply: bool = False
     parallel_count: int = 1
+    retry_max_ms: int = 60_000
 
 
 @dataclass(frozen=True)

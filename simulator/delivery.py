@@ -165,7 +165,7 @@ class Deliveries:
             del self.pending[delivery.number]
         else:
             wait_s = RETRY_S[min(len(delivery.attempts), len(RETRY_S)) - 1]
-            delivery.due = self._config.clock() + wait_s
+            delivery.due = self._config.clock() + min(wait_s, self._pace().retry_max_ms / 1_000)
             heapq.heappush(self._heap, (delivery.due, delivery.number))
         self._posting -= 1
         self._woken.set()

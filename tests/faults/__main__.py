@@ -12,6 +12,7 @@ from tests.faults.run import Failed, Plan, execute
 LASTS_S = (0.5, 8.0)
 CALM_S = (0.0, 4.0)
 PAIRS_SHARE = 0.25
+RETRY_MAX_S = 30.0
 QUIET_S = 600.0
 
 
@@ -34,7 +35,7 @@ def main() -> int:
         return 1
     seed = secrets.randbelow(1_000_000) if given.seed is None else given.seed
     print(f"seed {seed}")
-    plan = Plan(seed, kinds, given.minutes * 60, LASTS_S, CALM_S, PAIRS_SHARE, quiet_s=QUIET_S)
+    plan = Plan(seed, kinds, given.minutes * 60, LASTS_S, CALM_S, PAIRS_SHARE, RETRY_MAX_S, quiet_s=QUIET_S)
     try:
         summary = asyncio.run(execute(plan, lambda line: print(line, flush=True)))
     except Failed as failure:

@@ -46,6 +46,8 @@ class Plan:
     """Between the healing of one and the next."""
     pairs_share: float = 1.0
     """How often a second fault comes together with the first."""
+    retry_max_s: float = 2.0
+    """The longest pause of Meta's before it sends again. Its own grow to hours; ours have to end with the run."""
     heal_s: float = 180.0
     """Healing for longer than this is a failure: seconds on a machine of its own, more on a busy one."""
     quiet_s: float = 300.0
@@ -109,6 +111,7 @@ async def execute(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
         delivered_ms=100,
         read_ms=(100, 400),
         parallel_count=4,
+        retry_max_ms=round(plan.retry_max_s * 1000),
     )
     has = {kind.group for kind in plan.kinds}
     log = ""
