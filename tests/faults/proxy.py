@@ -66,9 +66,10 @@ class Proxy:
     async def close(self) -> None:
         """Stop for good."""
         await self.refuse()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._flows.set()
+        while self._tasks:
+            self.cut()
+            await asyncio.wait(set(self._tasks), timeout=0.1)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

@@ -166,9 +166,11 @@ async def _on(made: Machine, run: Run, rng: random.Random) -> dict[str, Any]:
 
 
 def _words(error: BaseException) -> str:
+    """The error, and the one before it that it came on top of."""
     if isinstance(error, BaseExceptionGroup):
         return "; ".join(_words(one) for one in error.exceptions)
-    return f"{type(error).__name__}: {error}"
+    before = f" after {_words(error.__context__)}" if error.__context__ else ""
+    return f"{type(error).__name__}: {error}{before}"
 
 
 async def _until_serving(made: Machine) -> None:
