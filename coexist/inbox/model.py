@@ -113,7 +113,7 @@ class Message:
     """One bubble: the message, its file, what became of it, and what it quotes.
 
     ``status`` is a rank of ``meta.model.STATUS_RANK``; ``earlier_texts`` are what it said before each edit, oldest
-    first; ``quote_id`` is None while ``reply_to`` names a message that is not here.
+    first; ``quote_id`` is None while ``reply_to`` names a message that is not here. ``pricing`` is Meta's, when told.
     """
 
     id: int
@@ -130,6 +130,7 @@ class Message:
     content_rank: int
     forwarded: int
     status: int | None
+    pricing: Mapping[str, Any] | None
     type: str
     sent_at: datetime
     text: str | None

@@ -195,6 +195,10 @@ WITH m AS MATERIALIZED ({{chosen}})
 SELECT m.id, m.conversation_id, (SELECT {NAME} FROM contacts k WHERE k.id = c.contact_id) AS contact_name, m.inbox_id,
        i.onboarded_at, m.wamid, m.direction::text, m.origin::text, m.imported, m.is_time_doubtful, m.content_rank,
        (SELECT name FROM users WHERE id = m.author_id) AS author, m.forwarded, m.status, m.type, m.sent_at, m.text,
+       CASE WHEN m.origin = 'api' THEN (
+            SELECT s.pricing FROM message_statuses s
+             WHERE s.inbox_id = m.inbox_id AND s.wamid = m.wamid AND s.pricing IS NOT NULL
+             ORDER BY s.status DESC LIMIT 1) END AS pricing,
        m.content, m.errors, m.reply_to, m.edited_at, m.edited_text,
        CASE WHEN m.edited_at IS NULL THEN ARRAY[]::text[] ELSE array_prepend(m.text, ARRAY(
             SELECT e.text FROM message_changes e

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from coexist.inbox.model import ListRow, Message
 from coexist.meta.errors import explain
 from coexist.meta.model import STATUS_RANK
+from coexist.meta.pricing import category_words
 from coexist.web import kinds, words
 from coexist.web.cards import Card, cards_of
 from coexist.web.files import File, file_of
@@ -59,6 +60,14 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Price:
+    """Whether Meta charges for a message of ours, and the words for it (G10)."""
+
+    is_charged: bool
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
 class Bubble:
     """Everything the bubble's template needs; it decides nothing itself."""
 
@@ -83,6 +92,7 @@ class Bubble:
     earlier: Sequence[Markup]
     tick: Tick | None
     problem: Problem | None
+    price: Price | None
     time: str
     full_time: str
     day: str
@@ -118,6 +128,7 @@ def bubble_of(message: Message, zone: tzinfo, now: datetime) -> Bubble:
         earlier=[rich(earlier) for earlier in message.earlier_texts if earlier],
         tick=tick_of(message.direction, message.origin, message.status, message.outbox_state, _has_failed(message)),
         problem=_problem(message),
+        price=price_of(message.origin, message.pricing),
         time=words.clock_time(message.sent_at, zone),
         full_time=words.full(message.sent_at, zone)
         + (" — Meta gave no usable time; this is when we received it" if message.is_time_doubtful else ""),
@@ -166,6 +177,17 @@ def tick_of(
     if status is None:
         return QUEUED if origin == "api" and outbox_state in ("queued", "sending") else None
     return TICKS.get(status)
+
+
+def price_of(origin: str, pricing: Mapping[str, Any] | None) -> Price | None:
+    """The price of a message by Meta's ``pricing``; None when Meta has not told it, and for what customers write."""
+    if origin == "app":
+        return Price(False, "Free: sent from the phone app")
+    if origin != "api" or not pricing or not isinstance(pricing.get("billable"), bool):
+        return None
+    category = category_words(str(pricing.get("category") or ""))
+    said = "Charged by Meta" if pricing["billable"] else "Free of charge"
+    return Price(pricing["billable"], f"{said}: {category}" if category else said)
 
 
 def _problem(message: Message) -> Problem | None:

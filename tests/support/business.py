@@ -84,9 +84,9 @@ def status(wamid: str, name: str, *, our_ref: str | None = None, errors: Sequenc
     return change("messages", statuses=[told])
 
 
-def echo(wamid: str, text: str) -> dict[str, Any]:
-    """A text message written on the phone."""
-    message = {"from": DISPLAY, "to": PHONE, "id": wamid, "timestamp": _seconds(None), "type": "text"}
+def echo(wamid: str, text: str, *, at: datetime | None = None) -> dict[str, Any]:
+    """A text message written on the phone, now unless told otherwise."""
+    message = {"from": DISPLAY, "to": PHONE, "id": wamid, "timestamp": _seconds(at), "type": "text"}
     return change("smb_message_echoes", message_echoes=[{**message, "text": {"body": text}}])
 
 

@@ -1,0 +1,1 @@
+"""What happened, counted: read-only SQL over the inbox. Nothing here changes anything."""
