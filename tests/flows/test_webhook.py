@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -122,6 +123,7 @@ async def test_the_journal_of_one_installation_fills_an_empty_one(
 ) -> None:
     await shop.trade("camila-rojas")
     before = await shop.check()
+    shutil.copy(shop.folder / "secret.key", tmp_path)  # a journal goes nowhere without its key
     async with databases.clone(server_url, template_name) as url, beside_the_same_phone(shop, url, tmp_path) as empty:
         await copy_journal(shop.database_url, url)
         told = await shop.tell("token")

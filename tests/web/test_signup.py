@@ -189,8 +189,8 @@ async def test_a_number_is_connected_and_its_access_renewed(stand: Stand, browse
     )
     await page.get_by_text("See what comes in").click()
     await expect(page.locator("h1")).to_contain_text("Jardim Verde", timeout=PATIENCE_MS)
-    assert await stand.ask("SELECT count(wanted_at) FROM syncs") == [(2,)]
-    await stand.ask("UPDATE syncs SET wanted_at = NULL RETURNING 1")
+    assert await stand.ask("SELECT is_waiting FROM preflights") == [(True,)], "the syncs wait for a look without faults"
+    await stand.ask("DELETE FROM preflights RETURNING 1")
 
     await page.goto(stand.site.url + "/inboxes")
     await page.get_by_text("Renew access").click()
@@ -200,7 +200,7 @@ async def test_a_number_is_connected_and_its_access_renewed(stand: Stand, browse
     await expect(window.locator("form button.strong")).to_be_enabled(timeout=PATIENCE_MS)
     await window.close()  # closing the last screen is as good as its button
     await ended(page, "Access renewed")
-    assert await stand.ask("SELECT count(*), (SELECT count(wanted_at) FROM syncs) FROM inboxes") == [(1, 0)]
+    assert await stand.ask("SELECT count(*), (SELECT count(*) FROM preflights) FROM inboxes") == [(1, 0)]
 
 
 @pytest.mark.requirement("A10")
