@@ -17,8 +17,10 @@ from typing import Any, Final
 import msgspec
 from psycopg.rows import class_row
 
+from coexist.base import clock
 from coexist.base.database import Connection
 from coexist.events.feed import Kind, NewEvent
+from coexist.meta.errors import Action, codes_of, explain
 from coexist.meta.phones import digits, same_number
 
 OURS: Final = "coexist"
@@ -26,6 +28,10 @@ OURS: Final = "coexist"
 CONNECTED: Final = "CONNECTED"
 AUTHORISED: Final = "AUTHORISED"
 TOKEN_REFUSED: Final = "TOKEN_REFUSED"  # noqa: S105  a name of an event
+SENDING_REFUSED: Final = "SENDING_REFUSED"
+"""Meta refused to send for a reason that stands; its ``code`` says which."""
+SENDING_GOES_ON: Final = "SENDING_GOES_ON"
+"""What stood is settled: by Meta's ``health`` status, or ``by`` a person."""
 META_TOLD: Final = "META_TOLD"
 """Meta's answer when asked about the number; its ``state``, if it has one, is what the answer means."""
 
@@ -79,6 +85,7 @@ PHONE_EVENTS: Final = {
     "PARTNER_REMOVED": State.REMOVED,
     "ACCOUNT_DELETED": State.REMOVED,
 }
+STOPPING: Final = codes_of(Action.STOP_ACCOUNT)
 TIES: Final = {event: rank for rank, event in enumerate(PHONE_EVENTS)}
 
 
@@ -89,12 +96,9 @@ def verdict(number: Number, lines: Iterable[Line]) -> Verdict:
     about the number itself settles what was told before it.
     meta-protocol 5.7.
     """
-    since = number.onboarded_at.replace(microsecond=0)  # the wire knows whole seconds
-    current = [line for line in lines if line.at >= since and concerns(line, number)]
-    current.sort(key=lambda line: (line.at, TIES.get(line.event, -1), line.event))
     phone = Verdict(State.CONNECTED, number.onboarded_at)
-    token = restriction = phone
-    for line in current:
+    token = restriction = refusal = phone
+    for line in _current(number, lines):
         if line.field == "account_update" and line.event in PHONE_EVENTS:
             told = line.value.get("disconnection_info")
             details = told if isinstance(told, dict) else {}
@@ -104,14 +108,43 @@ def verdict(number: Number, lines: Iterable[Line]) -> Verdict:
             phone = _confirmed(line, phone)
         elif line.field == "account_update" and line.event == "DISABLED_UPDATE":
             restriction = _ban(line, restriction)
+            refusal = Verdict(State.CONNECTED, line.at) if _reinstates(line) else refusal
+        elif (line.field, line.event) == (OURS, SENDING_REFUSED) and line.value.get("code") in STOPPING:
+            refusal = Verdict(State.RESTRICTED, line.at, explain(line.value["code"]).what.rstrip("."))
+        elif (line.field, line.event) == (OURS, SENDING_GOES_ON):
+            refusal = Verdict(State.CONNECTED, line.at)
+            token = Verdict(State.CONNECTED, line.at) if "by" in line.value else token
         elif (line.field, line.event) == (OURS, TOKEN_REFUSED):
             token = Verdict(State.TOKEN_INVALID, line.at, _word(line.value.get("reason")))
         elif (line.field, line.event) == (OURS, AUTHORISED):
             token = Verdict(State.CONNECTED, line.at)
-    for each in (phone, token, restriction):
+    for each in (phone, token, restriction, refusal):
         if each.state is not State.CONNECTED:
             return each
-    return max((phone, token, restriction), key=lambda each: each.at)
+    return max((phone, token, restriction, refusal), key=lambda each: each.at)
+
+
+def standing_codes(number: Number, lines: Iterable[Line]) -> list[int]:
+    """Return the codes with which Meta refused to send, and that nobody has settled since, smallest first."""
+    codes: set[int] = set()
+    for line in _current(number, lines):
+        if (line.field, line.event) == (OURS, SENDING_REFUSED) and isinstance(line.value.get("code"), int):
+            codes.add(line.value["code"])
+        elif (line.field, line.event) == (OURS, SENDING_GOES_ON) or _reinstates(line):
+            codes.clear()
+    return sorted(codes)
+
+
+def _current(number: Number, lines: Iterable[Line]) -> list[Line]:
+    """What happened to the number since its onboarding, in the order in which it counts."""
+    since = number.onboarded_at.replace(microsecond=0)  # the wire knows whole seconds
+    current = [line for line in lines if line.at >= since and concerns(line, number)]
+    return sorted(current, key=lambda line: (_counts_at(line), TIES.get(line.event, -1), line.event))
+
+
+def _counts_at(line: Line) -> datetime:
+    """What happens in the second of Meta's answer is later than it: Meta is asked seconds after an event."""
+    return line.at.replace(microsecond=0) if (line.field, line.event) == (OURS, META_TOLD) else line.at
 
 
 def concerns(line: Line, number: Number) -> bool:
@@ -137,12 +170,19 @@ def _confirmed(line: Line, before: Verdict) -> Verdict:
 
 def _ban(line: Line, before: Verdict) -> Verdict:
     """DISABLED_UPDATE: the state is a word, in an older sample an array of words (meta-protocol 10.25)."""
+    if _reinstates(line):
+        return Verdict(State.CONNECTED, line.at)
+    return Verdict(State.RESTRICTED, line.at, "DISABLED") if "DISABLE" in _ban_words(line) else before
+
+
+def _reinstates(line: Line) -> bool:
+    return line.field == "account_update" and line.event == "DISABLED_UPDATE" and "REINSTATE" in _ban_words(line)
+
+
+def _ban_words(line: Line) -> list[Any]:
     ban = line.value.get("ban_info")
     told = ban.get("waba_ban_state") if isinstance(ban, dict) else None
-    words = told if isinstance(told, list) else [told]
-    if "REINSTATE" in words:
-        return Verdict(State.CONNECTED, line.at)
-    return Verdict(State.RESTRICTED, line.at, "DISABLED") if "DISABLE" in words else before
+    return told if isinstance(told, list) else [told]
 
 
 def _word(value: object) -> str | None:
@@ -194,11 +234,23 @@ SELECT inbox_id, at, field, event, value FROM inbox_timeline
 SET_STATE = """
 UPDATE inboxes
    SET state = %(state)s::inbox_state, state_at = %(at)s,
-       state_reason = %(reason)s, state_initiated_by = %(by)s
+       state_reason = %(reason)s, state_initiated_by = %(by)s, standing_codes = %(standing)s
  WHERE id = %(id)s
-   AND (state, state_at, state_reason, state_initiated_by)
-       IS DISTINCT FROM (%(state)s::inbox_state, %(at)s, %(reason)s, %(by)s)
+   AND (state, state_at, state_reason, state_initiated_by, standing_codes)
+       IS DISTINCT FROM (%(state)s::inbox_state, %(at)s, %(reason)s, %(by)s, %(standing)s::integer[])
 """
+
+DOUBT = """
+INSERT INTO connection_questions (inbox_id, since, next_at)
+SELECT unnest(%(inbox_ids)s::integer[]), %(now)s, %(now)s
+    ON CONFLICT (inbox_id) DO UPDATE SET since = EXCLUDED.since, next_at = EXCLUDED.next_at, attempts = 0
+"""
+
+
+async def doubt(conn: Connection, inbox_ids: Collection[int]) -> None:
+    """Have Meta asked how these numbers are: `coexistence.life_watch` does, and its answer decides."""
+    if inbox_ids:
+        await conn.execute(DOUBT, {"inbox_ids": sorted(inbox_ids), "now": clock.now()})
 
 
 async def refresh(conn: Connection, inbox_ids: Collection[int]) -> list[NewEvent]:
@@ -212,8 +264,9 @@ async def refresh(conn: Connection, inbox_ids: Collection[int]) -> list[NewEvent
     lines = {inbox_id: list(group) for inbox_id, group in groupby(found, key=lambda line: line.inbox_id)}
     events = []
     for number in numbers:
-        told = verdict(number, lines.get(number.id, []))
-        row = {"id": number.id, "state": told.state, "at": told.at}
+        of_number = lines.get(number.id, [])
+        told = verdict(number, of_number)
+        row = {"id": number.id, "state": told.state, "at": told.at, "standing": standing_codes(number, of_number)}
         changed = await conn.execute(SET_STATE, {**row, "reason": told.reason, "by": told.initiated_by})
         if changed.rowcount:
             events.append(NewEvent(number.account_id, Kind.INBOX_CHANGED, inbox_id=number.id))

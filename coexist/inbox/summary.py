@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from coexist.base.database import Connection
+from coexist.meta.errors import Action, codes_of
 from coexist.meta.model import STATUS_RANK
 
 
@@ -35,19 +36,32 @@ LATEST_DAYS = 8
 """How late a live message can come: Meta redelivers for 7 days. What a person has read or resolved is told by message
 ids, not by times, because a late message with an early time was not on their screen; the time bounds the search."""
 
+CLOSING = ", ".join(f"""'[{{"code": {code}}}]'""" for code in codes_of(Action.CLOSE_WINDOW))
+"""What is among the errors of a message of which WhatsApp said that its window is closed."""
+
 LOCK = "SELECT id FROM conversations WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
 
-# Live messages decide: an import opens, counts and awaits nothing (D7). Without a live message or a decision of a
-# person, a conversation is open when the customer had the last word shortly before the number connected (D8). Meta's
-# times are whole seconds: who wrote in the second of an echo, or of the last answer, may have written after it, and
-# waits. Our own answer answers what was here when it was written, and nothing when it failed.
+# Live messages decide: an import opens, counts and awaits nothing (D7). A decision of a person holds until the customer
+# writes. What an echo is chosen to do (inbox.echoes), it does by its own time: it undoes what was decided before it, or
+# resolves while it is the last word. Without a live message or a decision, a conversation is open when the customer had
+# the last word shortly before the number connected (D8). Meta's times are whole seconds: who wrote in the second of an
+# echo, or of the last answer, may have written after it, and waits. Our own answer answers what was here when it was
+# written, and nothing when it failed.
 REFRESH = f"""
 WITH summary AS (
     SELECT c.id, c.first_message_at IS DISTINCT FROM first.sent_at AS is_earlier_known,
            first.sent_at AS first_message_at, last.id AS last_message_id, last.sent_at AS last_message_at,
            win.id AS window_message_id, win.sent_at AS window_opened_at, wait.sent_at AS waiting_since,
-           coalesce(unread.count, 0) AS unread_count,
-           CASE WHEN c.set_state IS NOT NULL AND heard.id IS NULL THEN c.set_state
+           refused.at AS window_refused_at, coalesce(unread.count, 0) AS unread_count,
+           CASE WHEN i.echo_effect = 'resolve' AND echo.sent_at >= i.echo_effect_at
+                     AND echo.sent_at >= coalesce(c.set_state_at, '-infinity')
+                     AND echo.sent_at >= coalesce(ours.sent_at, '-infinity')
+                     AND NOT EXISTS (SELECT FROM messages
+                                      WHERE conversation_id = c.id AND direction = 'inbound' AND NOT imported
+                                        AND sent_at >= date_trunc('second', echo.sent_at)) THEN 'resolved'
+                WHEN c.set_state IS NOT NULL AND heard.id IS NULL
+                     AND (i.echo_effect <> 'reopen' OR echo.sent_at IS NULL OR echo.sent_at < c.set_state_at
+                          OR echo.sent_at < i.echo_effect_at) THEN c.set_state
                 WHEN heard.id IS NOT NULL OR echo.sent_at IS NOT NULL OR ours.id IS NOT NULL THEN 'open'
                 WHEN last.sent_at >= i.onboarded_at - make_interval(days => i.keep_open_days)
                      AND EXISTS (SELECT FROM messages WHERE conversation_id = c.id AND sent_at = last.sent_at
@@ -67,7 +81,7 @@ WITH summary AS (
       LEFT JOIN LATERAL (SELECT sent_at FROM messages
                           WHERE conversation_id = c.id AND direction = 'outbound' AND NOT imported AND origin <> 'api'
                           ORDER BY sent_at DESC, id DESC LIMIT 1) echo ON true
-      LEFT JOIN LATERAL (SELECT id FROM messages
+      LEFT JOIN LATERAL (SELECT id, sent_at FROM messages
                           WHERE conversation_id = c.id AND direction = 'outbound' AND NOT imported AND origin = 'api'
                             AND status IS DISTINCT FROM {STATUS_RANK["failed"]} AND errors IS NULL
                           ORDER BY sent_at DESC, id DESC LIMIT 1) ours ON true
@@ -75,6 +89,13 @@ WITH summary AS (
                           WHERE conversation_id = c.id AND direction = 'inbound' AND NOT imported
                             AND opens_window AND sent_at >= i.onboarded_at
                           ORDER BY sent_at DESC, id DESC LIMIT 1) win ON true
+      LEFT JOIN LATERAL (SELECT max(coalesce(s.at, o.settled_at)) AS at
+                           FROM messages m
+                           LEFT JOIN message_statuses s ON s.inbox_id = m.inbox_id AND s.wamid = m.wamid
+                                                       AND s.status = {STATUS_RANK["failed"]}
+                           LEFT JOIN outbox o ON o.message_id = m.id
+                          WHERE m.conversation_id = c.id AND m.origin = 'api' AND m.errors IS NOT NULL
+                            AND m.errors @> ANY(ARRAY[{CLOSING}]::jsonb[])) refused ON win.id IS NOT NULL
       LEFT JOIN LATERAL (SELECT sent_at FROM messages
                           WHERE conversation_id = c.id AND direction = 'inbound' AND NOT imported
                             AND sent_at >= coalesce(date_trunc('second', echo.sent_at), '-infinity')
@@ -91,15 +112,15 @@ WITH summary AS (
 UPDATE conversations c
    SET first_message_at = s.first_message_at, last_message_id = s.last_message_id,
        last_message_at = s.last_message_at, window_message_id = s.window_message_id,
-       window_opened_at = s.window_opened_at, waiting_since = s.waiting_since,
-       unread_count = s.unread_count, state = s.state
+       window_opened_at = s.window_opened_at, window_refused_at = s.window_refused_at,
+       waiting_since = s.waiting_since, unread_count = s.unread_count, state = s.state
   FROM summary s
  WHERE c.id = s.id
    AND (c.first_message_at, c.last_message_id, c.last_message_at, c.window_message_id, c.window_opened_at,
-        c.waiting_since, c.unread_count, c.state)
+        c.window_refused_at, c.waiting_since, c.unread_count, c.state)
        IS DISTINCT FROM
        (s.first_message_at, s.last_message_id, s.last_message_at, s.window_message_id, s.window_opened_at,
-        s.waiting_since, s.unread_count::int, s.state::conversation_state)
+        s.window_refused_at, s.waiting_since, s.unread_count::int, s.state::conversation_state)
 RETURNING c.id, c.contact_id, s.is_earlier_known
 """
 

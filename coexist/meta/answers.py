@@ -5,6 +5,8 @@ Fields that were asked for and are not available are left out by Meta (1.1), so 
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import msgspec
 from msgspec import Raw
 
@@ -87,6 +89,36 @@ class PhoneNumber(Answer, frozen=True):
     def is_coexistence(self) -> bool:
         """Whether it lives in the phone app and on the Cloud API at once (2.5)."""
         return self.is_on_biz_app is True and self.platform_type == "CLOUD_API"
+
+
+class HealthError(Answer, frozen=True):
+    error_code: int | None = None
+    error_description: str | None = None
+    possible_solution: str | None = None
+
+
+class HealthEntity(Answer, frozen=True):
+    entity_type: str | None = None
+    can_send_message: str | None = None
+    errors: list[HealthError] = []
+
+
+class Health(Answer, frozen=True):
+    """``can_send_message`` is AVAILABLE, LIMITED or BLOCKED: the worst of the entities' (1.6)."""
+
+    can_send_message: str | None = None
+    entities: list[HealthEntity] = []
+
+    @property
+    def errors(self) -> list[str]:
+        """What stands against sending, in Meta's words, each once."""
+        told = [error for entity in self.entities for error in entity.errors]
+        words = (f"{error.error_description or ''} {error.possible_solution or ''}".strip() for error in told)
+        return list(dict.fromkeys(word for word in words if word))
+
+
+class HealthAnswer(Answer, frozen=True):
+    health_status: Health = Health()
 
 
 class Owner(Answer, frozen=True):
@@ -187,6 +219,14 @@ class TokenInfo(Answer, frozen=True):
     scopes: list[str] = []
     granular_scopes: list[GranularScope] = []
     expires_at: int = 0
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When it ends; None for never, and a time beyond the calendar is as good as never."""
+        try:
+            return datetime.fromtimestamp(self.expires_at, UTC) if self.expires_at > 0 else None
+        except (OverflowError, ValueError, OSError):
+            return None
 
 
 class TokenAnswer(Answer, frozen=True):

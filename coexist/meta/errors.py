@@ -30,6 +30,47 @@ class ErrorClass(StrEnum):
     """No failure: it tells of something."""
 
 
+class Action(StrEnum):
+    """What is done about a code. `outbound.rules` says what becomes of the message, `inbox.refusals` does the rest."""
+
+    FAIL = "fail"
+    """It has failed, and its sentence says why."""
+    AGAIN = "again"
+    """It certainly did not happen: again after a pause that grows."""
+    AGAIN_IN_A_MINUTE = "again_in_a_minute"
+    """Maintenance, which takes about that long."""
+    AGAIN_ONCE = "again_once"
+    """It may have happened, but an answer came: once more, then a person decides."""
+    LEAVE_UNCLEAR = "leave_unclear"
+    """It may have happened: a person decides."""
+    SLOW_PERSON = "slow_person"
+    """What is for this person waits, four times as long each time."""
+    SLOW_NUMBER = "slow_number"
+    """The number rests for a moment and goes on at half of its rate."""
+    PAUSE_ACCOUNT = "pause_account"
+    """Nothing is looked up in this WhatsApp Business account for a while; messages go on."""
+    PAUSE_ALL = "pause_all"
+    """Meta is asked nothing for as long as it says."""
+    RENEW_ACCESS = "renew_access"
+    """The number's queue waits until its access is renewed; Meta is asked what is wrong with the token."""
+    ASK_META = "ask_meta"
+    """Meta is asked whether the number is still there; only its answer disconnects it. The queue waits for it."""
+    STOP_ACCOUNT = "stop_account"
+    """All numbers of the WhatsApp Business account stop, until Meta's health status or a person says go on."""
+    HOLD_BUSINESS_INITIATED = "hold_business_initiated"
+    """Templates outside of an open window wait, until Meta's health status or a person says go on; replies go."""
+    HOLD_PAID = "hold_paid"
+    """Templates of the whole WhatsApp Business account wait likewise; replies go."""
+    TELL_ADMINS = "tell_admins"
+    """It has failed, and the number's page says so until Meta's health status or a person settles it."""
+    CLOSE_WINDOW = "close_window"
+    """The customer service window counts as closed until the customer writes again."""
+    REST_MARKETING = "rest_marketing"
+    """It is not sent to the person again for a day."""
+    STOP_MARKETING = "stop_marketing"
+    """The person wants no marketing: never again, and the contact says so."""
+
+
 @dataclass(frozen=True, slots=True)
 class ErrorMeaning:
     """One code explained. ``what`` and ``next_step`` are plain sentences; ``next_step`` is empty if there is none."""
@@ -39,6 +80,11 @@ class ErrorMeaning:
     what: str
     next_step: str = ""
     details: str | None = None
+
+    @property
+    def action(self) -> Action:
+        """What is done about it."""
+        return action_of(self.code)
 
     @property
     def sentence(self) -> str:
@@ -51,23 +97,25 @@ R, W, C, L = ErrorClass.REAUTHORISE, ErrorClass.WINDOW, ErrorClass.CALLER, Error
 N = ErrorClass.NOTICE
 
 _RECONNECT: Final = "Connect the number again."
+_ASKED: Final = "Meta is asked about it; if the phone app still shows the connection, connect the number again."
 _AGAIN: Final = "It is tried again by itself."
 _CHECK: Final = "Check the details below and correct the message."
 _REPORT: Final = "Please report it with the details below."
 _TEMPLATE: Final = "Reload the templates and fill this one in again."
 _MANAGER: Final = "Open WhatsApp Manager to see and solve it."
+_APPEAL: Final = "Ask Meta for a review in Business Support Home (business.facebook.com/business-support-home)."
 
 MEANINGS: Final[dict[int, tuple[ErrorClass, str, str]]] = {
     # --- authorisation and integrity
     0: (R, "Meta no longer accepts the access token.", _RECONNECT),
     3: (R, "The app lacks a permission for this.", "Check the app's permissions and its review at Meta."),
     10: (R, "The permission for this was not given or was taken back.", _RECONNECT),
-    33: (R, "The number does not exist any more, or our access to it was removed.", _RECONNECT),
+    33: (R, "The number does not exist any more, or our access to it was removed.", _ASKED),
     190: (R, "The access token has expired or was revoked.", _RECONNECT),
-    368: (H, "Meta blocked this WhatsApp Business account for breaking its policies.", _MANAGER),
+    368: (H, "Meta blocked this WhatsApp Business account for breaking its policies.", _APPEAL),
     130497: (P, "This business may not write to people in that country.", "Reach the person in another way."),
     131005: (R, "Meta denied access.", _RECONNECT),
-    131031: (H, "Meta locked this WhatsApp Business account.", _MANAGER),
+    131031: (H, "Meta locked this WhatsApp Business account.", _APPEAL),
     # --- throttling
     4: (L, "The app made too many calls to Meta.", _AGAIN),
     80007: (L, "Too many calls were made for this WhatsApp Business account.", _AGAIN),
@@ -96,8 +144,12 @@ MEANINGS: Final[dict[int, tuple[ErrorClass, str, str]]] = {
     ),
     131030: (C, "A test number may only write to the people on its list.", "Add the person to the list at Meta."),
     131037: (H, "The display name of this number is not approved yet.", _MANAGER),
-    131042: (H, "Meta could not charge for the message.", "Check the payment method in WhatsApp Manager."),
-    131045: (H, "The number is not registered properly.", "See whether the phone app still shows the connection."),
+    131042: (
+        H,
+        "Meta could not charge for the message.",
+        "In Meta Business Suite, under Billing & payments, add or renew the payment method of the WhatsApp account.",
+    ),
+    131045: (H, "The number is not registered properly.", _ASKED),
     131047: (W, "More than 24 hours have passed since this person last wrote.", "Send a template instead."),
     131049: (P, "Meta withheld this marketing message to protect the person.", "Wait at least a day before the next."),
     131050: (P, "This person stopped marketing messages from you.", "Do not send them any more."),
@@ -107,7 +159,7 @@ MEANINGS: Final[dict[int, tuple[ErrorClass, str, str]]] = {
     131055: (C, "This way of sending is not allowed for this kind of message.", _REPORT),
     131060: (N, "This message is not available here.", "Open the WhatsApp app to see it."),
     131062: (P, "Such a template can only be sent to a phone number, and this person's is hidden.", ""),
-    133010: (H, "The number is not connected to the platform any more.", _RECONNECT),
+    133010: (H, "The number is not connected to the platform any more.", _ASKED),
     137000: (P, "The person's WhatsApp identity changed.", "Make sure who they are before you write again."),
     # --- templates
     132000: (C, "The template wants another number of values.", _TEMPLATE),
@@ -168,6 +220,54 @@ RANGES: Final[tuple[tuple[range, tuple[ErrorClass, str, str]], ...]] = (
 )
 GROUP_CODES: Final = frozenset({130501, 131020, 131041, 131059})
 UNKNOWN: Final = (P, "Meta refused the message.", "See the details below.")
+
+
+OF_CLASS: Final = {
+    ErrorClass.TRANSIENT: Action.AGAIN,
+    ErrorClass.AMBIGUOUS: Action.LEAVE_UNCLEAR,
+    ErrorClass.PERMANENT: Action.FAIL,
+    ErrorClass.HUMAN: Action.TELL_ADMINS,
+    ErrorClass.REAUTHORISE: Action.RENEW_ACCESS,
+    ErrorClass.WINDOW: Action.CLOSE_WINDOW,
+    ErrorClass.CALLER: Action.FAIL,
+    ErrorClass.LIMIT: Action.FAIL,
+    ErrorClass.NOTICE: Action.FAIL,
+}
+OF_CODE: Final = {
+    4: Action.PAUSE_ALL,
+    33: Action.ASK_META,
+    368: Action.STOP_ACCOUNT,
+    80007: Action.PAUSE_ACCOUNT,
+    130429: Action.SLOW_NUMBER,
+    131000: Action.AGAIN_ONCE,
+    131031: Action.STOP_ACCOUNT,
+    131042: Action.HOLD_PAID,
+    131045: Action.ASK_META,
+    131048: Action.HOLD_BUSINESS_INITIATED,
+    131049: Action.REST_MARKETING,
+    131050: Action.STOP_MARKETING,
+    131056: Action.SLOW_PERSON,
+    131057: Action.AGAIN_IN_A_MINUTE,
+    133010: Action.ASK_META,
+    2494100: Action.AGAIN_IN_A_MINUTE,
+}
+"""Codes that ask for something else than others of their class."""
+NEVER_AGAIN: Final = frozenset({131021, 131050})
+"""What nobody can send again with another outcome, or may."""
+MARKETING_RESTS_HOURS: Final = 24
+"""How long a person gets no marketing after Meta withheld some (131049)."""
+
+
+def action_of(code: int | None) -> Action:
+    """What is done about a code; nothing is known of an error without one, so it may have happened."""
+    if code is None:
+        return Action.LEAVE_UNCLEAR
+    return OF_CODE.get(code) or OF_CLASS[explain(code).kind]
+
+
+def codes_of(*actions: Action) -> list[int]:
+    """The codes of the table that ask for one of these actions, smallest first."""
+    return [code for code in sorted(MEANINGS) if action_of(code) in actions]
 
 
 def explain(code: int | None, details: str | None = None) -> ErrorMeaning:

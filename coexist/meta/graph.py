@@ -18,6 +18,8 @@ from coexist.meta.answers import (
     AccessToken,
     AppSubscription,
     Created,
+    Health,
+    HealthAnswer,
     Media,
     MediaInfo,
     Page,
@@ -61,6 +63,7 @@ __all__ = [
     "GraphFailed",
     "GraphNotSent",
     "GraphUnclear",
+    "Health",
     "MediaInfo",
     "PhoneNumber",
     "SentMessage",
@@ -74,6 +77,7 @@ __all__ = [
     "download",
     "exchange_code",
     "graph_of",
+    "health",
     "mark_read",
     "media_info",
     "message_templates",
@@ -180,7 +184,7 @@ async def download(
                     url = urljoin(url, response.headers.get("Location", ""))
                     continue
                 if response.status != 200:
-                    raise_if_refused(response.status, await response.content.read(ANSWER_LIMIT_BYTES))
+                    raise_if_refused(response, await response.content.read(ANSWER_LIMIT_BYTES))
                     raise DownloadRefused(response.status)
                 async for piece in _limited(response, max_bytes):
                     yield piece
@@ -267,6 +271,12 @@ async def phone_number(
 ) -> PhoneNumber:
     """One number as it is now: the truth after an ambiguous account event (2.5, 5.7)."""
     return await get(graph, _id(phone_number_id), token, PhoneNumber, {"fields": ",".join(fields)})
+
+
+async def health(graph: Graph, node_id: str, token: str) -> Health:
+    """Whether a number, a WABA or a template may send, and what stands against it (1.6)."""
+    told = await get(graph, _id(node_id), token, HealthAnswer, {"fields": "health_status"})
+    return told.health_status
 
 
 async def subscribe(

@@ -231,6 +231,14 @@ class IdentityChanged(Fact, frozen=True, kw_only=True):
     at: datetime
 
 
+class MarketingWished(Fact, frozen=True, kw_only=True):
+    """A person stopped (``wants`` is False) or resumed marketing messages (meta-protocol 5.10)."""
+
+    person: Person
+    at: datetime
+    wants: bool
+
+
 class AccountUpdated(Fact, frozen=True, kw_only=True):
     """``account_update``: something happened to a WABA or one of its numbers (meta-protocol 5.7).
 

@@ -1,4 +1,4 @@
-"""Fields worth a line in the number's timeline and nothing more: `NoticeGiven` (meta-protocol 5.2, 5.8 to 5.13)."""
+"""Fields worth a line in the number's timeline, and little more: `NoticeGiven` (meta-protocol 5.2, 5.8 to 5.13)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from msgspec import Raw
 
 from coexist.meta import wire
 from coexist.meta.decode import Item, compact, read
-from coexist.meta.model import NoticeGiven
+from coexist.meta.model import MarketingWished, NoticeGiven, Person
 from coexist.meta.phones import digits
 from coexist.meta.reading import Change
 
 EVENT_KEYS: Final = ("event", "decision", "value", "status", "category", "type", "code")
 """Where fields keep the word that names what happened, in the order of looking."""
+
+MARKETING: Final = "marketing_messages"
+WISHES: Final = {"stop": False, "resume": True}
 
 TEMPLATE_STATUS: Final = "message_template_status_update"
 TEMPLATE_QUALITY: Final = "message_template_quality_update"
@@ -37,6 +40,25 @@ def read_preferences(change: Change) -> None:
     """``user_preferences``: somebody stopped or resumed marketing messages (5.10)."""
     value = read(change.value, wire.PreferencesValue)
     _tell_each(change, value, value.metadata, {"user_preferences": value.user_preferences})
+    for place, raw in enumerate(value.user_preferences):
+        _tell_wish(change, read(raw, wire.Preference), f"{change.part}.user_preferences[{place}]")
+
+
+def _tell_wish(change: Change, told: wire.Preference, part: str) -> None:
+    phone = digits(told.wa_id)
+    person = Person(told.user_id or None, told.parent_user_id or None, phone, None, phone is not None)
+    if told.category != MARKETING or told.value not in WISHES or not person.is_known or not change.phone_number_id:
+        return  # the notice keeps it
+    change.tell(
+        MarketingWished(
+            journal_id=change.journal_id,
+            part=part,
+            phone_number_id=change.phone_number_id,
+            person=person,
+            at=change.reading.moment(told.timestamp)[0],
+            wants=WISHES[told.value],
+        )
+    )
 
 
 def read_groups(change: Change) -> None:

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, ClassVar, Final, TypeVar
 
 import aiohttp
@@ -31,6 +32,8 @@ ANSWER_LIMIT_BYTES: Final = 8 * 1024 * 1024
 RETRY_ATTEMPTS: Final = 3
 RETRY_TOTAL_SECONDS: Final = 60.0
 SHOWN_BODY_CHARS: Final = 200
+WAIT_MAX_MINUTES: Final = 60
+"""Meta counts calls by the moving hour: after one, at the latest, it is worth asking again."""
 
 
 class GraphFailed(UpstreamFailed):
@@ -40,18 +43,20 @@ class GraphFailed(UpstreamFailed):
 class GraphError(GraphFailed):
     """Meta answered with an error envelope: it was certainly not done, unless `meaning` says otherwise.
 
-    `code` decides, `details` tells causes of one code apart; support asks for `fbtrace_id`.
+    `code` decides, `details` tells causes of one code apart; support asks for `fbtrace_id`. `wait` is how long Meta's
+    usage headers ask us to leave it alone.
     """
 
-    def __init__(self, http_status: int, envelope: _Error) -> None:
+    def __init__(self, http_status: int, envelope: _Error, wait: timedelta = timedelta(0)) -> None:
         self.http_status = http_status
+        self.wait = wait
         self.code = envelope.code
         self.subcode = envelope.error_subcode
         self.details = (envelope.error_data.details if envelope.error_data else None) or envelope.error_user_msg
         self.raw_message = envelope.message
         self.fbtrace_id = envelope.fbtrace_id
         meaning = explain(self.code, self.details or self.raw_message)
-        self.is_transient = bool(envelope.is_transient) or meaning.kind in (ErrorClass.TRANSIENT, ErrorClass.LIMIT)
+        self.is_transient = bool(envelope.is_transient) or meaning.kind is ErrorClass.TRANSIENT
         words = ": ".join(str(part) for part in (self.code, self.details or self.raw_message) if part is not None)
         super().__init__(f"{meaning.what} (Meta: {words})", next_step=meaning.next_step or None)
 
@@ -123,15 +128,23 @@ Params = Mapping[str, str]
 
 
 async def get(graph: Graph, path: str, token: str | None, answer: type[T], params: Params | None = None) -> T:
-    """GET `path`; tried again when that may help, for reading changes nothing. Raises GraphFailed."""
-    async for attempt in stamina.retry_context(_is_worth_retrying, RETRY_ATTEMPTS, RETRY_TOTAL_SECONDS):
+    """GET `path`; tried again when that may help, for reading changes nothing. Raises GraphFailed.
+
+    An unknown fault is worth one more try (1.5); a limit none, for that would be another call too many.
+    """
+    unknown_faults = 0
+
+    def is_worth_retrying(error: Exception) -> bool:
+        nonlocal unknown_faults
+        if isinstance(error, GraphError) and error.meaning.kind is ErrorClass.AMBIGUOUS:
+            unknown_faults += 1
+            return unknown_faults == 1
+        return isinstance(error, GraphUnclear | GraphNotSent) or (isinstance(error, GraphError) and error.is_transient)
+
+    async for attempt in stamina.retry_context(is_worth_retrying, RETRY_ATTEMPTS, RETRY_TOTAL_SECONDS):
         with attempt:
             return await call(graph, "GET", path, token, answer, params=params)
     raise AssertionError("stamina gives a result or raises")
-
-
-def _is_worth_retrying(error: Exception) -> bool:
-    return isinstance(error, GraphUnclear | GraphNotSent) or (isinstance(error, GraphError) and error.is_transient)
 
 
 async def call(
@@ -161,7 +174,7 @@ async def call(
             method, graph.url(path), params=query, data=body, headers=headers, timeout=timeout, allow_redirects=False
         ) as response:
             content = await _bounded(response)
-            return _understood(response.status, content, answer)
+            return _understood(response, content, answer)
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
         raise GraphNotSent("Meta cannot be reached.", next_step="Check this computer's connection.") from error
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -177,24 +190,51 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
     return bytes(content)
 
 
-def _understood(http_status: int, content: bytes, answer: type[T]) -> T:
+def _understood(response: aiohttp.ClientResponse, content: bytes, answer: type[T]) -> T:
     """A gateway may answer in HTML or not at all, with any status: only an envelope proves a refusal (1.2)."""
-    raise_if_refused(http_status, content)
-    if 200 <= http_status < 300:
+    raise_if_refused(response, content)
+    if 200 <= response.status < 300:
         try:
             return msgspec.json.decode(content, type=answer)
         except msgspec.DecodeError as error:
             raise GraphUnclear(f"Meta's answer makes no sense: {_shown(content)}") from error
-    raise GraphUnclear(f"Meta answered {http_status} without saying why: {_shown(content)}")
+    raise GraphUnclear(f"Meta answered {response.status} without saying why: {_shown(content)}")
 
 
-def raise_if_refused(http_status: int, content: bytes) -> None:
+def raise_if_refused(response: aiohttp.ClientResponse, content: bytes) -> None:
     """Raises GraphError if `content` is an error envelope."""
     try:
         refusal = msgspec.json.decode(content, type=_Envelope)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return
-    raise GraphError(http_status, refusal.error)
+    raise GraphError(response.status, refusal.error, usage_wait(response.headers))
+
+
+class _Usage(msgspec.Struct):
+    call_count: float = 0
+    total_time: float = 0
+    total_cputime: float = 0
+    estimated_time_to_regain_access: float = 0
+
+
+def usage_wait(headers: Mapping[str, str]) -> timedelta:
+    """How long Meta's usage headers ask us to wait; zero when they do not (1.4).
+
+    ``X-Business-Use-Case-Usage`` names the minutes. ``X-App-Usage`` tells shares of a moving hour in per cent: what is
+    beyond 100 has to grow old first.
+    """
+    app = _header(headers, "X-App-Usage", _Usage) or _Usage()
+    over = max(app.call_count, app.total_time, app.total_cputime) - 100
+    uses = _header(headers, "X-Business-Use-Case-Usage", dict[str, list[_Usage]]) or {}
+    minutes = [use.estimated_time_to_regain_access for of_one in uses.values() for use in of_one]
+    return timedelta(minutes=min(max(0.0, over / 100 * 60, *minutes), WAIT_MAX_MINUTES))
+
+
+def _header(headers: Mapping[str, str], name: str, kind: type[T]) -> T | None:
+    try:
+        return msgspec.json.decode(headers.get(name, ""), type=kind)
+    except msgspec.DecodeError:
+        return None
 
 
 def _shown(content: bytes) -> str:

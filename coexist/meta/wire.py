@@ -365,6 +365,15 @@ class CallsValue(Item):
     errors: list[Raw] = []
 
 
+class Preference(Item):
+    wa_id: str | int | None = None
+    user_id: str | None = None
+    parent_user_id: str | None = None
+    category: str | None = None
+    value: str | None = None
+    timestamp: Any = None
+
+
 class PreferencesValue(Item):
     metadata: Metadata | None = None
     user_preferences: list[Raw] = []

@@ -7,17 +7,20 @@ from typing import Final
 from uuid import UUID
 
 from coexist.base import clock
+from coexist.base.crypto import Keyring
 from coexist.base.database import Connection
 from coexist.base.errors import Conflict, Invalid, NotFound
 from coexist.events import feed
 from coexist.events.feed import Kind, NewEvent
-from coexist.inbox import locks, summary
+from coexist.inbox import locks, private, summary
 from coexist.inbox.connection import State
 from coexist.inbox.window import Window, window_of
+from coexist.meta.errors import explain
 from coexist.meta.model import STATUS_RANK
+from coexist.meta.phones import digits, same_number
 from coexist.outbound import payload, store
 from coexist.outbound.model import OutboxState, Sent, Target
-from coexist.outbound.rules import TEXT_CHARS_MAX
+from coexist.outbound.rules import TEXT_CHARS_MAX, why_not_again
 from coexist.people.model import Member
 
 SHUT: Final = {
@@ -26,12 +29,15 @@ SHUT: Final = {
     State.RESTRICTED: "WhatsApp has restricted this business account: nothing can be sent from here.",
 }
 """States in which nothing new is taken in. Offboarded is not among them: there, messages wait (requirement G3)."""
+SENDER_IS_RECIPIENT: Final = 131021
+OURSELVES: Final = explain(SENDER_IS_RECIPIENT).what
 ARRIVED: Final = "This message is on its way, or has arrived: there is nothing to send again."
 TAKEN: Final = "This message is on its way, or has arrived: it can only be deleted on the phone."
 
 
 async def send_text(
     conn: Connection,
+    keyring: Keyring,
     member: Member,
     conversation_id: int,
     text: str,
@@ -44,23 +50,28 @@ async def send_text(
     ``reply_to`` is the id of a message of the conversation to quote. The same ``our_ref`` again returns the same
     message and sends nothing. While the number is offboarded the message waits.
 
-    Raises Invalid for an empty or too long text, Conflict when the customer service window is closed or the number
-    is not connected, NotFound for a conversation of another account. Needs a transaction by the caller.
+    Raises Invalid for an empty or too long text; Conflict when the customer service window is closed, the number is not
+    connected or the person's is private; NotFound for a conversation of another account. Needs a transaction.
     """
-    return await _send(conn, member, conversation_id, _checked(text), our_ref=our_ref, reply_to=reply_to)
+    return await _send(conn, keyring, member, conversation_id, _checked(text), our_ref=our_ref, reply_to=reply_to)
 
 
-async def retry(conn: Connection, member: Member, message_id: int) -> int:
+async def retry(conn: Connection, keyring: Keyring, member: Member, message_id: int) -> int:
     """Send a message again because a person decided to; return the id of the message that is on its way now.
 
     One that certainly never reached Meta goes again itself. One that may have been sent, or that Meta took and
     could not deliver, stays as it is, and its text goes as a new message: two messages are two bubbles. The second
     click on the same one sends nothing more.
+
+    Raises what ``send_text`` raises, and Conflict where the reason of the failure forbids another try, for now or ever.
     """
     message = await _sent(conn, member, message_id)
+    why_not = why_not_again(message.codes, message.failed_at, clock.now())
+    if why_not is not None:
+        raise Conflict(f"This was not sent again. {why_not.what}", next_step=why_not.next_step or None)
     is_undelivered = message.status == STATUS_RANK["failed"]
     if message.never_left:
-        target = await _locked(conn, member, message.conversation_id)
+        target = await _locked(conn, keyring, member, message.conversation_id)
         peer = _check_open(target)
         body = payload.text(peer, message.text, message.our_ref, phone=target.phone, reply_to=message.reply_to)
         if not await store.requeue(conn, message_id, peer, body):
@@ -71,7 +82,8 @@ async def retry(conn: Connection, member: Member, message_id: int) -> int:
     may_have_arrived = message.state == OutboxState.UNCLEAR or (message.wamid is None and message.is_given_up)
     if may_have_arrived or (message.wamid is not None and is_undelivered):
         again = uuid.uuid5(message.our_ref, "sent again")
-        return await _send(conn, member, message.conversation_id, message.text, our_ref=again, quoted=message.reply_to)
+        quoted = message.reply_to
+        return await _send(conn, keyring, member, message.conversation_id, message.text, our_ref=again, quoted=quoted)
     raise Conflict(ARRIVED)
 
 
@@ -82,11 +94,12 @@ async def discard(conn: Connection, member: Member, message_id: int) -> None:
     customer may have it; giving it up again changes nothing.
     """
     message = await _sent(conn, member, message_id)
-    if message.never_left or (message.wamid is None and message.state == OutboxState.QUEUED):
+    may_have_arrived = message.is_doubtful or message.state == OutboxState.UNCLEAR
+    if message.never_left or (message.wamid is None and message.state == OutboxState.QUEUED and not may_have_arrived):
         if not await store.delete_message(conn, message_id):
             raise Conflict(TAKEN)
         await _tell(conn, member, message, Kind.MESSAGE_REMOVED)
-    elif message.state == OutboxState.UNCLEAR:
+    elif message.state == OutboxState.UNCLEAR or (may_have_arrived and message.state == OutboxState.QUEUED):
         await store.give_up(conn, message_id, "It was given up, but may have reached the customer.")
         await _tell(conn, member, message, Kind.MESSAGE_CHANGED)
     elif message.wamid is not None or not message.is_given_up:
@@ -95,6 +108,7 @@ async def discard(conn: Connection, member: Member, message_id: int) -> None:
 
 async def _send(
     conn: Connection,
+    keyring: Keyring,
     member: Member,
     conversation_id: int,
     text: str,
@@ -107,7 +121,7 @@ async def _send(
     if scope_id is None:
         raise NotFound("This conversation does not exist, or it belongs to another account.")
     await locks.share_apply(conn, scope_id)
-    target = await _locked(conn, member, conversation_id)
+    target = await _locked(conn, keyring, member, conversation_id)
     known = await store.message_of(conn, member.account_id, conversation_id, our_ref)
     if known is not None:
         return known
@@ -137,10 +151,12 @@ async def _send(
     return message_id
 
 
-async def _locked(conn: Connection, member: Member, conversation_id: int) -> Target:
+async def _locked(conn: Connection, keyring: Keyring, member: Member, conversation_id: int) -> Target:
+    """The conversation to write in: every way of sending comes through here."""
     target = await store.target(conn, member.account_id, conversation_id)
     if target is None:
         raise NotFound("This conversation does not exist, or it belongs to another account.")
+    await private.check_may_write(conn, keyring, member.account_id, conversation_id)
     return target
 
 
@@ -148,7 +164,9 @@ def _check_open(target: Target) -> str:
     """Return the id to write to, or raise Conflict when nothing may be sent there now."""
     if target.inbox_state in SHUT:
         raise Conflict(SHUT[State(target.inbox_state)], next_step="Connect the number again; the phone app can write.")
-    window = window_of(target.window_opened_at, clock.now())
+    if target.peer is not None and same_number(digits(target.peer), target.display_phone_number):
+        raise Conflict(OURSELVES, next_step=explain(SENDER_IS_RECIPIENT).next_step)
+    window = window_of(target.window_opened_at, clock.now(), target.window_refused_at)
     if not window.is_open:
         raise Conflict(_closed(window), next_step="It opens as soon as the customer writes; the phone app can write.")
     if target.peer is None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 
@@ -33,13 +33,18 @@ class Target:
     inbox_state: str
     scope_id: int
     window_opened_at: datetime | None
+    window_refused_at: datetime | None
+    display_phone_number: str
     peer: str | None
     phone: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """One claimed attempt: the only one there is until it is settled."""
+    """One claimed attempt: the only one there is until it is settled.
+
+    ``has_window``: the person's customer service window is open. ``is_doubtful``: an attempt before may have arrived.
+    """
 
     our_ref: UUID
     inbox_id: int
@@ -49,13 +54,33 @@ class Sending:
     phone_number_id: str
     attempts: int
     payload: Mapping[str, Any]
+    has_window: bool
+    is_doubtful: bool
+
+    @property
+    def is_template(self) -> bool:
+        """Whether the business may begin a conversation with it, and pays for it."""
+        return self.payload.get("type") == "template"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why an attempt did not succeed: a sentence, and what Meta's support asks for."""
+
+    error: str | None
+    code: int | None = None
+    fbtrace_id: str | None = None
+
+
+NONE: Final = Reason(None)
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
     """A message of ours, as retrying and giving up need to know it.
 
-    ``is_given_up``: its outcome was unclear when somebody let it rest, so the customer may have it.
+    ``is_given_up``: its outcome was unclear when somebody let it rest, so the customer may have it. ``is_doubtful``:
+    it waits for another attempt although the one before may have arrived. ``failed_at`` and ``errors`` as Meta told.
     """
 
     message_id: int
@@ -68,6 +93,14 @@ class Sent:
     reply_to: str | None
     state: str
     is_given_up: bool
+    is_doubtful: bool
+    failed_at: datetime | None
+    errors: Sequence[Mapping[str, Any]] | None
+
+    @property
+    def codes(self) -> Sequence[int]:
+        """The codes of Meta's errors."""
+        return [error["code"] for error in self.errors or () if isinstance(error.get("code"), int)]
 
     @property
     def never_left(self) -> bool:

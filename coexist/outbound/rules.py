@@ -1,14 +1,15 @@
-"""Pure decisions about sending: what an answer of Meta means for the message, its lane and its number."""
+"""Pure decisions about sending: what becomes of a message that Meta refused."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from coexist.meta.errors import ErrorClass, explain
+from coexist.meta.errors import MARKETING_RESTS_HOURS, NEVER_AGAIN, Action, ErrorMeaning, action_of, explain
 
 TEXT_CHARS_MAX: Final = 4_096
 ATTEMPTS_MAX: Final = 12
@@ -20,78 +21,86 @@ PAIR_EXPONENT_MAX: Final = 6
 """4^6 s: longer than an hour nobody waits for a lane."""
 PAUSE_MAX_S: Final = 4**PAIR_EXPONENT_MAX
 """The longest of all pauses: whoever seems to wait for longer was told so by a clock that was wrong."""
-THROTTLED_MAX_S: Final = 60
+SLOWED_MAX_S: Final = 60
 MAINTENANCE_S: Final = 60
-
-MAINTENANCE: Final = frozenset({131057, 2494100})
-UNKNOWN_FAILURE: Final = 131000
-PAIR_LIMIT: Final = 131056
-WABA_LIMIT: Final = 80007
-APP_LIMIT: Final = 4
+ASKED_ATTEMPTS_MAX: Final = 3
+"""How often a message is tried while Meta says that its number is there all the same."""
+ASKED_PAUSE_S: Final = 30
+"""The time it takes to ask Meta about a number."""
 
 
 class Step(StrEnum):
-    """What to do with a message that Meta answered with an error."""
+    """What becomes of a message that Meta answered with an error."""
 
     AGAIN = "again"
-    """Certainly not accepted: try again after a pause."""
-    PAUSE_NUMBER = "pause_number"
-    PAUSE_WABA = "pause_waba"
-    PAUSE_ALL = "pause_all"
-    STOP_NUMBER = "stop_number"
-    """The token is refused: the queue waits until somebody authorises the number again."""
+    """Back in line, at its old place."""
     UNCLEAR = "unclear"
+    """It may have arrived: a person decides."""
     FAIL = "fail"
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A step, and after which pause."""
+    """A step, and after which pause. ``is_counted``: as an attempt; what waits for others is none.
+
+    ``rests_number``: all that waits for the number rests as long.
+    """
 
     step: Step
     after: timedelta = timedelta(0)
+    is_counted: bool = True
+    rests_number: bool = False
 
 
-def decide(code: int | None, attempts: int) -> Decision:
-    """Return what follows from an error that Graph answered a send with. ``attempts`` includes this one.
+FAIL: Final = Decision(Step.FAIL)
+WAIT: Final = Decision(Step.AGAIN, is_counted=False)
+"""Until whatever the code stopped goes on: see `inbox.refusals`."""
+
+
+def decide(code: int | None, attempts: int, *, is_template: bool = False, has_window: bool = True) -> Decision:
+    """Return what becomes of a message that Graph answered with an error. ``attempts`` includes this one.
 
     Only a parsed error envelope comes here: a message without any answer is unclear anyway. meta-protocol 1.5.
     """
-    if code is None:
-        return Decision(Step.UNCLEAR)
-    match explain(code).kind:
-        case ErrorClass.REAUTHORISE:
-            return Decision(Step.STOP_NUMBER)
-        case ErrorClass.LIMIT if code != PAIR_LIMIT:
-            return _throttled(code)
-        case ErrorClass.AMBIGUOUS if code == UNKNOWN_FAILURE and attempts < UNKNOWN_ATTEMPTS_MAX:
-            return Decision(Step.AGAIN, backoff(attempts))
-        case ErrorClass.AMBIGUOUS:
+    match action_of(code):
+        case Action.LEAVE_UNCLEAR:
             return Decision(Step.UNCLEAR)
-        case ErrorClass.TRANSIENT | ErrorClass.LIMIT if attempts < ATTEMPTS_MAX:
-            return Decision(Step.AGAIN, _pause(code, attempts))
+        case Action.AGAIN_ONCE:
+            return (
+                Decision(Step.AGAIN, backoff(attempts)) if attempts < UNKNOWN_ATTEMPTS_MAX else Decision(Step.UNCLEAR)
+            )
+        case Action.RENEW_ACCESS | Action.STOP_ACCOUNT | Action.PAUSE_ALL:
+            return WAIT
+        case Action.HOLD_PAID if is_template:
+            return WAIT
+        case Action.HOLD_BUSINESS_INITIATED if is_template and not has_window:
+            return WAIT
+        case Action.SLOW_NUMBER:
+            return Decision(Step.AGAIN, jittered(1, SLOWED_MAX_S), is_counted=False, rests_number=True)
+        case Action.ASK_META if attempts < ASKED_ATTEMPTS_MAX:
+            return Decision(Step.AGAIN, timedelta(seconds=ASKED_PAUSE_S), rests_number=True)
+        case Action.AGAIN | Action.PAUSE_ACCOUNT if attempts < ATTEMPTS_MAX:
+            return Decision(Step.AGAIN, backoff(attempts))
+        case Action.AGAIN_IN_A_MINUTE if attempts < ATTEMPTS_MAX:
+            return Decision(Step.AGAIN, timedelta(seconds=MAINTENANCE_S))
+        case Action.SLOW_PERSON if attempts < ATTEMPTS_MAX:
+            return Decision(Step.AGAIN, timedelta(seconds=4 ** min(attempts - 1, PAIR_EXPONENT_MAX)))
         case _:
-            return Decision(Step.FAIL)
+            return FAIL
 
 
-def _throttled(code: int) -> Decision:
-    """The message waits, and with it everything that would run into the same limit."""
-    if code == WABA_LIMIT:
-        return Decision(Step.PAUSE_WABA, jittered(THROTTLED_MAX_S, 5 * THROTTLED_MAX_S))
-    if code == APP_LIMIT:
-        return Decision(Step.PAUSE_ALL, jittered(THROTTLED_MAX_S, 5 * THROTTLED_MAX_S))
-    return Decision(Step.PAUSE_NUMBER, jittered(1, THROTTLED_MAX_S))
-
-
-def _pause(code: int, attempts: int) -> timedelta:
-    if code == PAIR_LIMIT:
-        return timedelta(seconds=4 ** min(attempts - 1, PAIR_EXPONENT_MAX))
-    return timedelta(seconds=MAINTENANCE_S) if code in MAINTENANCE else backoff(attempts)
+def why_not_again(codes: Collection[int], failed_at: datetime | None, now: datetime) -> ErrorMeaning | None:
+    """Return the code for which not even a person may send again what failed with these; None when they may."""
+    for code in codes:
+        rests = action_of(code) is Action.REST_MARKETING and failed_at is not None
+        if code in NEVER_AGAIN or (rests and failed_at and now < failed_at + timedelta(hours=MARKETING_RESTS_HOURS)):
+            return explain(code)
+    return None
 
 
 def decide_not_sent(attempts: int) -> Decision:
     """Return what follows when not one byte reached Meta."""
-    return Decision(Step.AGAIN, backoff(attempts)) if attempts < ATTEMPTS_MAX else Decision(Step.FAIL)
+    return Decision(Step.AGAIN, backoff(attempts)) if attempts < ATTEMPTS_MAX else FAIL
 
 
 def backoff(attempts: int) -> timedelta:

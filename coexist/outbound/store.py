@@ -14,8 +14,11 @@ from coexist.base import clock
 from coexist.base.database import Connection
 from coexist.events.feed import Kind, NewEvent
 from coexist.inbox.model import EXPORTED_PREFIX
+from coexist.inbox.pauses import APP_GOES_ON, HALVINGS
+from coexist.inbox.window import IS_OPEN
+from coexist.meta.errors import Action, codes_of
 from coexist.meta.model import SENT_BY_US, STATUS_RANK
-from coexist.outbound.model import OutboxState, Sending, Sent, Target
+from coexist.outbound.model import NONE, OutboxState, Reason, Sending, Sent, Target
 from coexist.outbound.rules import PAUSE_MAX_S
 
 CHANNEL: Final = "coexist_outbox"
@@ -24,8 +27,8 @@ CHANNEL: Final = "coexist_outbox"
 CLOCKS_DIFFER_S: Final = 2
 """How far the clocks of two of our hosts may differ. What was begun later than that was begun by a wrong clock."""
 
-CALL_LOST_S: Final = 120
-"""An attempt without an outcome for longer than any call can last: its process died, and nobody knows more."""
+CALL_LOST_S: Final = 60
+"""An attempt without an outcome for twice as long as a call can last: its process died, and nobody knows more."""
 
 STATUS_DAYS: Final = 8
 """How long after an attempt a status can still come: Meta delivers again for seven days."""
@@ -52,7 +55,7 @@ async def scope_of(conn: Connection, account_id: int, conversation_id: int) -> i
 TARGET: Final = """
 WITH place AS (
     SELECT c.id AS conversation_id, i.id AS inbox_id, i.state::text AS inbox_state, i.scope_id, c.window_opened_at,
-           c.contact_id
+           c.contact_id, c.window_refused_at, i.display_phone_number
       FROM conversations c JOIN inboxes i ON i.id = c.inbox_id
      WHERE c.id = %(conversation_id)s AND i.account_id = %(account_id)s
        FOR NO KEY UPDATE OF c),
@@ -77,7 +80,8 @@ newest AS (
      ORDER BY greatest(w.sent_at, moved.at) DESC NULLS LAST, moved.at DESC NULLS LAST,
               u.kind = 'bsuid' DESC, u.is_parent, u.is_wa_id DESC, u.id DESC
      LIMIT 1)
-SELECT p.conversation_id, p.inbox_id, p.inbox_state, p.scope_id, p.window_opened_at, e.value AS peer, n.phone
+SELECT p.conversation_id, p.inbox_id, p.inbox_state, p.scope_id, p.window_opened_at, p.window_refused_at,
+       p.display_phone_number, e.value AS peer, n.phone
   FROM place p
   LEFT JOIN newest e ON true
   LEFT JOIN LATERAL (
@@ -163,11 +167,14 @@ async def wake(conn: Connection, inbox_id: int) -> None:
 
 SENT: Final = """
 SELECT m.id AS message_id, m.inbox_id, m.conversation_id, m.our_ref, m.wamid, m.status, m.text, m.reply_to,
-       o.state::text, o.given_up_at IS NOT NULL AS is_given_up
+       o.state::text, o.given_up_at IS NOT NULL AS is_given_up, o.is_doubtful, m.errors,
+       coalesce((SELECT s.at FROM message_statuses s
+                  WHERE s.inbox_id = m.inbox_id AND s.wamid = m.wamid AND s.status = %(failed)s),
+                o.settled_at) AS failed_at
   FROM messages m
-  JOIN inboxes i ON i.id = m.inbox_id AND i.account_id = %s
+  JOIN inboxes i ON i.id = m.inbox_id AND i.account_id = %(account_id)s
   JOIN outbox o ON o.message_id = m.id
- WHERE m.id = %s
+ WHERE m.id = %(message_id)s
    FOR UPDATE OF o
 """
 
@@ -175,7 +182,7 @@ SELECT m.id AS message_id, m.inbox_id, m.conversation_id, m.our_ref, m.wamid, m.
 async def sent(conn: Connection, account_id: int, message_id: int) -> Sent | None:
     """Return, and lock, a message that was written here."""
     async with conn.cursor(row_factory=class_row(Sent)) as cursor:
-        await cursor.execute(SENT, (account_id, message_id))
+        await cursor.execute(SENT, {"account_id": account_id, "message_id": message_id, "failed": FAILED})
         return await cursor.fetchone()
 
 
@@ -204,7 +211,7 @@ async def delete_message(conn: Connection, message_id: int) -> bool:
 
 GIVE_UP: Final = """
 UPDATE outbox SET state = 'failed', error = %(error)s, settled_at = %(now)s, given_up_at = %(now)s
- WHERE message_id = %(message_id)s AND state = 'unclear'
+ WHERE message_id = %(message_id)s AND (state = 'unclear' OR state = 'queued' AND is_doubtful)
 """
 
 
@@ -221,7 +228,7 @@ IS_DUE: Final = "(o.next_attempt_at <= %(now)s OR o.next_attempt_at > %(pauses_e
 DUE: Final = f"""
 SELECT DISTINCT o.inbox_id
   FROM outbox o JOIN inboxes i ON i.id = o.inbox_id
- WHERE o.state = 'queued' AND {IS_DUE} AND i.state = 'connected'
+ WHERE o.state = 'queued' AND {IS_DUE} AND i.state = 'connected' AND {APP_GOES_ON}
  ORDER BY o.inbox_id
 """
 
@@ -235,27 +242,36 @@ async def due_inboxes(conn: Connection) -> list[int]:
 
 CLAIM_LOCK: Final = 0x53454E44  # "SEND": one claims for a number at a time, so that its rate is counted right
 
-# The first of each conversation only: what was written later waits until its outcome is known.
+HOLDS_TEMPLATES: Final = f"(i.standing_codes && %(paid)s OR i.standing_codes && %(initiated)s AND NOT {IS_OPEN})"
+
+# The first of each conversation only: what was written later waits until its outcome is known, unless it waits for
+# a template that is held itself.
 CLAIM: Final = f"""
 WITH allowed AS (
-    SELECT greatest(0, least(%(count)s, %(per_second)s - count(*)))::int AS n FROM outbox
-     WHERE inbox_id = %(inbox_id)s AND sending_at BETWEEN %(a_second_ago)s AND %(clocks_differ)s),
+    SELECT greatest(0, least(%(count)s, greatest(1, %(per_second)s / (1 << {HALVINGS})) - (
+               SELECT count(*) FROM outbox
+                WHERE inbox_id = i.id AND sending_at BETWEEN %(a_second_ago)s AND %(clocks_differ)s)))::int AS n
+      FROM inboxes i WHERE i.id = %(inbox_id)s),
 first AS (
     SELECT o.our_ref
       FROM outbox o JOIN messages m ON m.id = o.message_id
+      JOIN inboxes i ON i.id = o.inbox_id JOIN conversations c ON c.id = m.conversation_id
      WHERE o.inbox_id = %(inbox_id)s AND o.state = 'queued' AND {IS_DUE} AND m.wamid IS NULL
+       AND NOT (o.payload ->> 'type' = 'template' AND {HOLDS_TEMPLATES})
        AND NOT EXISTS (
            SELECT FROM outbox e JOIN messages em ON em.id = e.message_id
             WHERE e.inbox_id = o.inbox_id AND em.conversation_id = m.conversation_id
-              AND e.state IN ('queued', 'sending') AND (e.created_at, e.our_ref) < (o.created_at, o.our_ref))
+              AND e.state IN ('queued', 'sending') AND (e.created_at, e.our_ref) < (o.created_at, o.our_ref)
+              AND NOT (e.state = 'queued' AND e.payload ->> 'type' = 'template' AND {HOLDS_TEMPLATES}))
      ORDER BY o.created_at, o.our_ref
      LIMIT (SELECT n FROM allowed)
        FOR UPDATE OF o SKIP LOCKED)
 UPDATE outbox o SET state = 'sending', attempts = o.attempts + 1, sending_at = %(now)s
-  FROM first f, messages m, inboxes i
- WHERE o.our_ref = f.our_ref AND m.id = o.message_id AND i.id = o.inbox_id AND i.state = 'connected'
+  FROM first f, messages m, inboxes i, conversations c
+ WHERE o.our_ref = f.our_ref AND m.id = o.message_id AND i.id = o.inbox_id AND c.id = m.conversation_id
+   AND i.state = 'connected' AND {APP_GOES_ON}
 RETURNING o.our_ref, o.inbox_id, i.account_id, o.message_id, m.conversation_id, i.phone_number_id, o.attempts,
-          o.payload
+          o.payload, coalesce({IS_OPEN}, false) AS has_window, o.is_doubtful
 """
 
 
@@ -276,6 +292,8 @@ async def claim(conn: Connection, inbox_id: int, per_second: int, count: int) ->
         "a_second_ago": now - timedelta(seconds=1),
         "clocks_differ": now + timedelta(seconds=CLOCKS_DIFFER_S),
         "pauses_end": now + timedelta(seconds=PAUSE_MAX_S),
+        "paid": codes_of(Action.HOLD_PAID),
+        "initiated": codes_of(Action.HOLD_BUSINESS_INITIATED),
     }
     async with conn.cursor(row_factory=class_row(Sending)) as rows:
         await rows.execute(CLAIM, values)
@@ -287,7 +305,7 @@ SETTLE: Final = """
 UPDATE outbox
    SET state = %(state)s::outbox_state, settled_at = %(settled_at)s, error_code = %(code)s, error = %(error)s,
        fbtrace_id = %(fbtrace_id)s, next_attempt_at = coalesce(%(next_at)s, next_attempt_at),
-       attempts = attempts - %(uncounted)s
+       attempts = attempts - %(uncounted)s, is_doubtful = is_doubtful OR %(is_doubtful)s
  WHERE our_ref = %(our_ref)s AND (state = 'sending' OR state = 'unclear' AND %(state)s <> 'queued')
 """
 
@@ -296,47 +314,47 @@ async def settle(
     conn: Connection,
     our_ref: UUID,
     state: OutboxState,
+    reason: Reason = NONE,
     *,
     next_at: datetime | None = None,
     is_counted: bool = True,
-    code: int | None = None,
-    error: str | None = None,
-    fbtrace_id: str | None = None,
+    is_doubtful: bool = False,
 ) -> bool:
-    """Write down what became of an attempt; False when it was settled otherwise meanwhile."""
+    """Write down what became of an attempt; False when it was settled otherwise meanwhile.
+
+    ``is_doubtful``: the customer may have it, whatever becomes of later attempts.
+    """
     values = {
         "our_ref": our_ref,
         "state": state,
         "settled_at": None if state is OutboxState.QUEUED else clock.now(),
         "next_at": next_at,
         "uncounted": 0 if is_counted else 1,
-        "code": code,
-        "error": error,
-        "fbtrace_id": fbtrace_id,
+        "is_doubtful": is_doubtful,
+        "code": reason.code,
+        "error": reason.error,
+        "fbtrace_id": reason.fbtrace_id,
     }
     return (await conn.execute(SETTLE, values)).rowcount > 0
 
 
-async def mark_failed(conn: Connection, message_id: int, code: int | None, error: str) -> None:
+async def mark_failed(conn: Connection, message_id: int, reason: Reason) -> None:
     """Show on a message that Meta did not take it."""
-    errors = msgspec.json.encode([{"code": code, "title": error}]).decode()
+    errors = msgspec.json.encode([{"code": reason.code, "title": reason.error}]).decode()
     await conn.execute(
         "UPDATE messages SET status = %s, errors = %s::jsonb WHERE id = %s AND wamid IS NULL",
         (FAILED, errors, message_id),
     )
 
 
-PAUSE: Final = """
-UPDATE outbox o SET next_attempt_at = greatest(o.next_attempt_at, %(until)s)
-  FROM inboxes i, inboxes me
- WHERE me.id = %(inbox_id)s AND i.id = o.inbox_id AND o.state = 'queued'
-   AND (%(whole)s = 'all' OR %(whole)s = 'waba' AND i.waba_id = me.waba_id OR i.id = me.id)
+REST: Final = """
+UPDATE outbox SET next_attempt_at = greatest(next_attempt_at, %s) WHERE inbox_id = %s AND state = 'queued'
 """
 
 
-async def pause(conn: Connection, inbox_id: int, whole: str, until: datetime) -> None:
-    """Let the queue of a number, of its WABA (``waba``) or of everybody (``all``) rest for a while."""
-    await conn.execute(PAUSE, {"inbox_id": inbox_id, "whole": whole, "until": until})
+async def rest(conn: Connection, inbox_id: int, until: datetime) -> None:
+    """Let all that waits for a number rest for a while."""
+    await conn.execute(REST, (until, inbox_id))
 
 
 # A status that named the wamid settles every doubt, also before the answer; an attempt nobody answers for is unclear.

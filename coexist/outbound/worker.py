@@ -20,12 +20,14 @@ from coexist.base.database import Connection, Pool, in_lasting_transaction, tran
 from coexist.base.errors import AppError
 from coexist.events import feed
 from coexist.events.feed import Kind, NewEvent
-from coexist.inbox import connection, credentials, sent, summary
+from coexist.inbox import connection, credentials, refusals, sent, summary
 from coexist.inbox.connection import Line
+from coexist.inbox.refusals import Refusal
 from coexist.meta import graph as meta
+from coexist.meta.errors import ErrorClass, explain
 from coexist.meta.graph import Graph, GraphError, GraphNotSent, GraphUnclear
 from coexist.outbound import rules, store
-from coexist.outbound.model import OutboxState, Sending
+from coexist.outbound.model import OutboxState, Reason, Sending
 from coexist.outbound.rules import Decision, Step
 
 POLL_S: Final = 1.0
@@ -125,7 +127,7 @@ async def send(pool: Pool, graph: Graph, keyring: Keyring, sending: Sending) -> 
             await _settle(pool, sending, _not_sent(sending, error))
             return
         if token is None:
-            await _settle(pool, sending, _stop("There is no access token."))
+            await _settle(pool, sending, _no_token)
             return
         try:
             answer = await meta.send_message(graph, sending.phone_number_id, token, sending.payload)
@@ -167,75 +169,76 @@ async def _unclear(conn: Connection, sending: Sending) -> list[NewEvent]:
 
 
 def _not_sent(sending: Sending, error: Exception) -> Outcome:
-    return _decided(rules.decide_not_sent(sending.attempts), sending, str(error))
+    return _decided(rules.decide_not_sent(sending.attempts), sending, Reason(str(error)))
 
 
 def _refused(sending: Sending, error: GraphError) -> Outcome:
-    decision = rules.decide(error.code, sending.attempts)
-    return _decided(decision, sending, str(error), code=error.code, fbtrace_id=error.fbtrace_id)
+    """Settle the message, and heed what the code asks for beyond it."""
+    decision = rules.decide(
+        error.code, sending.attempts, is_template=sending.is_template, has_window=sending.has_window
+    )
+    settle = _decided(decision, sending, Reason(str(error), error.code, error.fbtrace_id))
+    if error.code is None:
+        return settle
+    refusal = Refusal(sending.inbox_id, error.code, clock.now(), error.message, error.wait)
 
-
-def _decided(
-    decision: Decision, sending: Sending, error: str, *, code: int | None = None, fbtrace_id: str | None = None
-) -> Outcome:
-    match decision.step:
-        case Step.UNCLEAR:
-            return _unclear
-        case Step.STOP_NUMBER:
-            return _stop(error)
-        case Step.FAIL:
-            return _fail(error, code, fbtrace_id)
-        case _:
-            return _again(decision, error, code, fbtrace_id)
-
-
-def _fail(error: str, code: int | None, fbtrace_id: str | None) -> Outcome:
     async def outcome(conn: Connection, sending: Sending) -> list[NewEvent]:
-        if await store.settle(conn, sending.our_ref, OutboxState.FAILED, code=code, error=error, fbtrace_id=fbtrace_id):
-            await store.mark_failed(conn, sending.message_id, code, error)
-            await summary.refresh(conn, [sending.conversation_id])
-        place = (sending.account_id, Kind.CONVERSATION_CHANGED, sending.inbox_id, sending.conversation_id)
-        return [_bubble(sending), NewEvent(*place)]
+        return [*await settle(conn, sending), *await refusals.heed(conn, [refusal])]
 
     return outcome
 
 
-PAUSED: Final = {Step.PAUSE_NUMBER: "number", Step.PAUSE_WABA: "waba", Step.PAUSE_ALL: "all"}
+def _decided(decision: Decision, sending: Sending, reason: Reason) -> Outcome:
+    match decision.step:
+        case Step.AGAIN:
+            return _again(decision, reason)
+        case Step.FAIL if not sending.is_doubtful:
+            return _fail(reason)
+        case _:
+            return _unclear
 
 
-def _again(decision: Decision, error: str, code: int | None, fbtrace_id: str | None) -> Outcome:
-    """Back in line, and what would run into the same limit with it: waiting for others counts as no attempt."""
+def _fail(reason: Reason) -> Outcome:
+    async def outcome(conn: Connection, sending: Sending) -> list[NewEvent]:
+        place = (sending.account_id, Kind.CONVERSATION_CHANGED, sending.inbox_id, sending.conversation_id)
+        events = [_bubble(sending), NewEvent(*place)]
+        if await store.settle(conn, sending.our_ref, OutboxState.FAILED, reason):
+            await store.mark_failed(conn, sending.message_id, reason)
+            events += await refusals.heed_messages(conn, sending.account_id, [sending.message_id])
+            await summary.refresh(conn, [sending.conversation_id])
+        return events
+
+    return outcome
+
+
+def _again(decision: Decision, reason: Reason) -> Outcome:
+    """Back in line, and with it the whole number where that is what rests."""
 
     async def outcome(conn: Connection, sending: Sending) -> list[NewEvent]:
         until = clock.now() + decision.after
-        whole = PAUSED.get(decision.step)
         await store.settle(
             conn,
             sending.our_ref,
             OutboxState.QUEUED,
+            reason,
             next_at=until,
-            is_counted=whole is None,
-            code=code,
-            error=error,
-            fbtrace_id=fbtrace_id,
+            is_counted=decision.is_counted,
+            is_doubtful=explain(reason.code).kind is ErrorClass.AMBIGUOUS,
         )
-        if whole is not None:
-            await store.pause(conn, sending.inbox_id, whole, until)
-        return []
+        if decision.rests_number:
+            await store.rest(conn, sending.inbox_id, until)
+        return [_bubble(sending)]
 
     return outcome
 
 
-def _stop(error: str) -> Outcome:
+async def _no_token(conn: Connection, sending: Sending) -> list[NewEvent]:
     """The queue of the number waits until somebody authorises it again."""
-
-    async def outcome(conn: Connection, sending: Sending) -> list[NewEvent]:
-        await store.settle(conn, sending.our_ref, OutboxState.QUEUED, is_counted=False, error=error)
-        line = Line(sending.inbox_id, clock.now(), connection.OURS, connection.TOKEN_REFUSED, {"reason": error})
-        await connection.record(conn, [line])
-        return await connection.refresh(conn, [sending.inbox_id])
-
-    return outcome
+    error = "There is no access token."
+    await store.settle(conn, sending.our_ref, OutboxState.QUEUED, Reason(error), is_counted=False)
+    line = Line(sending.inbox_id, clock.now(), connection.OURS, connection.TOKEN_REFUSED, {"reason": error})
+    await connection.record(conn, [line])
+    return await connection.refresh(conn, [sending.inbox_id])
 
 
 def _bubble(sending: Sending) -> NewEvent:

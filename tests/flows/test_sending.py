@@ -13,6 +13,7 @@ from coexist.outbound import actions
 from coexist.people import actions as people
 from coexist.people import store as people_store
 from coexist.people.model import Member, Role
+from tests.support.business import KEYRING
 from tests.support.product import ACCOUNT, Phone, beside_the_phone, connect, until
 
 QUIET: Final[dict[str, Any]] = {"message_count": 40}
@@ -39,7 +40,7 @@ async def customer_writes(pool: Pool, phone: Phone) -> tuple[str, int]:
 
 async def write(pool: Pool, member: Member, conversation_id: int, text: str, ref: UUID | None = None) -> int:
     return await in_transaction(
-        pool, lambda conn: actions.send_text(conn, member, conversation_id, text, our_ref=ref or uuid4())
+        pool, lambda conn: actions.send_text(conn, KEYRING, member, conversation_id, text, our_ref=ref or uuid4())
     )
 
 

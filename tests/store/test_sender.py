@@ -58,7 +58,7 @@ async def test_a_refusal_fails_with_a_sentence(business: Business, graphs: tuple
     assert "could not deliver" in row[1]
     assert await send_due(business, graph) == 0
     async with transaction(business.pool) as conn:
-        assert await actions.retry(conn, business.member, message_id) == message_id
+        assert await actions.retry(conn, KEYRING, business.member, message_id) == message_id
     assert await send_due(business, graph) == 1
     assert await rows(business) == [("Bom dia", "accepted", "wamid.OUT2", 1)]
 
@@ -196,28 +196,6 @@ async def test_meta_unreachable_is_tried_again_for_a_while_and_then_fails(busine
                 attempts += await send_due(business, nobody)
     assert attempts == rules.ATTEMPTS_MAX
     assert await states(business) == ["failed"]
-
-
-@pytest.mark.requirement("G7")
-@pytest.mark.parametrize(("code", "rests"), [(130429, 1), (80007, 2), (4, 2)])
-async def test_a_limit_lets_the_whole_queue_rest(
-    business: Business, graphs: tuple[ScriptedGraph, Graph], code: int, rests: int
-) -> None:
-    scripted, graph = graphs
-    await deliver(business.pool, inbound("wamid.IN2", "Olá", phone="351910559112"))
-    first = await conversation_of(business.pool, PHONE)
-    second = await conversation_of(business.pool, "351910559112")
-    scripted.answers.append(error(code))
-    await write(business, "one", conversation_id=first)
-    assert await send_due(business, graph) == 1
-    await write(business, "two", conversation_id=second)
-    await execute(business, "UPDATE outbox SET next_attempt_at = now() WHERE attempts = 0 AND error IS NULL")
-    assert await states(business) == ["queued", "queued"]
-    async with business.pool.connection() as conn:
-        row = await (await conn.execute("SELECT attempts, next_attempt_at FROM outbox ORDER BY created_at")).fetchone()
-    assert row is not None
-    assert row[0] == 0
-    assert row[1] > clock.now()
 
 
 @pytest.mark.requirement("G7")

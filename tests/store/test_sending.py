@@ -20,6 +20,7 @@ from coexist.people import actions as people
 from coexist.people.model import Role
 from tests.support.business import (
     BSUID,
+    KEYRING,
     NUMBER,
     PHONE,
     TOKEN,
@@ -201,7 +202,7 @@ async def test_what_failed_goes_again_to_where_the_person_is_now(
     await send_due(business, graph)
     await deliver(business.pool, moved(PHONE, "351910559133", clock.now()))
     async with transaction(business.pool) as conn:
-        assert await actions.retry(conn, business.member, message_id) == message_id
+        assert await actions.retry(conn, KEYRING, business.member, message_id) == message_id
     await send_due(business, graph)
     assert [asked.body["to"] for asked in scripted.of("/messages")] == [f"+{PHONE}", "+351910559133"]
 
@@ -229,10 +230,12 @@ async def test_another_account_may_not_write_here(business: Business) -> None:
     with pytest.raises(NotFound):
         await write(other)
     message_id = await write(business)
-    for act in (actions.retry, actions.discard):
-        with pytest.raises(NotFound):
-            async with transaction(business.pool) as conn:
-                await act(conn, stranger, message_id)
+    with pytest.raises(NotFound):
+        async with transaction(business.pool) as conn:
+            await actions.retry(conn, KEYRING, stranger, message_id)
+    with pytest.raises(NotFound):
+        async with transaction(business.pool) as conn:
+            await actions.discard(conn, stranger, message_id)
 
 
 @pytest.mark.requirement("G3")
@@ -273,7 +276,9 @@ async def test_sending_an_unclear_message_again_makes_a_second_message_once(
     await send_due(business, graph)
 
     async def again() -> int:
-        return await in_transaction(business.pool, lambda conn: actions.retry(conn, business.member, message_id))
+        return await in_transaction(
+            business.pool, lambda conn: actions.retry(conn, KEYRING, business.member, message_id)
+        )
 
     second, clicked_twice = await again(), await again()
     assert second == clicked_twice != message_id
@@ -298,7 +303,7 @@ async def test_what_was_given_up_is_kept_and_goes_again_only_as_a_new_message(
     assert await states(business) == ["failed"]
     for _ in range(2):
         async with transaction(business.pool) as conn:
-            assert await actions.retry(conn, business.member, message_id) != message_id
+            assert await actions.retry(conn, KEYRING, business.member, message_id) != message_id
         await send_due(business, graph)
     assert len({asked.body["biz_opaque_callback_data"] for asked in scripted.of("/messages")}) == 2
     await deliver(business.pool, status("wamid.FIRST", "sent", our_ref=f"cx:{ref}"))
@@ -325,7 +330,7 @@ async def test_what_meta_took_and_could_not_deliver_goes_again_as_a_new_message(
     await send_due(business, graph)
     await deliver(business.pool, status("wamid.OUT1", "failed", errors=[{"code": 131026, "title": "x"}]))
     async with transaction(business.pool) as conn:
-        assert await actions.retry(conn, business.member, message_id) != message_id
+        assert await actions.retry(conn, KEYRING, business.member, message_id) != message_id
     await send_due(business, graph)
     assert [row[2] for row in await rows(business)] == ["wamid.OUT1", "wamid.OUT2"]
 
@@ -334,10 +339,12 @@ async def test_what_arrived_is_not_sent_again(business: Business, graphs: tuple[
     _, graph = graphs
     message_id = await write(business)
     await send_due(business, graph)
-    for act in (actions.retry, actions.discard):
-        with pytest.raises(Conflict):
-            async with transaction(business.pool) as conn:
-                await act(conn, business.member, message_id)
+    with pytest.raises(Conflict):
+        async with transaction(business.pool) as conn:
+            await actions.retry(conn, KEYRING, business.member, message_id)
+    with pytest.raises(Conflict):
+        async with transaction(business.pool) as conn:
+            await actions.discard(conn, business.member, message_id)
 
 
 async def test_giving_up_removes_what_never_left_and_keeps_what_may_have(

@@ -15,7 +15,7 @@ from coexist.inbox import actions
 from coexist.meta.graph import Graph
 from coexist.outbound.actions import send_text
 from tests.support import outbox
-from tests.support.business import Business, conversation_of, deliver, inbound, open_business, status
+from tests.support.business import KEYRING, Business, conversation_of, deliver, inbound, open_business, status
 from tests.support.scripted_graph import ScriptedGraph, error
 
 Deed: TypeAlias = Callable[[Connection, Business, int, int], Awaitable[Any]]
@@ -30,7 +30,7 @@ async def _resolve(conn: Connection, business: Business, conversation_id: int, s
 
 
 async def _send(conn: Connection, business: Business, conversation_id: int, seen: int) -> None:
-    await send_text(conn, business.member, conversation_id, "Bom dia", our_ref=uuid4())
+    await send_text(conn, KEYRING, business.member, conversation_id, "Bom dia", our_ref=uuid4())
 
 
 async def rows(pool: Pool, query: str) -> list[tuple[Any, ...]]:

@@ -24,7 +24,9 @@ async def write(business: Business, text: str = "Bom dia", *, ref: UUID | None =
     conversation_id = other.pop("conversation_id", None) or await conversation_of(business.pool)
 
     async def work(conn: Any) -> int:
-        return await actions.send_text(conn, business.member, conversation_id, text, our_ref=ref or uuid4(), **other)
+        return await actions.send_text(
+            conn, KEYRING, business.member, conversation_id, text, our_ref=ref or uuid4(), **other
+        )
 
     return await in_transaction(business.pool, work)
 

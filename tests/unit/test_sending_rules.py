@@ -1,6 +1,6 @@
 """What follows from each answer of Meta's, and the body that is sent."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -14,18 +14,33 @@ REF = UUID("7f1c0000-0000-4000-8000-000000000001")
 @pytest.mark.parametrize(
     ("code", "step"),
     [
-        *((code, Step.STOP_NUMBER) for code in (0, 3, 10, 33, 190, 200, 299, 131005)),
-        *((code, Step.AGAIN) for code in (2, 131016, 133004, 131057, 2494100, 131000, 131056)),
-        (130429, Step.PAUSE_NUMBER),
-        (80007, Step.PAUSE_WABA),
-        (4, Step.PAUSE_ALL),
+        *((code, Step.AGAIN) for code in (0, 3, 10, 190, 200, 299, 131005, 368, 131031, 33, 133010, 131045, 4, 80007)),
+        *((code, Step.AGAIN) for code in (2, 131016, 133004, 131057, 2494100, 131000, 131056, 130429)),
         (1, Step.UNCLEAR),
         (None, Step.UNCLEAR),
-        *((code, Step.FAIL) for code in (100, 368, 130472, 131008, 131026, 131031, 131047, 131051, 133010, 999999)),
+        *((code, Step.FAIL) for code in (100, 130472, 131008, 131026, 131047, 131051, 131042, 131048, 133016, 999999)),
     ],
 )
 def test_a_code_leads_to_its_step(code: int | None, step: Step) -> None:
     assert rules.decide(code, attempts=1).step is step
+
+
+@pytest.mark.parametrize(
+    ("code", "has_window", "step"),
+    [(131042, True, Step.AGAIN), (131042, False, Step.AGAIN), (131048, True, Step.FAIL), (131048, False, Step.AGAIN)],
+)
+def test_a_template_waits_for_what_holds_it(code: int, has_window: bool, step: Step) -> None:
+    decision = rules.decide(code, attempts=1, is_template=True, has_window=has_window)
+    assert (decision.step, decision.is_counted) == (step, step is Step.FAIL)
+
+
+def test_what_failed_for_good_or_for_a_day_is_not_sent_again() -> None:
+    failed_at = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+    assert rules.why_not_again([131026], failed_at, failed_at) is None
+    for code in (131021, 131050):
+        assert rules.why_not_again([code], failed_at, failed_at + timedelta(days=400)) is not None
+    for hours, may in ((23.9, False), (24, True)):
+        assert (rules.why_not_again([131049], failed_at, failed_at + timedelta(hours=hours)) is None) is may
 
 
 def test_an_unknown_failure_is_tried_once_more_and_no_oftener() -> None:

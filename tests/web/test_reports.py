@@ -17,7 +17,7 @@ from coexist.people.model import Member
 from coexist.reports import replies
 from coexist.reports.replies import AnsweredBy, Waits
 from coexist.web.reports import waited
-from tests.support.business import Business, conversation_of, echo, inbound, status
+from tests.support.business import KEYRING, Business, conversation_of, echo, inbound, status
 from tests.web.conftest import Site
 from tests.web.test_imports import chunk, past, text
 
@@ -44,7 +44,7 @@ async def send(site: Site, words: str) -> str:
     our_ref = uuid4()
     conversation_id = await conversation_of(site.pool)
     async with transaction(site.pool) as conn:
-        await send_text(conn, business_of(site).member, conversation_id, words, our_ref=our_ref)
+        await send_text(conn, KEYRING, business_of(site).member, conversation_id, words, our_ref=our_ref)
     return callback_data(our_ref)
 
 
@@ -98,7 +98,7 @@ async def test_an_import_and_a_failed_message_are_in_no_report(site: Site) -> No
         cursor = await conn.execute("SELECT conversation_id FROM messages WHERE wamid = 'wamid.A'")
         ((conversation_id,),) = await cursor.fetchall()
         our_ref = uuid4()
-        await send_text(conn, business_of(site).member, conversation_id, "Bom dia", our_ref=our_ref)
+        await send_text(conn, KEYRING, business_of(site).member, conversation_id, "Bom dia", our_ref=our_ref)
     failed = status("wamid.F", "failed", our_ref=callback_data(our_ref), errors=[{"code": 131026}])
     await site.deliver(failed)
     assert set(await waits_of(site, began)) == {AnsweredBy.NOBODY}

@@ -1,0 +1,204 @@
+"""What an error of Meta's asks for beyond the message or the call that met it (meta-protocol 1.5).
+
+Whoever meets one comes here: the sender, who looks something up or fetches a file, and who applies a ``failed`` status.
+Which code asks for what is the table in `meta.errors`; what becomes of the message itself, `outbound.rules` decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+from psycopg.rows import class_row
+
+from coexist.base import clock
+from coexist.base.database import Connection, Pool, in_transaction
+from coexist.events import feed
+from coexist.events.feed import Kind, NewEvent
+from coexist.inbox import connection, pauses
+from coexist.inbox.connection import Line
+from coexist.meta.errors import MARKETING_RESTS_HOURS, Action, action_of, codes_of, explain
+from coexist.meta.model import STATUS_RANK
+from coexist.meta.transport import GraphError
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An error that a call of a number met, or that a status of its message told, with Meta's words in a sentence.
+
+    ``wait`` is how long Meta's usage headers ask us to wait.
+    """
+
+    inbox_id: int
+    code: int
+    at: datetime
+    said: str
+    wait: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number that a refusal of ``refused_id`` may concern: itself, or another of its WhatsApp account."""
+
+    refused_id: int
+    id: int
+    waba_id: str
+    standing_codes: Sequence[int]
+
+
+FRESH: Final = timedelta(hours=1)
+"""How long ago an error can have come that still asks for a pause or a question."""
+OF_ACCOUNT: Final = {Action.STOP_ACCOUNT, Action.HOLD_PAID}
+"""What concerns all numbers of the WhatsApp Business account."""
+STANDING: Final = {*OF_ACCOUNT, Action.HOLD_BUSINESS_INITIATED, Action.TELL_ADMINS}
+"""What stands until Meta's health status, or a person, says that it is over."""
+
+NUMBERS: Final = """
+SELECT me.id AS refused_id, i.id, i.waba_id, i.standing_codes
+  FROM inboxes me JOIN inboxes i ON i.account_id = me.account_id AND i.waba_id = me.waba_id
+ WHERE me.id = ANY(%s)
+ ORDER BY i.id
+"""
+
+
+async def heed(conn: Connection, refusals: Collection[Refusal]) -> list[NewEvent]:
+    """Do for numbers and WhatsApp accounts what the codes ask for. Returns the events to append. Safe to repeat."""
+    relevant = [each for each in refusals if action_of(each.code) in NUMBER_ACTIONS]
+    if not relevant:
+        return []
+    async with conn.cursor(row_factory=class_row(Number)) as cursor:
+        await cursor.execute(NUMBERS, (list({each.inbox_id for each in relevant}),))
+        numbers = await cursor.fetchall()
+    lines: dict[tuple[int, int], Line] = {}
+    doubted: set[int] = set()
+    for refusal in relevant:
+        action, code = action_of(refusal.code), refusal.code
+        concerned = [
+            each
+            for each in numbers
+            if each.refused_id == refusal.inbox_id and (action in OF_ACCOUNT or each.id == refusal.inbox_id)
+        ]
+        if action in STANDING:
+            news = [each for each in concerned if code not in each.standing_codes]
+            lines |= {(each.id, code): _line(each, refusal, connection.SENDING_REFUSED) for each in news}
+            doubted |= {each.id for each in news}
+        elif action is Action.RENEW_ACCESS:
+            lines |= {(each.id, code): _line(each, refusal, connection.TOKEN_REFUSED) for each in concerned}
+        elif refusal.at < clock.now() - FRESH:
+            continue  # what a late or repeated delivery tells is over
+        elif action is Action.ASK_META:
+            doubted.add(refusal.inbox_id)
+        else:
+            await _slow_down(conn, action, refusal, concerned)
+    await connection.record(conn, list(lines.values()))
+    await connection.doubt(conn, doubted)
+    return await connection.refresh(conn, {line.inbox_id for line in lines.values()}) if lines else []
+
+
+def _line(number: Number, refusal: Refusal, event: str) -> Line:
+    return Line(number.id, refusal.at, connection.OURS, event, {"code": refusal.code, "reason": refusal.said})
+
+
+async def heed_error(pool: Pool, inbox_id: int, error: GraphError) -> None:
+    """Heed the error of a call that was no send: of a look-up, a sync, a file. In transactions of its own."""
+    if error.code is None:
+        return
+    refusal = Refusal(inbox_id, error.code, clock.now(), error.message, error.wait)
+
+    async def work(conn: Connection) -> None:
+        await feed.append(conn, await heed(conn, [refusal]))
+
+    await in_transaction(pool, work)
+
+
+NUMBER_ACTIONS: Final = {
+    *STANDING,
+    Action.RENEW_ACCESS,
+    Action.ASK_META,
+    Action.SLOW_NUMBER,
+    Action.PAUSE_ACCOUNT,
+    Action.PAUSE_ALL,
+}
+
+
+async def _slow_down(conn: Connection, action: Action, refusal: Refusal, concerned: Sequence[Number]) -> None:
+    if action is Action.SLOW_NUMBER:
+        await pauses.slow(conn, refusal.inbox_id, refusal.at)
+    elif action is Action.PAUSE_ALL:
+        await pauses.pause(conn, pauses.EVERYTHING, refusal.code, refusal.wait)
+    else:
+        for number in concerned:
+            await pauses.pause(conn, number.waba_id, refusal.code, refusal.wait)
+
+
+def told(inbox_id: int, errors: bytes, at: datetime) -> list[Refusal]:
+    """The refusals in the ``errors[]`` of a status; what has no code asks for nothing."""
+    found = msgspec.json.decode(errors)
+    return [
+        Refusal(inbox_id, error["code"], at, _said(error))
+        for error in (found if isinstance(found, list) else ())
+        if isinstance(error, dict) and isinstance(error.get("code"), int)
+    ]
+
+
+def _said(error: Mapping[str, Any]) -> str:
+    data = error.get("error_data")
+    details = data.get("details") if isinstance(data, Mapping) else None
+    said = details or error.get("message") or error.get("title")
+    words = ": ".join(str(part) for part in (error["code"], said) if part)
+    return f"{explain(error['code']).what} (Meta: {words})"
+
+
+# ── the person a message was for ──────────────────────────────────────────────────────────────────────────
+
+# A refusal at once has no status: it was told when it was written down.
+REFUSED: Final = f"""
+WITH refused AS (
+    SELECT m.id, m.inbox_id, m.conversation_id, m.peer, e.error ->> 'code' AS code, coalesce(s.at, %(now)s) AS at
+      FROM messages m
+      LEFT JOIN message_statuses s
+             ON s.inbox_id = m.inbox_id AND s.wamid = m.wamid AND s.status = {STATUS_RANK["failed"]}
+     CROSS JOIN LATERAL jsonb_array_elements(m.errors) e (error)
+     WHERE m.id = ANY(%(ids)s) AND m.origin = 'api' AND jsonb_typeof(m.errors) = 'array')
+"""
+
+# The newest counts; of one moment, the refusal.
+MARKETING: Final = f"""
+{REFUSED}
+UPDATE identities i
+   SET marketing_wish = CASE WHEN r.stopped_at >= coalesce(i.marketing_wish_at, '-infinity')
+                             THEN 'stop' ELSE i.marketing_wish END,
+       marketing_wish_at = greatest(i.marketing_wish_at, r.stopped_at),
+       marketing_rests_until = greatest(i.marketing_rests_until, r.rested_at + %(rests)s)
+  FROM (SELECT n.scope_id, r.peer, max(r.at) FILTER (WHERE r.code = ANY(%(stopping)s)) AS stopped_at,
+               max(r.at) FILTER (WHERE r.code = ANY(%(resting)s)) AS rested_at
+          FROM refused r JOIN inboxes n ON n.id = r.inbox_id
+         WHERE r.code = ANY(%(stopping)s) OR r.code = ANY(%(resting)s)
+         GROUP BY 1, 2) r
+ WHERE i.scope_id = r.scope_id AND i.kind <> 'former_phone' AND i.value = r.peer
+RETURNING i.contact_id
+"""
+
+
+async def heed_messages(conn: Connection, account_id: int, message_ids: Collection[int]) -> list[NewEvent]:
+    """Do for the people whom these messages were for what their errors ask for. Returns the events to append.
+
+    The caller's transaction has just written the errors. Safe to repeat. What a refusal says of the window, `summary`
+    reads from the messages.
+    """
+    values = {
+        "ids": list(message_ids),
+        "now": clock.now(),
+        "stopping": _written(Action.STOP_MARKETING),
+        "resting": _written(Action.REST_MARKETING),
+        "rests": timedelta(hours=MARKETING_RESTS_HOURS),
+    }
+    rows = await (await conn.execute(MARKETING, values)).fetchall()
+    return [NewEvent(account_id, Kind.CONTACT_CHANGED, contact_id=id_) for id_ in sorted({row[0] for row in rows})]
+
+
+def _written(action: Action) -> list[str]:
+    return [str(code) for code in codes_of(action)]
