@@ -23,7 +23,7 @@ from coexist.base import clock, log
 from coexist.base.config import Settings
 from coexist.base.crypto import Keyring
 from coexist.base.database import Pool, transaction
-from coexist.base.errors import Invalid, TooLarge, Unavailable
+from coexist.base.errors import Invalid, TooLarge
 from coexist.events import feed
 from coexist.events.feed import Kind as EventKind
 from coexist.events.feed import NewEvent
@@ -35,17 +35,15 @@ from coexist.exported_chats.model import FILES, Chat, Choices, Decision, Kind, S
 from coexist.exported_chats.planning import Plan
 from coexist.exported_chats.telling import Message, Teller, mime_type, told
 from coexist.inbox import inboxes, private
-from coexist.inbox.apply import StalePeople, apply, mentions
+from coexist.inbox.apply import apply, with_people
 from coexist.inbox.inboxes import Inbox
-from coexist.inbox.resolution import Mention, resolve
+from coexist.inbox.resolution import Mention, People, resolve
 from coexist.inbox.switches import Switch, allowed
 from coexist.media import disk, keeping
 from coexist.media.keeping import Keep
 from coexist.meta.model import MessageTold
 
 BATCH_MESSAGES: Final = 500
-STALE_ATTEMPTS: Final = 20
-"""How often a batch may find its people changed under it before it waits its turn."""
 BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
 CLOSE: Final = timedelta(seconds=60)
 """How long a printed time lasts at most: within it the order of the file is kept."""
@@ -170,19 +168,19 @@ async def _told(work: _Work, message: Message, wamid: str, original: Original | 
 async def _put(work: _Work, facts: Sequence[MessageTold], done_count: int) -> None:
     """Write the batch's messages and the progress, with one event: an import tells of nothing else."""
     known = {work.inbox.phone_number_id: work.inbox}
-    for _ in range(STALE_ATTEMPTS):
-        people = await resolve(work.pool, work.inbox.scope_id, mentions(facts, known)) if facts else None
-        try:
-            async with transaction(work.pool) as conn:
-                await conn.execute(private.SHARE)
-                await check_public(conn, work.keyring, work.inbox, work.choices.person)
-                if people is not None:
-                    await apply(conn, work.inbox.account_id, known, people, facts)
-                await feed.append(conn, [await store.progress(conn, work.chat, done_count)])
-                return
-        except StalePeople:
-            logger.info("people_changed", facts=len(facts))
-    raise Unavailable(f"People changed under a batch {STALE_ATTEMPTS} times.")
+
+    async def merge(people: People | None) -> None:
+        async with transaction(work.pool) as conn:
+            await conn.execute(private.SHARE)
+            await check_public(conn, work.keyring, work.inbox, work.choices.person)
+            if people is not None:
+                await apply(conn, work.inbox.account_id, known, people, facts)
+            await feed.append(conn, [await store.progress(conn, work.chat, done_count)])
+
+    if facts:
+        await with_people(work.pool, work.inbox.scope_id, known, facts, merge)
+    else:
+        await merge(None)
 
 
 # ── files ─────────────────────────────────────────────────────────────────────────────────────────────────

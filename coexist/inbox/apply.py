@@ -1,35 +1,39 @@
 """Facts about people and messages, merged into the tables: one statement per table, whatever the batch's size.
 
-``mentions`` says whom a batch names; the edge resolves them (``resolution.resolve``) before it opens the transaction
-in which ``apply`` runs. Nothing here depends on the order, duplication or batching of facts.
+``mentions`` says whom a batch names; they are resolved (``resolution.resolve``) before the transaction in which
+``apply`` runs: ``with_people`` does both. Nothing here depends on the order, duplication or batching of facts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 import msgspec
 
-from coexist.base.database import Connection
+from coexist.base import log
+from coexist.base.database import Connection, Pool
+from coexist.base.errors import Unavailable
 from coexist.events.feed import Kind, NewEvent
-from coexist.inbox import changes, locks, sent, summary
-from coexist.inbox.book import EntryRow, ProfileRow, store_entries, store_profiles
+from coexist.inbox import changes, locks, refusals, sent, summary
+from coexist.inbox.book import EntryRow, ProfileRow, WishRow, store_entries, store_profiles, store_wishes
 from coexist.inbox.changes import ChangeRow, MessageKey, StatusRow
 from coexist.inbox.files import FileRow, store_files
 from coexist.inbox.identity import Change
 from coexist.inbox.inboxes import Inbox
 from coexist.inbox.merge import Merged, MessageRow, merge
-from coexist.inbox.resolution import Mention, People, version_of
+from coexist.inbox.refusals import Refusal
+from coexist.inbox.resolution import Mention, People, resolve, version_of
 from coexist.meta import model
 from coexist.meta.model import (
     OUR_REF_PREFIX,
     AddressBookChanged,
     Fact,
     IdentityChanged,
+    MarketingWished,
     MessageEdited,
     MessageReacted,
     MessageRevoked,
@@ -38,12 +42,40 @@ from coexist.meta.model import (
     StatusTold,
 )
 
+T = TypeVar("T")
+logger = log.get(__name__)
+
 TOLD_CONTACTS_COUNT = 20
 """Above this many changed contacts in one batch (a first address book), screens hear of the sync alone."""
 
 
+STALE_ATTEMPTS = 20
+"""How often one batch may find its people changed under it before it waits its turn."""
+
+
 class StalePeople(Exception):
     """Identities changed hands between resolving and applying: resolve again."""
+
+
+async def with_people(
+    pool: Pool,
+    scope_id: int,
+    inboxes: Mapping[str, Inbox],
+    facts: Sequence[Fact],
+    merge: Callable[[People], Awaitable[T]],
+) -> T:
+    """Return what ``merge`` returns for the people whom the facts of a scope name; again when they changed under it.
+
+    ``merge`` calls ``apply`` inside a transaction, or a savepoint, that it leaves by the exception. Raises Unavailable
+    when they changed every time.
+    """
+    for _ in range(STALE_ATTEMPTS):
+        people = await resolve(pool, scope_id, mentions(facts, inboxes), identity_changes(facts))
+        try:
+            return await merge(people)
+        except StalePeople:
+            logger.info("people_changed", facts=len(facts))
+    raise Unavailable(f"People changed under a batch {STALE_ATTEMPTS} times.")
 
 
 def mentions(facts: Iterable[Fact], inboxes: Mapping[str, Inbox]) -> list[Mention]:
@@ -54,7 +86,7 @@ def mentions(facts: Iterable[Fact], inboxes: Mapping[str, Inbox]) -> list[Mentio
         if type(fact) is MessageTold:  # thousands in a chunk: asked first, and without a pattern
             person, at = fact.person, fact.sent_at
             inbox_id = inboxes[fact.phone_number_id or ""].id
-        elif isinstance(fact, ProfileSeen | AddressBookChanged):
+        elif isinstance(fact, ProfileSeen | AddressBookChanged | MarketingWished):
             person, at = fact.person, fact.at
         elif isinstance(fact, StatusTold) and fact.recipient.phone and fact.recipient.any_bsuid:
             person, at = fact.recipient, fact.at
@@ -86,8 +118,10 @@ class Rows:
     files: list[FileRow] = field(default_factory=list)
     changes: list[ChangeRow] = field(default_factory=list)
     statuses: list[StatusRow] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
     profiles: list[ProfileRow] = field(default_factory=list)
     entries: list[EntryRow] = field(default_factory=list)
+    wishes: list[WishRow] = field(default_factory=list)
     conversations: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def add(self, fact: Fact) -> None:
@@ -107,6 +141,8 @@ class Rows:
                 self._add_profile(fact)
             case AddressBookChanged():
                 self._add_entry(fact)
+            case MarketingWished():
+                self._add_wish(fact)
 
     def _inbox_id(self, fact: Fact) -> int:
         assert fact.phone_number_id is not None
@@ -164,6 +200,8 @@ class Rows:
                 errors=msgspec.Raw(fact.errors) if fact.errors else None,
             )
         )
+        if fact.errors:
+            self.refusals += refusals.told(self._inbox_id(fact), fact.errors, fact.at)
 
     def _add_change(self, fact: MessageEdited | MessageRevoked | MessageReacted, kind: str, text: str | None) -> None:
         at = _order_at(fact, fact.at)
@@ -194,6 +232,13 @@ class Rows:
                     _order_at(fact, fact.at),
                 )
             )
+
+    def _add_wish(self, fact: MarketingWished) -> None:
+        value = fact.person.any_bsuid or fact.person.phone
+        if value:
+            kind = "phone" if value == fact.person.phone else "bsuid"
+            wish = "resume" if fact.wants else "stop"
+            self.wishes.append(WishRow(self.people.scope_id, kind, value, wish, fact.at))
 
 
 NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -240,7 +285,7 @@ async def apply(
     if await version_of(conn, people.scope_id) != people.version:
         raise StalePeople
     named = await store_profiles(conn, rows.profiles)
-    contact_ids = await store_entries(conn, rows.entries)
+    contact_ids = await store_entries(conn, rows.entries) | await store_wishes(conn, rows.wishes)
     return await _apply_messages(conn, account_id, rows, contact_ids, named)
 
 
@@ -254,17 +299,21 @@ async def _apply_messages(
     await summary.lock(conn, {row.conversation_id for row in rows.messages if not row.imported})
     merged = await merge(conn, rows.messages) if rows.messages else Merged((), (), frozenset())
     await store_files(conn, rows.files)
-    await changes.add_changes(conn, rows.changes)
+    left = await changes.add_changes(conn, rows.changes)
     await changes.add_statuses(conn, rows.statuses)
     references = [(row.inbox_id, row.our_ref, row.wamid) for row in rows.statuses if row.our_ref]
     events = await sent.name_by_reference(conn, references)
-    live: set[MessageKey] = {(row.inbox_id, row.target) for row in rows.changes}
+    live: set[MessageKey] = left | {(row.inbox_id, row.target) for row in rows.changes}
     live |= {(row.inbox_id, row.wamid) for row in rows.statuses}
     live |= {(row.inbox_id, row.wamid) for row in rows.messages if not row.imported}
     imported = [(row.inbox_id, row.wamid) for row in rows.messages if row.imported]
     if merged.is_merged:
         await changes.wake(conn, [*live, *imported])
-    settled = await changes.settle(conn, [*live, *imported])
+    settled = await changes.settle(conn, [*live, *imported], left)
+    failed = {(row.inbox_id, row.wamid) for row in rows.statuses if row.errors} & settled.keys()
+    if failed:
+        events += await refusals.heed_messages(conn, account_id, [settled[key][2] for key in failed])
+    events += await refusals.heed(conn, rows.refusals)
     conversations = merged.conversation_ids | {conversation_id for _, conversation_id, _ in settled.values()}
     refreshed = await summary.refresh(conn, conversations, contact_ids, named)
     if len(refreshed.contact_ids) <= TOLD_CONTACTS_COUNT:

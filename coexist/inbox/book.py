@@ -36,6 +36,16 @@ class EntryRow(msgspec.Struct, frozen=True, gc=False):
     at: datetime
 
 
+class WishRow(msgspec.Struct, frozen=True, gc=False):
+    """Whether a person wants marketing messages, as they told at ``at``: ``stop`` or ``resume``."""
+
+    scope_id: int
+    kind: str
+    value: str
+    wish: str
+    at: datetime
+
+
 # The newest wins, equal times by value; the name and the username each have a time of their own.
 STORE_PROFILES = """
 WITH told AS (
@@ -93,6 +103,25 @@ SELECT i.contact_id
 """
 
 
+# The newest counts; of one moment, the wish to stop. `refusals` writes the same columns when Meta refuses a message.
+STORE_WISHES = """
+WITH told AS (
+    SELECT DISTINCT ON (scope_id, kind, value) *
+      FROM json_to_recordset(%s::json) AS w (scope_id int, kind identity_kind, value text, wish text, at timestamptz)
+     ORDER BY scope_id, kind, value, at DESC, wish DESC)
+UPDATE identities i SET marketing_wish = t.wish, marketing_wish_at = t.at
+  FROM told t
+ WHERE i.scope_id = t.scope_id AND i.kind = t.kind AND i.value = t.value
+   AND (t.at, t.wish) > (coalesce(i.marketing_wish_at, '-infinity'), coalesce(i.marketing_wish, ''))
+RETURNING i.contact_id
+"""
+
+
+async def store_wishes(conn: Connection, rows: Sequence[WishRow]) -> set[int]:
+    """Keep the newest wish of each identity about marketing messages. Returns the contacts concerned."""
+    return {contact_id for (contact_id,) in await _store(conn, STORE_WISHES, rows)}
+
+
 async def store_profiles(conn: Connection, rows: Sequence[ProfileRow]) -> dict[int, set[ProfileName]]:
     """Keep the newest profile name and username of each identity. Returns those of each contact concerned."""
     named: dict[int, set[ProfileName]] = defaultdict(set)
@@ -109,7 +138,7 @@ async def store_entries(conn: Connection, rows: Sequence[EntryRow]) -> set[int]:
     return {contact_id for (contact_id,) in await _store(conn, STORE_ENTRIES, rows)}
 
 
-async def _store(conn: Connection, statement: str, rows: Sequence[ProfileRow] | Sequence[EntryRow]) -> list[TupleRow]:
+async def _store(conn: Connection, statement: str, rows: Sequence[msgspec.Struct]) -> list[TupleRow]:
     if not rows:
         return []
     return await (await conn.execute(statement, (msgspec.json.encode(rows).decode(),))).fetchall()

@@ -43,18 +43,25 @@ class StatusRow(msgspec.Struct, frozen=True, gc=False):
 MessageKey = tuple[int, str]
 """(inbox id, wamid)"""
 
-# The same own wamid with other content is not foreseen by Meta; the greater row wins, so that order cannot matter.
+# The same own wamid with other content is not foreseen by Meta; the greater row wins, so that order cannot matter. The
+# message that it named before is returned: it has to be shown without it.
 ADD_CHANGES = """
-INSERT INTO message_changes AS old (inbox_id, wamid, target, kind, by, at, text)
-SELECT DISTINCT ON (inbox_id, wamid) inbox_id, wamid, target, kind, by, at, text
-  FROM json_to_recordset(%s::json) AS c (inbox_id int, wamid text, target text, kind change_kind,
-                                         by message_direction, at timestamptz, text text)
- ORDER BY inbox_id, wamid, at DESC, kind DESC, target DESC, by DESC, text DESC NULLS LAST
-    ON CONFLICT (inbox_id, wamid) DO UPDATE
-   SET target = excluded.target, kind = excluded.kind, by = excluded.by, at = excluded.at, text = excluded.text,
-       is_waiting = true
- WHERE (excluded.at, excluded.kind, excluded.target, excluded.by, coalesce(excluded.text, ''))
-     > (old.at, old.kind, old.target, old.by, coalesce(old.text, ''))
+WITH told AS (
+    SELECT DISTINCT ON (inbox_id, wamid) inbox_id, wamid, target, kind, by, at, text
+      FROM json_to_recordset(%s::json) AS c (inbox_id int, wamid text, target text, kind change_kind,
+                                             by message_direction, at timestamptz, text text)
+     ORDER BY inbox_id, wamid, at DESC, kind DESC, target DESC, by DESC, text DESC NULLS LAST),
+before AS (SELECT inbox_id, wamid, c.target FROM message_changes c JOIN told USING (inbox_id, wamid)),
+added AS (
+    INSERT INTO message_changes AS old (inbox_id, wamid, target, kind, by, at, text)
+    SELECT inbox_id, wamid, target, kind, by, at, text FROM told
+        ON CONFLICT (inbox_id, wamid) DO UPDATE
+       SET target = excluded.target, kind = excluded.kind, by = excluded.by, at = excluded.at, text = excluded.text,
+           is_waiting = true
+     WHERE (excluded.at, excluded.kind, excluded.target, excluded.by, coalesce(excluded.text, ''))
+         > (old.at, old.kind, old.target, old.by, coalesce(old.text, ''))
+    RETURNING inbox_id, wamid, target)
+SELECT inbox_id, before.target FROM before JOIN added USING (inbox_id, wamid) WHERE before.target <> added.target
 """
 
 ADD_STATUSES = """
@@ -75,10 +82,12 @@ WINDOW same AS (PARTITION BY inbox_id, wamid, status)
 """
 
 
-async def add_changes(conn: Connection, rows: Sequence[ChangeRow]) -> None:
-    """Keep edits, revokes and reactions; ``settle`` shows them on their messages."""
-    if rows:
-        await conn.execute(ADD_CHANGES, (msgspec.json.encode(rows).decode(),))
+async def add_changes(conn: Connection, rows: Sequence[ChangeRow]) -> set[MessageKey]:
+    """Keep edits, revokes and reactions; ``settle`` shows them on their messages. Returns what they no longer name."""
+    if not rows:
+        return set()
+    cursor = await conn.execute(ADD_CHANGES, (msgspec.json.encode(rows).decode(),))
+    return {(inbox_id, wamid) for inbox_id, wamid in await cursor.fetchall()}
 
 
 async def add_statuses(conn: Connection, rows: Sequence[StatusRow]) -> None:
@@ -102,7 +111,10 @@ WITH woken AS (
       FROM ({KEYS}) k JOIN messages m USING (inbox_id, wamid)
      WHERE w.is_waiting AND w.inbox_id = k.inbox_id AND w.target = k.wamid
     RETURNING w.inbox_id, w.target),
-target AS (SELECT DISTINCT inbox_id, target FROM woken)
+target AS (
+    SELECT inbox_id, target FROM woken
+     UNION
+    SELECT inbox_id, wamid FROM json_to_recordset(%(left)s::json) AS l (inbox_id int, wamid text))
 UPDATE messages m
    SET edited_text = e.text, edited_at = e.at, revoked_at = v.at, reactions = r.reactions
   FROM target t
@@ -152,11 +164,14 @@ async def wake(conn: Connection, keys: Collection[MessageKey]) -> None:
     await conn.execute(WAKE, {"keys": _as_json(keys)})
 
 
-async def settle(conn: Connection, keys: Collection[MessageKey]) -> dict[MessageKey, tuple[int, int, int]]:
+async def settle(
+    conn: Connection, keys: Collection[MessageKey], left: Collection[MessageKey] = ()
+) -> dict[MessageKey, tuple[int, int, int]]:
     """Show on the messages ``keys`` whatever waits for them. Returns (inbox, conversation, message) ids.
 
-    ``keys`` are the wamids that were added or named in this transaction. Statements see the rows that the transaction
-    wrote before, and the lock keeps others from adding what would be missed.
+    ``keys`` are the wamids that were added or named in this transaction, ``left`` those that a change no longer names.
+    Statements see the rows that the transaction wrote before, and the lock keeps others from adding what would be
+    missed.
     """
     if not keys:
         return {}
@@ -164,9 +179,9 @@ async def settle(conn: Connection, keys: Collection[MessageKey]) -> dict[Message
     inboxes = list({inbox_id for inbox_id, _ in keys})
     waiting = await (await conn.execute(ANY_WAITING, {"inboxes": inboxes})).fetchone()
     assert waiting is not None
-    given = (
-        {"keys": _as_json(keys)} if any(waiting) else {}
-    )  # an import has thousands of keys and seldom anything waits
+    given: dict[str, str] = {}
+    if any(waiting):  # an import has thousands of keys and seldom anything waits
+        given = {"keys": _as_json(keys), "left": _as_json(left)}
     for is_waiting, statement in zip(waiting, (SETTLE_CHANGES, SETTLE_STATUSES), strict=True):
         if is_waiting:
             rows = await (await conn.execute(statement, given)).fetchall()

@@ -16,7 +16,10 @@ from coexist.inbox.switches import EVERYTHING, Switch
 
 @dataclass(frozen=True, slots=True)
 class Inbox:
-    """One business phone number as connected. ``switched_off``: what its own or the account's switch leaves out."""
+    """One business phone number as connected. ``switched_off``: what its own or the account's switch leaves out.
+
+    ``standing_codes``: errors with which Meta refused to send, until that is over.
+    """
 
     id: int
     account_id: int
@@ -34,6 +37,8 @@ class Inbox:
     state_at: datetime
     switched_off: Sequence[str]
     keep_open_days: int
+    standing_codes: Sequence[int]
+    echo_effect: str
 
     def takes(self, switch: Switch) -> bool:
         """Whether contacts, history or files of this number are taken in."""
@@ -51,7 +56,7 @@ SELECT i.id, i.account_id, i.scope_id, i.name, i.waba_id, i.phone_number_id, i.d
        i.is_coexistence, i.onboarded_at, i.state::text, i.state_reason, i.state_initiated_by, i.state_at,
        ARRAY(SELECT o.kind::text FROM switched_off o
               WHERE o.account_id = i.account_id AND (o.inbox_id IS NULL OR o.inbox_id = i.id)) AS switched_off,
-       i.keep_open_days
+       i.keep_open_days, i.standing_codes, i.echo_effect::text
   FROM inboxes i
 """
 

@@ -7,8 +7,9 @@ batching of the same facts ends in the same rows:
   time that Meta told beats the time of a receipt, the first receipt a later one;
 - direction and origin likewise from ``direction_rank``: the array that a late file stood in is the weakest witness;
 - status is the highest rank; ``imported`` holds while only history told it; the window opens if any copy opens it;
-- ``peer`` prefers a BSUID (letters sort above digits); the conversation follows it and, as the owner of a phone can
-  depend on the time, the content's time.
+- ``peer`` prefers a BSUID (letters sort above digits), of equal ones the better telling as for the content; the
+  conversation follows it and, as the owner of a phone can depend on the time, the time of that telling. Where it is not
+  the one that the content is from, ``peer_rank`` and ``peer_at`` keep how good it was, and its time.
 """
 
 from __future__ import annotations
@@ -78,6 +79,20 @@ UNION ALL
 SELECT 0, 0, 0, (SELECT count(*) FROM inserted)
 """
 
+
+def peer_rank(row: str) -> str:
+    """SQL: how good a witness of the time with which it names its peer the row's telling is."""
+    return f"({row}.content_rank * 2 + (NOT {row}.is_time_doubtful)::int)"
+
+
+def place(peer: str, rank: str, at: str) -> str:
+    """SQL: what decides about the conversation; the greatest wins. A time that Meta told beats that of a receipt."""
+    epoch = f"extract(epoch FROM {at})"
+    return f"""({peer} COLLATE "C", {rank}, CASE WHEN mod({rank}, 2) = 1 THEN {epoch} ELSE -{epoch} END)"""
+
+
+PLACE = place("m.peer", f"coalesce(m.peer_rank, {peer_rank('m')})", "coalesce(m.peer_at, m.sent_at)")
+
 MERGE = f"""
 WITH told AS (
     SELECT m.id, m.conversation_id AS old_conversation_id, r.*,
@@ -89,7 +104,7 @@ WITH told AS (
             m.type, coalesce(m.text, ''), coalesce(m.content::text, ''), coalesce(m.reply_to, ''), m.forwarded)
            AS has_content,
            (r.direction_rank, r.direction, r.origin) > (m.direction_rank, m.direction, m.origin) AS has_direction,
-           r.peer > m.peer COLLATE "C" AS has_peer
+           {place("r.peer", peer_rank("r"), "r.sent_at")} > {PLACE} AS has_peer, {peer_rank("r")} AS peer_rank
       FROM {ROWS} JOIN messages m ON m.inbox_id = r.inbox_id AND m.wamid = r.wamid
      ORDER BY m.inbox_id, m.wamid
        FOR NO KEY UPDATE OF m)
@@ -106,8 +121,11 @@ UPDATE messages m
        direction = CASE WHEN t.has_direction THEN t.direction ELSE m.direction END,
        origin = CASE WHEN t.has_direction THEN t.origin ELSE m.origin END,
        peer = CASE WHEN t.has_peer THEN t.peer ELSE m.peer END,
-       conversation_id = CASE WHEN t.has_peer OR (t.has_content AND t.peer = m.peer)
-                              THEN t.conversation_id ELSE m.conversation_id END,
+       peer_rank = CASE WHEN t.has_peer AND t.has_content THEN NULL WHEN t.has_peer THEN t.peer_rank
+                        WHEN t.has_content THEN coalesce(m.peer_rank, {peer_rank("m")}) ELSE m.peer_rank END,
+       peer_at = CASE WHEN t.has_peer AND t.has_content THEN NULL WHEN t.has_peer THEN t.sent_at
+                      WHEN t.has_content THEN coalesce(m.peer_at, m.sent_at) ELSE m.peer_at END,
+       conversation_id = CASE WHEN t.has_peer THEN t.conversation_id ELSE m.conversation_id END,
        status = greatest(m.status, t.status),
        imported = m.imported AND t.imported,
        opens_window = m.opens_window OR t.opens_window

@@ -85,7 +85,10 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A conversation's header: who, in which inbox, and what was decided about it."""
+    """A conversation's header: who, in which inbox, and what was decided about it.
+
+    ``is_ourselves``: its other side is the business number itself.
+    """
 
     id: int
     inbox_id: int
@@ -100,11 +103,14 @@ class Conversation:
     last_message_at: datetime | None
     window_message_id: int | None
     window_opened_at: datetime | None
+    window_refused_at: datetime | None
     draft: str
     inbox_name: str
     inbox_state: str
     inbox_state_reason: str | None
+    inbox_standing_codes: Sequence[int]
     is_coexistence: bool
+    is_ourselves: bool
     onboarded_at: datetime
 
 
@@ -122,6 +128,7 @@ class Message:
     inbox_id: int
     onboarded_at: datetime
     wamid: str | None
+    peer: str
     direction: str
     origin: str
     author: str | None
@@ -188,7 +195,11 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """Everything known about who writes to us, each name apart by its source."""
+    """Everything known about who writes to us, each name apart by its source.
+
+    With ``marketing_stopped_at`` they want no marketing messages, and until ``marketing_rests_until`` Meta lets none
+    through.
+    """
 
     id: int
     name: str
@@ -201,6 +212,8 @@ class Contact:
     first_seen_at: datetime | None
     note: str | None
     identities: Sequence[Identity]
+    marketing_stopped_at: datetime | None
+    marketing_rests_until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

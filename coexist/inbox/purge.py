@@ -199,3 +199,19 @@ async def lines_of(conn: Connection, account_id: int, fields: Sequence[str]) -> 
 async def forget_lines(conn: Connection, line_ids: Sequence[int]) -> None:
     """Remove lines of the timeline."""
     await conn.execute("DELETE FROM inbox_timeline WHERE id = ANY(%s)", (list(line_ids),))
+
+
+EXPORTED: Final = """
+SELECT id, choices FROM exported_chats
+ WHERE account_id = %s AND choices IS NOT NULL AND state IN ('applied', 'failed', 'undone')
+"""
+
+
+async def exported_chats_of(conn: Connection, account_id: int) -> list[tuple[int, object]]:
+    """Return the exported chats (id, what was decided about each) that have come to an end, good or bad."""
+    return [(id_, choices) for id_, choices in await (await conn.execute(EXPORTED, (account_id,))).fetchall()]
+
+
+async def forget_exported_chats(conn: Connection, chat_ids: Sequence[int]) -> None:
+    """Remove imports of exported chats; their files go with the next tidying."""
+    await conn.execute("DELETE FROM exported_chats WHERE id = ANY(%s)", (list(chat_ids),))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from coexist.inbox.evidence import Closure, Identity
 
 WRITTEN_FROM = """
-SELECT DISTINCT m.peer, m.sent_at
+SELECT DISTINCT m.peer, coalesce(m.peer_at, m.sent_at)
   FROM conversations c JOIN messages m ON m.conversation_id = c.id
  WHERE c.contact_id = ANY(%s) AND m.peer = ANY(%s)
 """
@@ -34,7 +34,8 @@ async def written_from(
 
 
 GROUPS = """
-SELECT c.inbox_id, c.id, c.contact_id, m.peer, CASE WHEN m.peer = ANY(%s) THEN m.sent_at END AS at, array_agg(m.id)
+SELECT c.inbox_id, c.id, c.contact_id, m.peer,
+       CASE WHEN m.peer = ANY(%s) THEN coalesce(m.peer_at, m.sent_at) END AS at, array_agg(m.id)
   FROM conversations c JOIN messages m ON m.conversation_id = c.id
  WHERE c.contact_id = ANY(%s)
  GROUP BY 1, 2, 3, 4, 5
@@ -87,8 +88,9 @@ async def follow(conn: Connection, scope_id: int, *, before: Sequence[Identity],
 
 
 def _node(after: Closure, peer: str) -> str:
-    """``peer`` is a BSUID when it has a dot (``PT.4001``), a phone's digits otherwise."""
-    return after.node("bsuid" if "." in peer else "phone", peer)
+    """Whoever ``peer`` is now: an id that was learned as a BSUID, whatever it looks like, or a phone's digits."""
+    is_bsuid = any(identity.value == peer for identity in after.identities if identity.kind == "bsuid")
+    return after.node("bsuid" if is_bsuid else "phone", peer)
 
 
 # ── contacts that turned out to be somebody else ──────────────────────────────────────────────────────────

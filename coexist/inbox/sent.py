@@ -11,7 +11,8 @@ from uuid import UUID
 
 from coexist.base.database import Connection
 from coexist.events.feed import Kind, NewEvent
-from coexist.inbox import changes, locks, summary
+from coexist.inbox import changes, locks, refusals, summary
+from coexist.inbox.merge import PLACE, peer_rank, place
 
 OF_MESSAGE = """
 SELECT i.account_id, i.scope_id, m.inbox_id
@@ -22,20 +23,27 @@ SELECT i.account_id, i.scope_id, m.inbox_id
 # Ours goes by one wamid for good: a second attempt that Meta took as well is another message to the customer.
 LOCK = "SELECT conversation_id, wamid FROM messages WHERE id = %s FOR NO KEY UPDATE"
 
-DROP_ECHO = """
-DELETE FROM messages WHERE inbox_id = %s AND wamid = %s AND id <> %s RETURNING conversation_id, id, peer, status
+DROP_ECHO = f"""
+DELETE FROM messages WHERE inbox_id = %s AND wamid = %s AND id <> %s
+RETURNING conversation_id, id, peer, coalesce(peer_rank, {peer_rank("messages")}), coalesce(peer_at, sent_at), status
 """
 
 # Handed to Meta: no longer queued. Whatever statuses wait for the wamid are shown right after; one that a history told
 # stands on the echo's row alone, and outlives it. The peer and with it the
 # conversation are the echo's by the rule of merge, so that it makes no difference which came first.
-TAKE_WAMID = """
-UPDATE messages
-   SET wamid = %(wamid)s, status = greatest(status, 1::smallint, %(status)s::smallint),
-       conversation_id = CASE WHEN %(peer)s > peer COLLATE "C" THEN %(conversation_id)s ELSE conversation_id END,
-       peer = CASE WHEN %(peer)s > peer COLLATE "C" THEN %(peer)s ELSE peer END
- WHERE id = %(id)s
-RETURNING conversation_id
+TAKE_WAMID = f"""
+WITH told AS (
+    SELECT id, {place("%(peer)s::text", "%(peer_rank)s::int", "%(peer_at)s::timestamptz")} > {PLACE} AS has_peer
+      FROM messages m WHERE id = %(id)s)
+UPDATE messages m
+   SET wamid = %(wamid)s, status = greatest(m.status, 1::smallint, %(status)s::smallint),
+       conversation_id = CASE WHEN t.has_peer THEN %(conversation_id)s ELSE m.conversation_id END,
+       peer = CASE WHEN t.has_peer THEN %(peer)s::text ELSE m.peer END,
+       peer_rank = CASE WHEN t.has_peer THEN %(peer_rank)s::smallint ELSE m.peer_rank END,
+       peer_at = CASE WHEN t.has_peer THEN %(peer_at)s::timestamptz ELSE m.peer_at END
+  FROM told t
+ WHERE m.id = t.id
+RETURNING m.conversation_id
 """
 
 
@@ -53,18 +61,20 @@ async def _fold(conn: Connection, account_id: int, inbox_id: int, message_id: in
     row = await (await conn.execute(LOCK, (message_id,))).fetchone()
     if row is None or row[1] not in (None, wamid):
         return []
-    place = row[0]
+    before = row[0]
     echo = await (await conn.execute(DROP_ECHO, (inbox_id, wamid, message_id))).fetchone()
-    echo_place, echo_id, peer, status = echo or (place, None, "", None)
-    given = {"wamid": wamid, "id": message_id, "conversation_id": echo_place, "peer": peer, "status": status}
+    echo_place, echo_id, peer, rank, peer_at, status = echo or (before, None, None, None, None, None)
+    given = {"wamid": wamid, "id": message_id, "conversation_id": echo_place, "status": status}
+    given |= {"peer": peer, "peer_rank": rank, "peer_at": peer_at}
     taken = await (await conn.execute(TAKE_WAMID, given)).fetchone()
     assert taken is not None
     await changes.wake(conn, [(inbox_id, wamid)])  # what was shown on the echo's row is now shown on ours
-    await changes.settle(conn, [(inbox_id, wamid)])
-    events = [NewEvent(account_id, Kind.MESSAGE_CHANGED, inbox_id, taken[0], message_id)]
+    shown = await changes.settle(conn, [(inbox_id, wamid)])
+    events = await refusals.heed_messages(conn, account_id, [message_id]) if shown else []
+    events += [NewEvent(account_id, Kind.MESSAGE_CHANGED, inbox_id, taken[0], message_id)]
     if echo_id is not None:
         events.append(NewEvent(account_id, Kind.MESSAGE_REMOVED, inbox_id, echo_place, echo_id))
-    touched = {place, echo_place, taken[0]}
+    touched = {before, echo_place, taken[0]}
     await summary.refresh(conn, touched)
     events += [NewEvent(account_id, Kind.CONVERSATION_CHANGED, inbox_id, id_) for id_ in sorted(touched)]
     return events

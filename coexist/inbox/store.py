@@ -164,8 +164,11 @@ async def counts(conn: Connection, account_id: int, user_id: int) -> Counts:
 CONVERSATION: Final = f"""
 SELECT c.id, c.inbox_id, c.contact_id, {NAME} AS name, c.state::text, c.assignee_id, u.name AS assignee,
        c.unread_count, c.waiting_since, c.first_message_at, c.last_message_at, c.window_message_id,
-       c.window_opened_at, coalesce(d.text, '') AS draft, i.name AS inbox_name, i.state::text AS inbox_state,
-       i.state_reason AS inbox_state_reason, i.is_coexistence, i.onboarded_at
+       c.window_opened_at, c.window_refused_at, coalesce(d.text, '') AS draft, i.name AS inbox_name,
+       i.state::text AS inbox_state, i.state_reason AS inbox_state_reason, i.standing_codes AS inbox_standing_codes,
+       i.is_coexistence, i.onboarded_at,
+       EXISTS (SELECT FROM identities WHERE contact_id = k.id AND kind = 'phone' AND value = i.display_phone_number)
+           AS is_ourselves
   FROM conversations c
   JOIN inboxes i ON i.id = c.inbox_id AND i.account_id = %(account_id)s
   JOIN contacts k ON k.id = c.contact_id
@@ -193,8 +196,9 @@ async def conversation(conn: Connection, account_id: int, user_id: int, conversa
 MESSAGES: Final = f"""
 WITH m AS MATERIALIZED ({{chosen}})
 SELECT m.id, m.conversation_id, (SELECT {NAME} FROM contacts k WHERE k.id = c.contact_id) AS contact_name, m.inbox_id,
-       i.onboarded_at, m.wamid, m.direction::text, m.origin::text, m.imported, m.is_time_doubtful, m.content_rank,
-       (SELECT name FROM users WHERE id = m.author_id) AS author, m.forwarded, m.status, m.type, m.sent_at, m.text,
+       i.onboarded_at, m.wamid, m.peer, m.direction::text, m.origin::text, m.imported, m.is_time_doubtful,
+       m.content_rank, (SELECT name FROM users WHERE id = m.author_id) AS author, m.forwarded, m.status, m.type,
+       m.sent_at, m.text,
        CASE WHEN m.origin = 'api' THEN (
             SELECT s.pricing FROM message_statuses s
              WHERE s.inbox_id = m.inbox_id AND s.wamid = m.wamid AND s.pricing IS NOT NULL
@@ -278,9 +282,14 @@ async def message(conn: Connection, account_id: int, message_id: int) -> Message
 
 CONTACT: Final = f"""
 SELECT k.id, {NAME} AS name, k.agent_name, k.address_book_name, k.profile_name, k.username, k.phone,
-       k.is_in_address_book, k.first_seen_at, k.note, '{{}}' AS identities
+       k.is_in_address_book, k.first_seen_at, k.note, '{{}}' AS identities,
+       CASE WHEN w.wish = 'stop' THEN w.at END AS marketing_stopped_at,
+       (SELECT max(marketing_rests_until) FROM identities WHERE contact_id = k.id) AS marketing_rests_until
   FROM contacts k
   JOIN contact_scopes s ON s.id = k.scope_id AND s.account_id = %(account_id)s
+  LEFT JOIN LATERAL (SELECT marketing_wish AS wish, marketing_wish_at AS at FROM identities
+                      WHERE contact_id = k.id AND marketing_wish IS NOT NULL
+                      ORDER BY marketing_wish_at DESC, marketing_wish DESC LIMIT 1) w ON true
  WHERE k.id = %(id)s
 """
 IDENTITIES: Final = """

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 
 import msgspec
+import structlog
 
 from coexist.base.database import Connection
 from coexist.meta.model import Problem
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +71,41 @@ WITH claimed AS (
      LIMIT %(count)s
        FOR UPDATE SKIP LOCKED),
 sized AS (
-    SELECT j.id, j.received_at, j.body, sum(octet_length(j.body)) OVER (ORDER BY j.id) AS bytes_so_far,
-           row_number() OVER (ORDER BY j.id) AS n
-      FROM claimed c JOIN journal j ON j.id = c.journal_id)
-SELECT id, received_at, body FROM sized WHERE n = 1 OR bytes_so_far <= %(max_bytes)s ORDER BY id
+    SELECT c.journal_id, j.received_at, j.body, sum(octet_length(j.body)) OVER (ORDER BY c.journal_id) AS bytes_so_far,
+           row_number() OVER (ORDER BY c.journal_id) AS n
+      FROM claimed c LEFT JOIN journal j ON j.id = c.journal_id)
+SELECT journal_id, received_at, body, (SELECT count(*) FROM claimed)
+  FROM sized
+ WHERE n = 1 OR body IS NULL OR bytes_so_far <= %(max_bytes)s
+ ORDER BY journal_id
 """
 
 
 async def claim(conn: Connection, lane: int, count: int, max_bytes: int) -> list[Delivery]:
     """Take the oldest deliveries of the lane that nobody else has taken: at most ``count``, and one or ``max_bytes``.
 
-    The claim is this transaction's row locks: if we die, they are free at once and nothing is half done.
+    The claim is this transaction's row locks: if we die, they are free at once and nothing is half done. What stands in
+    line but not in the journal (deleted by hand, or by half of a restore) is nothing to apply, and leaves the line.
     """
-    rows = await (
-        await conn.execute(CLAIM, {"lane": lane, "count": count, "max_bytes": max_bytes}, binary=True)
-    ).fetchall()
-    return [Delivery(*row) for row in rows]
+    while True:
+        rows = await _lock(conn, {"lane": lane, "count": count, "max_bytes": max_bytes})
+        lost = [journal_id for journal_id, _, body in rows if body is None]
+        if lost:
+            log.error("not_in_the_journal", lane=lane, journal_ids=lost)
+            await done(conn, lane, lost)
+        deliveries = [Delivery(*row) for row in rows if row[2] is not None]
+        if deliveries or not lost:
+            return deliveries
+
+
+async def _lock(conn: Connection, given: Mapping[str, int]) -> list[tuple[int, datetime, bytes]]:
+    """Lock the first in line. Those that are too many bytes stay free for other workers."""
+    async with conn.transaction() as locking:
+        rows = await (await conn.execute(CLAIM, given, binary=True)).fetchall()
+        locking.force_rollback = bool(rows) and len(rows) < rows[0][3]
+    if locking.force_rollback:
+        rows = await (await conn.execute(CLAIM, {**given, "count": len(rows)}, binary=True)).fetchall()
+    return [row[:3] for row in rows]
 
 
 DONE = "DELETE FROM backlog WHERE lane = %s AND journal_id = ANY(%s)"

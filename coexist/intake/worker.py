@@ -1,9 +1,12 @@
-"""From the journal into the tables: claim a batch, parse it, apply it, take it off the backlog, in one transaction.
+"""From the journal into the tables: claim a batch, parse it, apply it, take it off the backlog.
 
 Claims are row locks, so a worker that dies leaves nothing half done and its batch is free at once. Several workers on
 several hosts take different deliveries (SKIP LOCKED); what they apply at the same time commutes, and the locks of
-``inbox.locks`` keep apart what does not. A batch that fails is halved until the guilty part stands alone: that part is
-quarantined with its error and nothing waits behind it.
+``inbox.locks`` keep apart what does not. They are locks of a contact scope: what a batch says of several scopes is
+applied side by side, in a transaction each, so that a scope whose lock is taken (by its import, for a status of it)
+holds up no other. Only then is the batch off the backlog: a crash in between applies some of it again, which changes
+nothing. What fails is halved until the guilty part stands alone: that part is quarantined with its error and nothing
+waits behind it.
 """
 
 from __future__ import annotations
@@ -11,9 +14,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import psycopg
 import structlog
@@ -21,17 +25,17 @@ from psycopg.errors import QueryCanceled
 
 from coexist.base.crypto import Keyring, SecretUnreadable
 from coexist.base.database import Connection, Pool, transaction
-from coexist.base.errors import AppError, Unavailable
+from coexist.base.errors import AppError
 from coexist.coexistence.apply import apply as apply_connection
 from coexist.coexistence.switches import wanted
 from coexist.events import feed
 from coexist.events.feed import NewEvent
 from coexist.inbox import inboxes as inbox_rows
-from coexist.inbox.apply import StalePeople, identity_changes, mentions
 from coexist.inbox.apply import apply as apply_inbox
+from coexist.inbox.apply import with_people
 from coexist.inbox.inboxes import Inbox
 from coexist.inbox.private import SHARE
-from coexist.inbox.resolution import resolve
+from coexist.inbox.resolution import People
 from coexist.inbox.switches import EVERYTHING, Switch
 from coexist.intake import private, quarantine, sightings, store
 from coexist.intake.sealing import unseal
@@ -62,8 +66,12 @@ POLL_S = 1.0
 PAUSE_AFTER_ERROR_S = 1.0
 """Between attempts while the database is away or a batch cannot be applied at all."""
 
-STALE_ATTEMPTS = 20
-"""How often one batch may find its people changed under it before it waits its turn."""
+SCOPES_AT_ONCE = 4
+"""Contact scopes of one batch that are applied side by side, each on a connection of the pool."""
+
+CLAIM_IDLE_MS = 10 * 60 * 1000
+"""How long a claim may wait for what is applied on other connections: then PostgreSQL frees it for other workers. A
+guilty part among thousands takes minutes to find; a worker that is stuck must not hold its batch for ever."""
 
 REQUEUE_EVERY_S = 5.0
 """How often somebody looks for deliveries that came before their number was connected."""
@@ -73,16 +81,18 @@ PASSING_CLASSES = ("08", "25", "40", "53", "55", "57", "58")
 of disk or memory, locks, shutdown, input/output): the same batch, later, can succeed."""
 
 
-# The journal is durable already: after a crash that loses this commit, the backlog still has the deliveries. While
-# guilty parts are looked for, on other connections, this one holds the claim and has nothing to do. Nobody becomes
-# private between the look at the lists and the commit.
+# The journal is durable already: after a crash that loses this commit, the backlog still has the deliveries.
+NO_WAIT = "SET LOCAL synchronous_commit = off"
+
+# Nobody becomes private between the look at the lists and the commit.
 BEGIN = f"""
-SET LOCAL synchronous_commit = off;
-SET LOCAL idle_in_transaction_session_timeout = 0;
+{NO_WAIT};
+SET LOCAL idle_in_transaction_session_timeout = {CLAIM_IDLE_MS};
 {SHARE};
 """
 
 Known = Mapping[str, Inbox]
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -169,7 +179,11 @@ def _parse(keyring: Keyring, delivery: Delivery) -> Parsed:
 async def _route(
     conn: Connection, facts: Iterable[Fact], installation: frozenset[Switch]
 ) -> tuple[dict[str, Inbox], set[tuple[str, int]]]:
-    """Return the inboxes the facts name, and (name, journal id) of what is not connected here yet (A6)."""
+    """Return the inboxes the facts name, and (name, journal id) of what is not connected here yet (A6).
+
+    What names a WABA is for those of its numbers that are connected. Another one, connected later, misses nothing: what
+    happened before its onboarding does not count for it (``connection.verdict``), however late it is told.
+    """
     numbers: dict[str, set[int]] = defaultdict(set)
     wabas: dict[str, set[int]] = defaultdict(set)
     for fact in facts:
@@ -191,43 +205,81 @@ async def _route(
 async def _apply_or_halve(
     conn: Connection, pool: Pool, known: Known, facts: Sequence[Fact], *, is_alone: bool
 ) -> Outcome:
-    """Apply ``facts`` in the claim's transaction, or all but the guilty ones in transactions of their own.
+    """Apply ``facts``: of one contact scope in the claim's transaction, of several side by side in their own.
 
     ``is_alone``: they are of one delivery, so a time-out can only be helped by applying fewer of them at once.
     """
-    if not facts:
+    shares = _by_scope(known, facts)
+    if not shares:
         return Outcome()
+    if len(shares) > 1:
+        return Outcome(guilty=await _apply_apart(pool, known, shares, is_alone=is_alone))
+
+    async def merge(people: People | None) -> list[NewEvent]:
+        async with conn.transaction():  # rolling back gives the scope's lock free for whoever changes people
+            return await _merge(conn, known, people, facts)
+
     try:
-        return Outcome(events=await _apply(conn, pool, known, facts))
+        return Outcome(events=await _with_people(pool, known, facts, merge))
     except Exception as error:
-        if not (is_alone and isinstance(error, QueryCanceled)):
-            _raise_if_passing(error)
-        return await _halve(pool, known, facts, error)
+        return Outcome(guilty=await _halve(pool, known, facts, error, is_alone=is_alone))
 
 
-async def _halve(pool: Pool, known: Known, facts: Sequence[Fact], error: Exception) -> Outcome:
+def _by_scope(known: Known, facts: Iterable[Fact]) -> list[list[Fact]]:
+    """Split by contact scope; what names no number of ours, but a WABA, is one share more."""
+    shares: dict[int | None, list[Fact]] = defaultdict(list)
+    for fact in facts:
+        shares[None if fact.phone_number_id is None else known[fact.phone_number_id].scope_id].append(fact)
+    return list(shares.values())
+
+
+async def _apply_apart(
+    pool: Pool, known: Known, shares: Iterable[Sequence[Fact]], *, is_alone: bool, at_once: int = SCOPES_AT_ONCE
+) -> list[Guilty]:
+    """Apply each of ``shares`` in a transaction of its own, all but the guilty parts, which are returned.
+
+    One that cannot be applied now, for no fault of its own, keeps no other from being applied; then it raises.
+    """
+    free = asyncio.Semaphore(at_once)
+
+    async def apply_one(facts: Sequence[Fact]) -> list[Guilty]:
+        async def merge(people: People | None) -> None:
+            async with transaction(pool) as conn:
+                await conn.execute(NO_WAIT)
+                await feed.append(conn, await _merge(conn, known, people, facts))
+
+        async with free:
+            try:
+                await _with_people(pool, known, facts, merge)
+            except Exception as error:
+                return await _halve(pool, known, facts, error, is_alone=is_alone)
+        return []
+
+    guilty: list[Guilty] = []
+    for outcome in await asyncio.gather(*map(apply_one, shares), return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
+        guilty += outcome
+    return guilty
+
+
+async def _halve(pool: Pool, known: Known, facts: Sequence[Fact], error: Exception, *, is_alone: bool) -> list[Guilty]:
     """Find the guilty parts of ``facts``, which failed together with ``error``, and apply the others.
 
     Each half commits on its own, because the locks of one must be free when the next one's people are resolved. A
     crash on the way is harmless: the deliveries are still in the backlog, and applying them again changes nothing.
     """
+    if not (is_alone and isinstance(error, QueryCanceled)):
+        _raise_if_passing(error)
     if len(facts) == 1:
         (guilty,) = facts
         log.error("part_quarantined", journal_id=guilty.journal_id, part=guilty.part, exc_info=error)
         problem = Problem(part=guilty.part, error=_in_words(error), phone_number_id=guilty.phone_number_id)
-        return Outcome(guilty=[Guilty(guilty.journal_id, problem)])
+        return [Guilty(guilty.journal_id, problem)]
     log.warning("batch_halved", facts=len(facts), error=_in_words(error))
     middle = len(facts) // 2
-    outcome = Outcome()
-    for half in (facts[:middle], facts[middle:]):
-        try:
-            async with transaction(pool) as conn:
-                await feed.append(conn, await _apply(conn, pool, known, half))
-        except Exception as half_error:
-            if not isinstance(half_error, QueryCanceled):  # what always takes too long must stand alone in the end
-                _raise_if_passing(half_error)
-            outcome.guilty += (await _halve(pool, known, half, half_error)).guilty
-    return outcome
+    # What always takes too long must stand alone in the end: from here on a time-out counts as a fault.
+    return await _apply_apart(pool, known, (facts[:middle], facts[middle:]), is_alone=True, at_once=1)
 
 
 def _raise_if_passing(error: Exception) -> None:
@@ -238,28 +290,24 @@ def _raise_if_passing(error: Exception) -> None:
         raise error
 
 
-async def _apply(conn: Connection, pool: Pool, known: Known, facts: Sequence[Fact]) -> list[NewEvent]:
-    """Apply ``facts`` in a savepoint, so that a failure leaves nothing of them. Returns the events to append."""
-    by_scope: dict[tuple[int, int], list[Fact]] = defaultdict(list)
-    for fact in facts:
-        if fact.phone_number_id is not None:
-            row = known[fact.phone_number_id]
-            by_scope[row.scope_id, row.account_id].append(fact)
-    for _ in range(STALE_ATTEMPTS):
-        people = {
-            scope_id: await resolve(pool, scope_id, mentions(some, known), identity_changes(some))
-            for (scope_id, _), some in sorted(by_scope.items())
-        }
-        try:
-            async with conn.transaction():  # rolling back gives the scope's lock free for whoever changes people
-                events: list[NewEvent] = []
-                for (scope_id, account_id), some in sorted(by_scope.items()):
-                    events += await apply_inbox(conn, account_id, known, people[scope_id], some)
-                others = [fact for fact in facts if type(fact) is not MessageTold]
-                return events + await apply_connection(conn, known, others)
-        except StalePeople:
-            log.info("people_changed", facts=len(facts))
-    raise Unavailable(f"People changed under a batch {STALE_ATTEMPTS} times.")
+async def _with_people(
+    pool: Pool, known: Known, facts: Sequence[Fact], merge: Callable[[People | None], Awaitable[T]]
+) -> T:
+    """What ``merge`` returns for the people that the facts of one share name; None where they name no number."""
+    inbox = _inbox_of(known, facts)
+    return await merge(None) if inbox is None else await with_people(pool, inbox.scope_id, known, facts, merge)
+
+
+async def _merge(conn: Connection, known: Known, people: People | None, facts: Sequence[Fact]) -> list[NewEvent]:
+    """Merge the facts of one share into the tables. Returns the events to append."""
+    inbox = _inbox_of(known, facts)
+    events = await apply_inbox(conn, inbox.account_id, known, people, facts) if inbox and people else []
+    return events + await apply_connection(conn, known, [fact for fact in facts if type(fact) is not MessageTold])
+
+
+def _inbox_of(known: Known, facts: Iterable[Fact]) -> Inbox | None:
+    """One of the numbers of a share: all have the same account and contacts."""
+    return next((known[fact.phone_number_id] for fact in facts if fact.phone_number_id), None)
 
 
 def _in_words(error: Exception) -> str:

@@ -11,6 +11,7 @@ from coexist.coexistence import switches
 from coexist.coexistence.choices import again, choices_of
 from coexist.events import feed
 from coexist.inbox import private
+from coexist.inbox.echoes import EchoEffect, choose
 from coexist.inbox.switches import Level, Switch, allowed
 from coexist.people.model import Role
 from coexist.web.access import Viewer, redirect
@@ -85,6 +86,18 @@ async def keep_open(request: Request, web: Web, viewer: Viewer) -> Response:
     ids = viewer.member.name, viewer.account_id, _inbox_id(request)
     await in_transaction(web.pool, lambda conn: switches.keep_open(conn, *ids, int(raw)))
     return redirect(f"{_path(_inbox_id(request))}#open")
+
+
+async def choose_echo_effect(request: Request, web: Web, viewer: Viewer) -> Response:
+    """Choose what a message that is written on the phone does to its conversation."""
+    check_may_choose(viewer)
+    try:
+        effect = EchoEffect(str((await request.form()).get("effect", "")))
+    except ValueError as error:
+        raise Invalid("Choose one of the three.") from error
+    ids = viewer.member.name, viewer.account_id, request.path_params["inbox_id"]
+    await in_transaction(web.pool, lambda conn: choose(conn, *ids, effect))
+    return redirect(f"{_path(_inbox_id(request))}#echoes")
 
 
 def _inbox_id(request: Request) -> int | None:

@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from coexist.base.database import Pool, transaction
+from coexist.base.database import Connection, Pool, transaction
+from coexist.inbox import locks
 from coexist.intake.worker import BULK_LANE, DELIVERIES_COUNT, LIVE_LANE
 from tests.support import intake, wire
 from tests.support.intake import Number
@@ -93,6 +94,32 @@ async def test_nobody_waits_for_what_came_later(pool: Pool) -> None:
     assert await applied(pool, BUSY) <= ahead + DELIVERIES_COUNT[LIVE_LANE]
     await intake.apply_all(pool)
     assert await applied(pool, BUSY) == ahead + behind
+
+
+async def test_a_number_whose_import_is_under_way_holds_up_no_other(pool: Pool) -> None:
+    """A status of it waits until the import's batch is in; what another number was told in the same batch does not."""
+    async with transaction(pool) as conn:
+        await intake.connect(conn, BUSY)
+        await intake.connect(conn, QUIET, account="Casa Branca")
+    await intake.journal(pool, [*texts(BUSY, 1), status(0), *texts(QUIET, 1)], at_once=True)
+    async with transaction(pool) as importing:
+        await locks.share_apply(importing, await scope_of(importing, BUSY))
+        batch = asyncio.create_task(intake.apply_next(pool, LIVE_LANE))
+        async with asyncio.timeout(PATIENCE_S):
+            while not await applied(pool, QUIET):
+                assert not batch.done()
+                await asyncio.sleep(0.01)
+        assert not await applied(pool, BUSY)
+    assert await batch == 3
+    assert await applied(pool, BUSY) == await applied(pool, QUIET) == 1
+
+
+async def scope_of(conn: Connection, number: Number) -> int:
+    """The contact scope of a number."""
+    cursor = await conn.execute("SELECT scope_id FROM inboxes WHERE phone_number_id = %s", (number.phone_number_id,))
+    row = await cursor.fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 async def test_a_history_on_one_number_leaves_live_messages_of_another_quick(

@@ -22,6 +22,7 @@ from coexist.base.database import Pool, open_pool, transaction
 from coexist.base.errors import AppError
 from coexist.events import feed
 from coexist.inbox import locks, sent, summary
+from coexist.inbox.apply import STALE_ATTEMPTS
 from coexist.inbox.resolution import Mention, People, resolve, version_of
 from coexist.intake import store, worker
 from coexist.intake.replay import Span, replay
@@ -39,7 +40,7 @@ Tables = dict[str, list[str]]
 
 REDELIVERED_AFTER: Final = timedelta(hours=1)
 PASSING_ATTEMPTS: Final = 5
-COPIES_BEFORE_CLEANING: Final = 400
+COPIES_BEFORE_CLEANING: Final = 120
 REFERENCES: Final = UUID("5a1e5a1e-0000-4000-8000-000000000000")
 
 # The database refuses a text while its number is in the list: a part that cannot be applied, until it can.
@@ -62,6 +63,7 @@ DO $$
 BEGIN
     EXECUTE format('ALTER DATABASE %I SET plan_cache_mode = force_generic_plan', current_database());
     EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database());
+    EXECUTE format('ALTER DATABASE %I SET jit = off', current_database());
 END $$
 """
 
@@ -133,6 +135,7 @@ class Copies:
 
     pool: Pool
     serial: int = 0
+    made_count: int = 0
 
     async def make(self, count: int) -> list[Copy]:
         """New copies, their numbers connected but for `ELSEWHERE`, which `connect` connects."""
@@ -140,10 +143,12 @@ class Copies:
             await self._clean()
         made = [Copy(self.serial + n) for n in range(count)]
         self.serial += count
+        self.made_count += count
+        numbers = {f"Jardim {copy.serial}": (copy.number(SHOP), copy.number(BRANCH)) for copy in made}
         async with transaction(self.pool) as conn:
-            for copy in made:
-                numbers = (copy.number(SHOP), copy.number(BRANCH))
-                copy.accounts.append(await intake.connect(conn, *numbers, account=f"Jardim {copy.serial}"))
+            accounts = await intake.connect_each(conn, numbers)
+        for copy in made:
+            copy.accounts.append(accounts[f"Jardim {copy.serial}"])
         return made
 
     async def _clean(self) -> None:
@@ -153,13 +158,14 @@ class Copies:
 
     async def connect(self, copies: Iterable[Copy]) -> None:
         """Connect the number of the other account; what came for it before is put in line."""
+        late = [copy for copy in copies if len(copy.accounts) == 1]
+        numbers = {f"Noutro lado {copy.serial}": [copy.number(ELSEWHERE)] for copy in late}
         async with transaction(self.pool) as conn:
-            for copy in copies:
-                if len(copy.accounts) == 1:
-                    account = f"Noutro lado {copy.serial}"
-                    copy.accounts.append(await intake.connect(conn, copy.number(ELSEWHERE), account=account))
-                    copy.schedule.append("connect the number elsewhere")
+            accounts = await intake.connect_each(conn, numbers)
             await store.requeue_routed(conn)
+        for copy in late:
+            copy.accounts.append(accounts[f"Noutro lado {copy.serial}"])
+            copy.schedule.append("connect the number elsewhere")
 
     async def deliver(self, posts: Sequence[tuple[Copy, Sequence[Telling]]]) -> None:
         """Journal these POSTs. What a copy was told before is a redelivery, an hour later."""
@@ -198,7 +204,7 @@ class Copies:
         inbox_id, scope_id = await self._inbox(number)
         at = datetime.fromtimestamp(EPOCH + writing.at, UTC)
         person = Person(bsuid=writing.who.get("bsuid"), phone=writing.who.get("phone"))
-        for _ in range(worker.STALE_ATTEMPTS):
+        for _ in range(STALE_ATTEMPTS):
             people = await resolve(self.pool, scope_id, [Mention(person, at, inbox_id)])
             if await self._write(copy, writing, people, person, inbox_id):
                 break
@@ -256,7 +262,7 @@ class Copies:
         async with self.pool.connection() as conn:
             rows = await (await conn.execute("SELECT count(*) FROM backlog")).fetchone()
             assert rows == (0,), "something waits for ever"
-            taken = await snapshot.take_each(conn)
+            taken = await snapshot.take_each(conn, [account for copy in copies for account in copy.accounts])
         return [_tables(copy, [taken[account] for account in copy.accounts], writings) for copy in copies]
 
     async def _inbox(self, number: Number) -> tuple[int, int]:
@@ -316,5 +322,7 @@ async def open_copies(server_url: str, template_name: str) -> AsyncIterator[Copi
         async with open_pool(url) as pool, transaction(pool) as conn:
             await conn.execute(POISON_SWITCH)
             await conn.execute(QUICK)
-        async with open_pool(url, min_size=2, max_size=6) as pool:
+        async with open_pool(url, min_size=0, max_size=6) as pool:
+            assert isinstance(pool.kwargs, dict)
+            pool.kwargs["prepare_threshold"] = 1  # plan each statement once in a connection, not five times
             yield Copies(pool)

@@ -5,8 +5,9 @@ import base64
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,27 @@ from coexist.base.database import Pool, open_pool, transaction
 from coexist.intake.sealing import unseal
 from tests.invariants.scenario import ANA, BODIES
 from tests.support import databases, intake, snapshot, wire
-from tests.support.intake import BRANCH, SHOP
+from tests.support.intake import BRANCH, SHOP, Number
 
+ELSEWHERE = Number("555100020003009", "351210559000", "701122334455999", "880011223344999")
+"""A number of another account, to which the same happens."""
+BOTH = [
+    body
+    for one in BODIES
+    for body in (
+        one,
+        one.replace(SHOP.phone_number_id.encode(), ELSEWHERE.phone_number_id.encode())
+        .replace(SHOP.waba_id.encode(), ELSEWHERE.waba_id.encode())
+        .replace(SHOP.display.encode(), ELSEWHERE.display.encode()),
+    )
+]
 KILLS_COUNT = 3
 CROWD = 2_500
 START_WAIT_S = 20
+
+
+is_worker: ContextVar[bool] = ContextVar("is_worker", default=False)
+"""In the task that applies, and in those it starts; not in a pool's."""
 
 
 class Crash(BaseException):
@@ -34,6 +51,7 @@ async def connected(server_url: str, template_name: str) -> AsyncIterator[tuple[
     async with databases.clone(server_url, template_name) as url, open_pool(url, max_size=8) as pool:
         async with transaction(pool) as conn:
             await intake.connect(conn, SHOP, BRANCH)
+            await intake.connect(conn, ELSEWHERE, account="Casa Branca")
         yield url, pool
 
 
@@ -45,42 +63,53 @@ async def tables(pool: Pool) -> snapshot.Snapshot:
         return await snapshot.take(conn)
 
 
+async def undisturbed_tables(server_url: str, template_name: str, bodies: Sequence[bytes]) -> snapshot.Snapshot:
+    """The tables after each was delivered and applied, one by one."""
+    async with connected(server_url, template_name) as (_, pool):
+        await intake.deliver(pool, bodies, batch=1)
+        return await tables(pool)
+
+
 @pytest.fixture
 async def expected(server_url: str, template_name: str) -> snapshot.Snapshot:
     """The tables after an undisturbed run."""
-    async with connected(server_url, template_name) as (_, pool):
-        await intake.deliver(pool, BODIES, batch=1)
-        found = await tables(pool)
+    found = await undisturbed_tables(server_url, template_name, BODIES)
     assert len(found["messages"]) == 14, [row[1] for row in found["messages"]]
     assert len(found["quarantine"]) <= 1
     return found
 
 
 def crash_at(number: int, execute: Callable[..., Any]) -> Callable[..., Any]:
-    """An ``execute`` that crashes after this task's ``number``-th statement was done; pools go on by themselves."""
+    """An ``execute`` that crashes after the worker's ``number``-th statement was done; pools go on by themselves."""
     done = 0
-    task = asyncio.current_task()
 
     async def crashing(self: Any, *args: Any, **kwargs: Any) -> Any:
         nonlocal done
         answer = await execute(self, *args, **kwargs)
-        done += asyncio.current_task() is task
-        if done == number:
-            raise Crash
+        if is_worker.get():
+            done += 1
+            if done == number:
+                raise Crash
         return answer
 
     return crashing
 
 
 @pytest.mark.requirement("C3", "C4")
+@pytest.mark.parametrize(
+    ("bodies", "step"),
+    [pytest.param(BODIES, 3, id="one_scope"), pytest.param(BOTH, 41, id="two_scopes_side_by_side")],
+)
 async def test_crash_after_any_statement(
-    server_url: str, template_name: str, expected: snapshot.Snapshot, monkeypatch: pytest.MonkeyPatch
+    server_url: str, template_name: str, monkeypatch: pytest.MonkeyPatch, bodies: list[bytes], step: int
 ) -> None:
+    expected = await undisturbed_tables(server_url, template_name, bodies)
     execute = psycopg.AsyncConnection.execute
     statement = 1
     while True:
         async with connected(server_url, template_name) as (_, pool):
-            await intake.journal(pool, BODIES)
+            await intake.journal(pool, bodies)
+            this_is_the_worker = is_worker.set(True)
             with monkeypatch.context() as patch:
                 patch.setattr(psycopg.AsyncConnection, "execute", crash_at(statement, execute))
                 try:
@@ -88,11 +117,12 @@ async def test_crash_after_any_statement(
                     has_crashed = False
                 except Crash:
                     has_crashed = True
+            is_worker.reset(this_is_the_worker)
             await intake.apply_all(pool, batch=9)
             assert await tables(pool) == expected, f"crashed after statement {statement}"
         if not has_crashed:
             break
-        statement += 3
+        statement += step
     assert statement > 40, "the crashes did not reach far into a batch"
 
 

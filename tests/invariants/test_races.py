@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -99,3 +100,47 @@ def test_what_has_no_time_is_as_old_as_its_first_receipt(
 ) -> None:
     """Delivered again an hour later, each of them, in the same order: nothing may look newer than it was."""
     runner.run(outcomes(copies, world, [*world, *world[:-1], world[0]]))
+
+
+@pytest.mark.requirement("D14")
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param(wire.edit("wamid.1", "novo"), wire.edit("wamid.2", "novo"), id="edit"),
+        pytest.param(wire.reaction("wamid.1", "👍"), wire.reaction("wamid.2", "👍"), id="reaction"),
+        pytest.param(wire.revoke("wamid.1"), wire.revoke("wamid.2"), id="revoke"),
+    ],
+)
+def test_a_change_that_is_told_again_of_another_message_leaves_the_one_it_named(
+    runner: asyncio.Runner, copies: Copies, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    """Meta foresees no such thing; if it happens, the later telling counts, whichever comes first."""
+    texts = [live("wamid.1", wire.text("a")), live("wamid.2", wire.text("b"))]
+    tellings = [told(SHOP, wire.message("wamid.c", at, what, **RUI)) for at, what in ((5, first), (9, second))]
+    runner.run(outcomes(copies, [*texts, *tellings], [*texts, *tellings[::-1]], [tellings[0], *texts, tellings[1]]))
+
+
+@pytest.mark.requirement("F5")
+def test_a_message_told_twice_with_two_times_and_two_phones_has_one_owner(
+    runner: asyncio.Runner, copies: Copies
+) -> None:
+    """The phone changed hands between the two times, and the later telling names its sender by another phone."""
+    moved = told(SHOP, wire.moved("wamid.m", "351910559133", "5511985500111", 27))
+    world = [
+        told(SHOP, wire.message("wamid.1", 0, wire.text("Oi"), phone="5511985500111")),
+        told(SHOP, wire.message("wamid.1", 27, wire.text("Oi!"), phone="351910559133")),
+        moved,
+    ]
+    runner.run(outcomes(copies, *([world[n] for n in order] for order in permutations(range(3)))))
+
+
+@pytest.mark.requirement("D13")
+def test_a_status_never_goes_back_whichever_history_has_the_better_content(
+    runner: asyncio.Runner, copies: Copies
+) -> None:
+    def past(word: str, text: str) -> Telling:
+        item = wire.past("wamid.1", 17, wire.text(text), outbound=True, word=word, phone=RUI["phone"])
+        return told(SHOP, wire.history([wire.thread(RUI["phone"], None, [item])]))
+
+    both = [past("READ", "a"), past("DELIVERED", "b")]
+    runner.run(outcomes(copies, both, both[::-1]))

@@ -1,6 +1,7 @@
 """From the journal into the tables: what fails is put aside alone, what cannot succeed now waits, nothing is lost."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
@@ -14,7 +15,7 @@ from coexist.intake import store, worker
 from coexist.intake.replay import Span, replay
 from coexist.intake.worker import BULK_LANE, LIVE_LANE, apply_next
 from tests.support import business, intake, wire
-from tests.support.intake import KEYRING, RECEIVED_AT, SHOP, body_of
+from tests.support.intake import KEYRING, ONBOARDED_AT, RECEIVED_AT, SHOP, body_of
 from tests.support.switches import switch_off
 
 PHONE: Final = "351910559122"
@@ -208,6 +209,26 @@ async def test_a_claim_is_the_oldest_that_fit_and_never_nothing(
     assert [delivery.journal_id for delivery in deliveries] == claimed
 
 
+@pytest.mark.requirement("C1")
+async def test_what_a_claim_leaves_is_free_for_other_workers(pool: Pool) -> None:
+    async with transaction(pool) as conn:
+        await store.append(conn, [(RECEIVED_AT, LIVE_LANE, b" " * 100)] * 5)
+    async with transaction(pool) as one, transaction(pool) as other:
+        claims = [await store.claim(conn, LIVE_LANE, 10, 200) for conn in (one, other)]
+    assert [[delivery.journal_id for delivery in deliveries] for deliveries in claims] == [[1, 2], [3, 4]]
+
+
+@pytest.mark.requirement("C4")
+async def test_what_is_in_line_but_not_in_the_journal_stops_nothing_behind_it(shop: Pool) -> None:
+    await intake.journal(shop, [body_of(message(name, name)) for name in "abcd"])
+    async with transaction(shop) as conn:
+        await conn.execute("DELETE FROM journal WHERE id <= 2 OR id = 4")
+    assert await apply_next(shop, KEYRING, LIVE_LANE, count=1) == 1
+    assert await texts(shop) == ["c"]
+    assert await apply_next(shop, KEYRING, LIVE_LANE, count=1) == 0
+    assert await backlog(shop) == 0
+
+
 # ── what names a number ───────────────────────────────────────────────────────────────────────────────────
 
 
@@ -241,6 +262,22 @@ async def test_what_names_a_number_that_is_still_unknown_stays_where_it_is(shop:
         await store.requeue_routed(conn)
     assert await backlog(shop) == 0
     assert await rows(shop, "SELECT phone_number_id FROM unrouted") == [(intake.BRANCH.phone_number_id,)]
+
+
+@pytest.mark.requirement("A6", "C7")
+async def test_a_number_of_a_waba_is_not_concerned_by_what_its_sisters_had_before_it_was_connected(pool: Pool) -> None:
+    value = {"event": "PARTNER_REMOVED", "phone_number": intake.BRANCH.display}
+    update = {"id": intake.SHOP.waba_id, "time": int(ONBOARDED_AT.timestamp()) - 60}
+    update |= {"changes": [{"field": "account_update", "value": value}]}
+    body = json.dumps({"object": "whatsapp_business_account", "entry": [update]}).encode()
+    async with transaction(pool) as conn:
+        await intake.connect(conn, intake.SHOP)
+    await intake.deliver(pool, [body])
+    async with transaction(pool) as conn:
+        await intake.connect(conn, intake.BRANCH, account="Filial")
+        await store.requeue_routed(conn)
+    await intake.deliver(pool, [body])
+    assert await rows(pool, "SELECT state::text, count(*) FROM inboxes GROUP BY 1") == [("connected", 2)]
 
 
 @pytest.mark.requirement("B11", "C2", "C9")

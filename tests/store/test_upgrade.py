@@ -6,8 +6,11 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from coexist.base import database, migrate
+from coexist.base import clock, database, migrate
 from coexist.base.database import transaction
+from coexist.inbox import refusals
+from coexist.inbox.refusals import Refusal
+from coexist.outbound import store as outbox
 from coexist.quarantine import store
 from coexist.quarantine.model import Keeper
 from tests.support import databases
@@ -21,6 +24,17 @@ INSERT INTO journal (received_at, body) SELECT now(), '{}' FROM generate_series(
 INSERT INTO backlog (lane, journal_id) VALUES (0, 1);
 INSERT INTO quarantine (journal_id, part, error, attempts) VALUES (2, 'body', 'no entry in it', 4);
 INSERT INTO unrouted (phone_number_id, journal_id) VALUES ('555100020009999', 3);
+INSERT INTO contact_scopes (account_id, portfolio_id) VALUES (1, '7');
+INSERT INTO inboxes (account_id, scope_id, name, waba_id, phone_number_id, display_phone_number, is_coexistence,
+                     onboarded_at)
+VALUES (1, 1, 'Loja', '70', '55', '351210559000', true, now());
+INSERT INTO contacts (scope_id) VALUES (1);
+INSERT INTO identities (scope_id, contact_id, kind, value, match_key) VALUES (1, 1, 'phone', '3519105', '3519105');
+INSERT INTO conversations (inbox_id, contact_id, window_opened_at) VALUES (1, 1, now());
+INSERT INTO messages (inbox_id, conversation_id, peer, direction, origin, imported, opens_window, is_time_doubtful,
+                      content_rank, direction_rank, forwarded, type, sent_at, text)
+VALUES (1, 1, '351910559111', 'outbound', 'api', false, false, false, 0, 0, 0, 'text', now(), 'Olá');
+INSERT INTO outbox (our_ref, inbox_id, message_id, payload) VALUES (gen_random_uuid(), 1, 1, '{"type": "text"}');
 """
 
 
@@ -30,7 +44,7 @@ async def test_what_waits_in_a_database_of_the_first_release_survives(server_url
         assert await migrate.apply_pending(url, folder=tmp_path) == ["0001_first_light"]
         async with database.open_pool(url, application="test") as pool:
             async with transaction(pool) as conn:
-                for statement in WAITING.strip().split("\n"):
+                for statement in WAITING.strip().split(";\n"):
                     await conn.execute(statement.encode())
             await migrate.apply_pending(url)
             async with transaction(pool) as conn:
@@ -39,3 +53,6 @@ async def test_what_waits_in_a_database_of_the_first_release_survives(server_url
                 (number,) = await store.unrouted(conn, OPERATOR)
                 assert (number.phone_number_id, number.delivery_count) == ("555100020009999", 1)
                 assert await (await conn.execute("SELECT lane, journal_id FROM backlog")).fetchall() == [(0, 1)]
+                (sending,) = await outbox.claim(conn, 1, 10, 10)
+                assert (sending.payload, sending.has_window, sending.is_doubtful) == ({"type": "text"}, True, False)
+                assert await refusals.heed(conn, [Refusal(1, 131031, clock.now(), "locked")])

@@ -1,8 +1,8 @@
 """Numbers to deliver to, and deliveries put into the journal and applied, without any server."""
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -33,31 +33,41 @@ SHOP: Final = Number("555100020003000", "5511985500101", "701122334455667", "880
 BRANCH: Final = Number("555100020003001", "5511985500102", "701122334455667", "880011223344556")
 
 
+CONNECT: Final = """
+WITH told AS (
+    SELECT * FROM json_to_recordset(%(numbers)s::json) AS t (
+        account text, phone_number_id text, display text, waba_id text, portfolio_id text)),
+account AS (INSERT INTO accounts (name) SELECT DISTINCT account FROM told ORDER BY 1 RETURNING id, name),
+scope AS (
+    INSERT INTO contact_scopes (account_id, portfolio_id)
+    SELECT DISTINCT a.id, t.portfolio_id FROM told t JOIN account a ON a.name = t.account ORDER BY 1, 2
+    RETURNING id, account_id, portfolio_id),
+inbox AS (
+    INSERT INTO inboxes (account_id, scope_id, name, waba_id, phone_number_id, display_phone_number,
+                         is_coexistence, onboarded_at, state_at)
+    SELECT a.id, s.id, t.display, t.waba_id, t.phone_number_id, t.display, true, %(at)s, %(at)s
+      FROM told t
+      JOIN account a ON a.name = t.account
+      JOIN scope s ON s.account_id = a.id AND s.portfolio_id = t.portfolio_id
+     ORDER BY t.phone_number_id
+    RETURNING id),
+sync AS (
+    INSERT INTO syncs (inbox_id, kind, onboarded_at)
+    SELECT id, kind, %(at)s FROM inbox, unnest('{contacts,history}'::sync_kind[]) AS kind)
+SELECT name, id FROM account
+"""
+
+
 async def connect(conn: Connection, *numbers: Number, account: str = "Jardim Verde") -> int:
     """Make an account with these numbers, as rows. Returns the account's id."""
-    row = await (await conn.execute("INSERT INTO accounts (name) VALUES (%s) RETURNING id", (account,))).fetchone()
-    assert row is not None
-    for number in numbers:
-        await conn.execute(
-            "INSERT INTO contact_scopes (account_id, portfolio_id) VALUES (%s, %s) ON CONFLICT DO NOTHING",
-            (row[0], number.portfolio_id),
-        )
-        await conn.execute(
-            """INSERT INTO inboxes (account_id, scope_id, name, waba_id, phone_number_id, display_phone_number,
-                                    is_coexistence,
-                                    onboarded_at, state_at)
-               SELECT %s, id, %s, %s, %s, %s, true, %s, %s
-                 FROM contact_scopes WHERE account_id = %s AND portfolio_id = %s""",
-            (row[0], number.display, number.waba_id, number.phone_number_id, number.display, ONBOARDED_AT,
-             ONBOARDED_AT, row[0], number.portfolio_id),
-        )  # fmt: skip
-        await conn.execute(
-            """INSERT INTO syncs (inbox_id, kind, onboarded_at)
-               SELECT id, kind, onboarded_at FROM inboxes, unnest('{contacts,history}'::sync_kind[]) AS kind
-                WHERE phone_number_id = %s""",
-            (number.phone_number_id,),
-        )
-    return int(row[0])
+    return (await connect_each(conn, {account: numbers}))[account]
+
+
+async def connect_each(conn: Connection, numbers: Mapping[str, Iterable[Number]]) -> dict[str, int]:
+    """Make accounts, by their names, with these numbers each, in one statement. Returns the ids of the accounts."""
+    rows = [{"account": account, **asdict(number)} for account, of_it in numbers.items() for number in of_it]
+    cursor = await conn.execute(CONNECT, {"numbers": json.dumps(rows), "at": ONBOARDED_AT})
+    return {account: int(id_) for account, id_ in await cursor.fetchall()}
 
 
 def body_of(*changes: dict[str, Any], waba_id: str = SHOP.waba_id) -> bytes:

@@ -1,6 +1,6 @@
 """All that Meta's deliveries left in the tables, without surrogate ids: what no schedule may change."""
 
-from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any, Final
 
 from coexist.base.database import Connection
@@ -37,7 +37,7 @@ SELECT i.account_id, i.phone_number_id, kind, value, full_name, first_name, is_r
     "conversations": PEOPLE
     + """
 SELECT i.account_id, i.phone_number_id, who.ids, c.state, c.first_message_at, c.last_message_at, c.window_opened_at,
-       c.waiting_since, c.unread_count
+       c.window_refused_at, c.waiting_since, c.unread_count
   FROM conversations c JOIN inboxes i ON i.id = c.inbox_id LEFT JOIN who ON who.contact_id = c.contact_id
  WHERE c.last_message_at IS NOT NULL ORDER BY 1, 2, 3""",
     "messages": PEOPLE
@@ -68,9 +68,10 @@ SELECT i.account_id, i.phone_number_id, s.kind, s.state, s.declined_at, s.error_
   FROM syncs s JOIN inboxes i ON i.id = s.inbox_id ORDER BY 1, 2, 3""",
     "inboxes": """
 SELECT account_id, phone_number_id, state, state_reason, state_initiated_by, state_at FROM inboxes ORDER BY 1, 2""",
+    # That a phone has been quiet for long is told by the clock.
     "timeline": """
 SELECT i.account_id, i.phone_number_id, at, field, event, value
-  FROM inbox_timeline JOIN inboxes i ON i.id = inbox_id ORDER BY 1, 2, 3, 4, 5, 6""",
+  FROM inbox_timeline JOIN inboxes i ON i.id = inbox_id WHERE event <> 'PHONE_QUIET' ORDER BY 1, 2, 3, 4, 5, 6""",
     "quarantine": """
 SELECT i.account_id, q.part, q.phone_number_id, q.error
   FROM quarantine q LEFT JOIN inboxes i USING (phone_number_id) ORDER BY 1, 2, 3, 4""",
@@ -84,11 +85,12 @@ async def take(conn: Connection) -> Snapshot:
     return {name: [row[1:] for row in await _rows(conn, query)] for name, query in QUERIES.items()}
 
 
-async def take_each(conn: Connection) -> dict[int, Snapshot]:
-    """Return the same for each account of the database, by its id."""
-    taken: dict[int, Snapshot] = defaultdict(lambda: {name: [] for name in QUERIES})
+async def take_each(conn: Connection, account_ids: Sequence[int]) -> dict[int, Snapshot]:
+    """Return the same for each of these accounts, by its id."""
+    taken: dict[int, Snapshot] = {id_: {name: [] for name in QUERIES} for id_ in account_ids}
     for name, query in QUERIES.items():
-        for row in await _rows(conn, query):
+        cursor = await conn.execute(f"SELECT * FROM ({query}) AS row WHERE account_id = ANY(%s)", (account_ids,))
+        for row in await cursor.fetchall():
             taken[row[0]][name].append(row[1:])
     return taken
 

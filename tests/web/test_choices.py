@@ -51,6 +51,18 @@ async def test_the_account_chooses_before_it_connects(empty_site: Site) -> None:
     assert page.count(">Switched off<") == 1
 
 
+@pytest.mark.requirement("E4")
+async def test_what_an_answer_on_the_phone_does_is_chosen_for_each_number(site: Site) -> None:
+    path = "/inboxes/1/choices"
+    _, page = await site.get(path)
+    assert '<option value="leave" selected>' in page
+    assert (await site.post(f"{path}/echoes", effect="resolve")).headers["Location"] == f"{path}#echoes"
+    _, page = await site.get(path)
+    assert '<option value="resolve" selected>' in page
+    assert (await site.post(f"{path}/echoes", effect="burn")).status == 422
+    assert 'id="echoes"' not in (await site.get("/inboxes/choices"))[1]
+
+
 async def test_agents_and_strangers_choose_nothing(site: Site, stranger: Member) -> None:
     async with transaction(site.pool) as conn:
         agent = await people.add_user(conn, 1, name="Ana", email="ana@example.com", role=Role.AGENT)
