@@ -153,7 +153,7 @@ def subscribed(apps: Sequence[SubscribedApp], app_id: str | None, waba_id: str, 
 def token(info: TokenInfo, app_id: str, waba_id: str, at: datetime) -> Check:
     """What Meta says about the access token: valid, ours, allowed enough, and until when (meta-protocol 2.5)."""
     renew = "Connect the number again (Numbers > Renew access)."
-    expires_at = datetime.fromtimestamp(info.expires_at, at.tzinfo) if info.expires_at > 0 else None
+    expires_at = info.ends_at
     if not info.is_valid or (expires_at and expires_at <= at):
         return made(Name.TOKEN, Level.RED, "Meta does not accept the access token any more.", at, renew)
     if info.app_id != app_id:

@@ -235,7 +235,7 @@ def _lines(file: IO[bytes]) -> Iterator[str]:
             while line := text.readline(TEXT_CHARS_MAX + 1):
                 if len(line) > TEXT_CHARS_MAX:
                     raise no_chat()
-                yield line.rstrip("\n")
+                yield line.rstrip("\n").replace("\0", "")
         except UnicodeDecodeError as error:
             raise Invalid(
                 "This text is in no encoding that WhatsApp writes.",

@@ -213,6 +213,11 @@ async def finish(
     return NewEvent(of.account_id, EventKind.SYNC_PROGRESSED, inbox_id=of.inbox_id)
 
 
+async def forget_person(conn: Connection, chat_id: int) -> None:
+    """Forget whose chat it was: what was decided about it, and the file's name, which names them."""
+    await conn.execute("UPDATE exported_chats SET choices = NULL, file_name = 'chat' WHERE id = %s", (chat_id,))
+
+
 async def forgotten(conn: Connection, before: datetime) -> list[int]:
     """Delete uploads that nobody decided about since then; return their ids."""
     cursor = await conn.execute(

@@ -50,7 +50,7 @@ async def run(pool: Pool, settings: Settings, keyring: Keyring, keep: Keep, *, w
                 tidied_at = time.monotonic()
             if await work_next(pool, settings, keyring, keep):
                 continue
-        except (AppError, psycopg.Error) as error:
+        except (AppError, psycopg.Error, OSError) as error:
             logger.error("exported_chats_not_worked", error=str(error), error_type=type(error).__name__)
             await asyncio.sleep(PAUSE_AFTER_ERROR_S)
             continue
@@ -88,6 +88,8 @@ async def work_next(pool: Pool, settings: Settings, keyring: Keyring, keep: Keep
     except AppError as error:
         if isinstance(error, WithPrivateNumber):
             path_of(settings.data_dir, chat.id).unlink(missing_ok=True)
+            async with transaction(pool) as conn:
+                await store.forget_person(conn, chat.id)
         await _failed(pool, chat, str(error))
     except Exception:
         logger.exception("exported_chat_failed", chat=chat.id)

@@ -14,7 +14,7 @@ from coexist.base.crypto import Keyring
 from coexist.base.database import Connection
 from coexist.inbox import private
 from coexist.inbox.private import Lists
-from coexist.intake.sealing import seal, unseal
+from coexist.intake.sealing import Damaged, seal, unseal
 from coexist.intake.store import Delivery
 from coexist.meta.private import ListOf, Redaction, redact
 
@@ -51,10 +51,16 @@ async def _withheld(conn: Connection, lists: Lists, delivery: Delivery) -> Deliv
 
 
 async def searched(keyring: Keyring, stored: bytes, list_of: ListOf) -> tuple[Redaction, bytes | None]:
-    """Search a journaled body; return what was found, and the body to keep instead if anything was."""
+    """Search a journaled body; return what was found, and the body to keep instead if anything was.
+
+    In one that is damaged nobody finds anything any more.
+    """
 
     def search() -> tuple[Redaction, bytes | None]:
-        found = redact(unseal(keyring, stored), list_of)
+        try:
+            found = redact(unseal(keyring, stored), list_of)
+        except Damaged:
+            return Redaction(None), None
         return found, seal(keyring, found.body or NOTHING_LEFT) if found.removed_count else None
 
     return await asyncio.to_thread(search) if len(stored) >= IN_THREAD_BYTES else search()

@@ -116,13 +116,14 @@ async def step(pool: Pool, keyring: Keyring) -> bool:
         removed = await purge.purge_some(conn, wanted.account_id, ids)
         await conn.execute(REMOVED, (removed.message_count, 0, 0, wanted.id))
         is_ended = False
-        if not removed.is_left:
+        # Not with the locks that a slice has taken: whoever applies locks a delivery first, and then waits for those.
+        if not removed.is_left and not removed.events:
             found = await _search_window(conn, keyring, wanted, frozenset(ids))
             is_ended = found is None
             removed.message_count = found.message_count if found else 0
             removed.events += found.events if found else []
         if is_ended:
-            await _forget_lines(conn, wanted.account_id, frozenset(ids).__contains__)
+            await _forget_the_rest(conn, wanted.account_id, frozenset(ids).__contains__)
             for statement in DONE:
                 await conn.execute(statement, {"now": clock.now(), "id": wanted.id})
         await feed.append(conn, removed.events)
@@ -145,10 +146,12 @@ async def _begin(pool: Pool) -> None:
                 await conn.execute(statement)
 
 
+# Under locks: whoever applies a delivery may be taking somebody else out of it, and what was written last would stay.
 WINDOW: Final = """
 WITH sized AS (
     SELECT id, body, sum(octet_length(body)) OVER (ORDER BY id) AS bytes_so_far, row_number() OVER (ORDER BY id) AS n
-      FROM (SELECT id, body FROM journal WHERE id > %(after)s AND id <= %(to)s ORDER BY id LIMIT %(rows)s) AS j)
+      FROM (SELECT id, body FROM journal WHERE id > %(after)s AND id <= %(to)s ORDER BY id LIMIT %(rows)s
+               FOR NO KEY UPDATE) AS j)
 SELECT id, body FROM sized WHERE n = 1 OR bytes_so_far <= %(bytes)s ORDER BY id
 """
 
@@ -187,7 +190,10 @@ async def _search_window(conn: Connection, keyring: Keyring, wanted: Purge, ids:
     return removed
 
 
-async def _forget_lines(conn: Connection, account_id: int, is_theirs: IsPrivate) -> None:
+async def _forget_the_rest(conn: Connection, account_id: int, is_theirs: IsPrivate) -> None:
+    """Remove what hangs on no contact: lines of the timeline, and exported chats that never came to a conversation."""
+    chats = await purge.exported_chats_of(conn, account_id)
+    await purge.forget_exported_chats(conn, [id_ for id_, choices in chats if names(choices, is_theirs)])
     lines = await purge.lines_of(conn, account_id, PERSONAL_FIELDS)
     await purge.forget_lines(conn, [id_ for id_, value in lines if names(value, is_theirs)])
 

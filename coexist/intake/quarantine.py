@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import zstandard
-
 from coexist.base.crypto import Keyring
 from coexist.base.database import Connection
 from coexist.base.errors import NotFound
 from coexist.events.feed import NewEvent
-from coexist.intake.sealing import unseal
+from coexist.intake.sealing import Damaged, unseal
 from coexist.intake.store import Delivery, Guilty
 from coexist.meta.parts import part_at
 from coexist.quarantine import store
@@ -57,7 +55,7 @@ def _body(keyring: Keyring, stored: bytes) -> bytes:
     """The delivery's body; nothing of one that was damaged on the disk, which is what made it fail."""
     try:
         return unseal(keyring, stored)
-    except zstandard.ZstdError:
+    except Damaged:
         return b""
 
 
@@ -65,7 +63,7 @@ BODY = "SELECT body FROM journal WHERE id = %s"
 
 
 async def body_of(conn: Connection, keyring: Keyring, journal_id: int) -> bytes:
-    """Return a delivery as Meta sent it. Raises NotFound when the journal does not hold it."""
+    """Return a delivery as Meta sent it. Raises NotFound when the journal does not hold it, and Damaged."""
     row = await (await conn.execute(BODY, (journal_id,))).fetchone()
     if row is None:
         raise NotFound(

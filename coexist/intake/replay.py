@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from psycopg.rows import class_row
 
+from coexist.base import clock
 from coexist.base.database import Connection
 from coexist.base.errors import Invalid
 from coexist.intake.retention import hold_off
@@ -132,6 +133,16 @@ async def replay(conn: Connection, span: Span, *, by: str = "a replay") -> int:
     row = await (await conn.execute(REPLAY, span.values() | {"by": by})).fetchone()
     assert row is not None
     return int(row[0])
+
+
+async def replay_since(conn: Connection, since: datetime | None, by: str) -> int:
+    """Have all applied again that was received since then, and return how many were put in line.
+
+    Raises what ``check`` raises.
+    """
+    span = Span(since=since)
+    check(span, await extent(conn), clock.now())
+    return await replay(conn, span, by=by)
 
 
 NEXT_WINDOW: Final = "SELECT max(id) FROM (SELECT id FROM journal WHERE id >= %s ORDER BY id LIMIT %s) AS j"

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -42,14 +43,16 @@ class Disk:
     async def read(self, name: Name, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes, None]:
         """The bytes, piece by piece; never more than one piece in memory."""
         try:
-            file = await asyncio.to_thread(self.path(name).open, "rb", buffering=0)
+            with _in_words():
+                file = await asyncio.to_thread(self.path(name).open, "rb", buffering=0)
         except FileNotFoundError as error:
             raise NotFound("This file is not here.", next_step="It may still be on the phone.") from error
         try:
             left = length
             await asyncio.to_thread(file.seek, start)
             while left is None or left > 0:
-                piece = await asyncio.to_thread(file.read, READ_BYTES if left is None else min(READ_BYTES, left))
+                with _in_words():
+                    piece = await asyncio.to_thread(file.read, READ_BYTES if left is None else min(READ_BYTES, left))
                 if not piece:
                     return
                 left = None if left is None else left - len(piece)
@@ -59,14 +62,14 @@ class Disk:
 
     async def size(self, name: Name) -> int | None:
         """Its size in bytes, None when it is not there."""
-        try:
+        with suppress(FileNotFoundError), _in_words():
             return (await asyncio.to_thread(self.path(name).stat)).st_size
-        except FileNotFoundError:
-            return None
+        return None
 
     async def delete(self, name: Name) -> None:
         """Take it away, if it is there."""
-        await asyncio.to_thread(self.path(name).unlink, missing_ok=True)
+        with _in_words():
+            await asyncio.to_thread(self.path(name).unlink, missing_ok=True)
 
     async def names(self) -> AsyncIterator[Name]:
         """Everything that is kept, folder by folder."""
@@ -84,14 +87,26 @@ def failed(error: OSError) -> Unavailable:
     """A disk's refusal, in words."""
     if error.errno in FULL:
         return NoRoom("The server's disk is full.", next_step="Make room; the files that wait are fetched then.")
-    return Unavailable(f"The data folder cannot be written: {error.strerror}.")
+    return Unavailable(f"The data folder cannot be used: {error.strerror}.")
 
 
 def free_bytes(data_dir: Path) -> int:
-    """How much room is left where the data folder is, or will be: a new host has none yet."""
-    data_dir.mkdir(parents=True, exist_ok=True)
-    found = os.statvfs(data_dir)
+    """How much room is left where the data folder is, or will be: a new host has none yet. Raises Unavailable."""
+    with _in_words():
+        data_dir.mkdir(parents=True, exist_ok=True)
+        found = os.statvfs(data_dir)
     return found.f_bavail * found.f_frsize
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """What a disk refuses (one that is gone, or broken), as an error for people; what is missing stays so."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise failed(error) from error
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -19,8 +19,7 @@ from coexist.base.crypto import Keyring
 from coexist.base.database import Pool, transaction
 from coexist.base.errors import AppError, TooLarge, Unavailable, UpstreamFailed
 from coexist.events import feed
-from coexist.inbox import connection, credentials
-from coexist.inbox.connection import Line
+from coexist.inbox import credentials, refusals
 from coexist.media import drafts, keeping, rules, store, wanted
 from coexist.media.disk import NoRoom
 from coexist.media.drafts import WrongHash
@@ -194,17 +193,18 @@ async def _failed(means: Means, file: Wanted, error: AppError | HostBusy | Wrong
 
 async def _refused(means: Means, file: Wanted, error: GraphError) -> None:
     """A file Meta does not know may only be late; a refused token waits for a person; the rest for better times."""
+    if error.code not in MISSING_CODES:
+        await refusals.heed_error(means.pool, file.inbox_id, error)
     if error.meaning.kind is ErrorClass.LIMIT or error.http_status == TOO_MANY:
         await _throttle(means, file, str(error))
     elif error.code in MISSING_CODES or error.http_status in (404, 410):
         await _missing(means, file, str(error))
     elif error.meaning.kind is ErrorClass.REAUTHORISE:
-        line = Line(file.inbox_id, clock.now(), connection.OURS, connection.TOKEN_REFUSED, {"reason": str(error)})
         async with transaction(means.pool) as conn:
             reason, at = Reason.TOKEN_REFUSED, clock.now() + rules.pause(1)
-            events = await store.later(conn, file, at, reason, rules.SENTENCES[reason], is_counted=False)
-            await connection.record(conn, [line])
-            await feed.append(conn, [*events, *await connection.refresh(conn, [file.inbox_id])])
+            await feed.append(
+                conn, await store.later(conn, file, at, reason, rules.SENTENCES[reason], is_counted=False)
+            )
     else:
         await _later(means, file, Reason.UPSTREAM, str(error))
 

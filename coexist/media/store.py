@@ -12,6 +12,7 @@ from psycopg.rows import class_row
 from coexist.base import clock
 from coexist.base.database import Connection
 from coexist.events.feed import Kind, NewEvent
+from coexist.inbox.pauses import APP_GOES_ON
 from coexist.media.model import Kept, Name, Reason, Wanted
 from coexist.media.rules import FORGOTTEN_AFTER
 from coexist.meta.model import FROM_HISTORY_MEDIA
@@ -28,12 +29,12 @@ FILE_LOCK: Final = 0x46494C45  # "FILE"
 # ── fetching ──────────────────────────────────────────────────────────────────────────────────────────────
 
 # Live files before those of an import. One claims at a time, so that the counts of a number hold for all processes.
-CLAIM: Final = """
+CLAIM: Final = f"""
 WITH usable AS MATERIALIZED (
     SELECT i.id, i.account_id, i.phone_number_id,
            (SELECT count(*) FROM media WHERE inbox_id = i.id AND attempted_at > %(now)s - interval '1 hour') AS recent
       FROM inboxes i
-     WHERE i.token IS NOT NULL AND i.state IN ('connected', 'offboarded', 'restricted')
+     WHERE i.token IS NOT NULL AND i.state IN ('connected', 'offboarded', 'restricted') AND {APP_GOES_ON}
        AND EXISTS (SELECT FROM media WHERE inbox_id = i.id AND state = 'waiting' AND next_attempt_at <= %(now)s)
        AND NOT EXISTS (SELECT FROM media_throttles WHERE inbox_id = i.id AND until > %(now)s)
        AND (SELECT count(*) FROM media WHERE inbox_id = i.id AND claimed_until > %(now)s) < %(at_once)s),

@@ -50,6 +50,7 @@ async def _run(kind: str, source: Path, target: Path) -> Measured | None:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        env={name: value for name, value in os.environ.items() if not name.startswith("COEXIST_")},  # no secrets
         start_new_session=True,
     )  # fmt: skip
     try:

@@ -30,6 +30,9 @@ PHONE_DIGITS: Final = range(7, 16)
 _BSUID: Final = re.compile(r"[A-Z]{2}\.[\w.-]{1,128}")
 _JID: Final = re.compile(r"(\d+)(?::\d+)?@(?:s\.whatsapp\.net|c\.us|lid)")
 
+_TEXTS: Final = re.compile(r'"((?:[^"\\]|\\.)*)"|(?<![\w.])(\d{7,15})(?![\w.])')
+"""The texts and the whole numbers of a JSON."""
+
 ITEMS: Final = (
     "contacts", "messages", "message_echoes", "statuses", "state_sync", "user_id_update", "user_preferences", "calls",
     "groups", "errors",
@@ -317,9 +320,10 @@ def _key(text: str) -> str | None:
 
 
 def _decoded(raw: Raw | None) -> Any:
+    """A piece of a delivery. Of one that cannot be decoded (1e999 is valid JSON) the texts: they name people."""
     if raw is None:
         return None
     try:
         return msgspec.json.decode(raw)
     except (ValueError, RecursionError):
-        return None
+        return [text or number for text, number in _TEXTS.findall(bytes(raw).decode(errors="replace"))]

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+import json
+import re
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
 
 from coexist.meta import wire
 from coexist.meta.decode import compact, given
@@ -11,6 +16,8 @@ from coexist.meta.persons import Contacts
 from coexist.meta.phones import digits
 from coexist.meta.reading import Change
 
+CODE_DIGITS: Final = 9
+"""The longest code of Meta's that is one: it has seven digits at most."""
 META_STATUSES: Final = frozenset(STATUS_RANK) - {"queued"}
 """``deleted`` and ``warning`` of the old API, and what is yet to be invented, are counted as ignored."""
 
@@ -38,9 +45,33 @@ def tell_status(change: Change, status: wire.Status, part: str, contacts: Contac
             recipient=contacts.person(digits(status.recipient_id), status.recipient_user_id, parent, at, is_wa_id=True),
             our_ref=status.biz_opaque_callback_data or None,
             pricing=compact(status.pricing) if given(status.pricing) else None,
-            errors=compact(status.errors) if given(status.errors) else None,
+            errors=_errors(status.errors) if given(status.errors) else None,
         )
     )
+
+
+def _errors(raw: Raw) -> bytes:
+    """Meta's errors as it documents them: a list of objects, each with a small number as its code if with any.
+
+    What has that form stays as it came. Of anything else what was said is kept: it is shown to people.
+    """
+    plain = compact(raw)
+    try:
+        told = msgspec.json.decode(plain)
+    except (ValueError, RecursionError):
+        told = plain.decode()
+    formed = [_error(item) for item in (told if isinstance(told, list) else [told])]
+    return plain if formed == told else compact(json.dumps(formed).encode())
+
+
+def _error(told: Any) -> dict[str, Any]:
+    if not isinstance(told, dict):
+        return {"message": told if isinstance(told, str) else json.dumps(told)}
+    if "code" not in told:
+        return told
+    code = told["code"] if isinstance(told["code"], int | str) else ""
+    is_code = re.fullmatch(f"[0-9]{{1,{CODE_DIGITS}}}", str(code)) is not None
+    return told | {"code": int(code) if is_code else None}
 
 
 def _is_of_group(status: wire.Status) -> bool:

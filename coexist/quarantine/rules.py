@@ -57,6 +57,11 @@ def reason_for(error: str) -> Reason:
             f"Something in it is missing or contradicts itself: {error}.",
             "If it stays so after a retry, look into the phone app, and dismiss it here.",
         )
+    if raised[1] == "Damaged":
+        return Reason(
+            "What the journal holds of it is damaged.",
+            "Look at the disk and its backups. The phone app still shows what it was: then dismiss it here.",
+        )
     if raised[1] == "QueryCanceled":
         return Reason("Storing it took too long.", "Retry it when the database is less busy.")
     if hasattr(psycopg.errors, raised[1]):

@@ -10,7 +10,7 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from coexist.inbox.model import ListRow, Message
-from coexist.meta.errors import explain
+from coexist.meta.errors import NEVER_AGAIN, explain
 from coexist.meta.model import STATUS_RANK
 from coexist.meta.pricing import category_words
 from coexist.web import kinds, words
@@ -19,6 +19,7 @@ from coexist.web.files import File, file_of
 from coexist.web.kinds import Kind, kind_of
 from coexist.web.richtext import TEXT_SHOWN_CHARS, rich
 
+CLOSED_COUNTRY: Final = 130497
 FORWARDED: Final = ("", "Forwarded", "Forwarded many times")
 
 
@@ -183,7 +184,7 @@ def price_of(origin: str, pricing: Mapping[str, Any] | None) -> Price | None:
     """The price of a message by Meta's ``pricing``; None when Meta has not told it, and for what customers write."""
     if origin == "app":
         return Price(False, "Free: sent from the phone app")
-    if origin != "api" or not pricing or not isinstance(pricing.get("billable"), bool):
+    if origin != "api" or not isinstance(pricing, Mapping) or not isinstance(pricing.get("billable"), bool):
         return None
     category = category_words(str(pricing.get("category") or ""))
     said = "Charged by Meta" if pricing["billable"] else "Free of charge"
@@ -193,16 +194,34 @@ def price_of(origin: str, pricing: Mapping[str, Any] | None) -> Price | None:
 def _problem(message: Message) -> Problem | None:
     if message.origin != "api":
         return None
+    is_on_its_way = message.status is None or message.status < STATUS_RANK["sent"]
+    is_told_by_status = _has_failed(message) and message.wamid is not None
+    if message.outbox_state == "failed" and is_on_its_way and not is_told_by_status:
+        said = message.outbox_error or _first_error(message) or "WhatsApp did not accept it."
+        return Problem(said + _country(message), can_retry=_may_go_again(message))
     if _has_failed(message):
-        return Problem(_first_error(message) or "WhatsApp could not deliver it.", can_discard=False)
-    if message.status is not None and message.status >= STATUS_RANK["sent"]:
+        said = _first_error(message) or "WhatsApp could not deliver it."
+        return Problem(said + _country(message), can_retry=_may_go_again(message), can_discard=False)
+    if not is_on_its_way:
         return None
     if message.outbox_state == "unclear":
         said = message.outbox_error or "WhatsApp did not answer: this may or may not have reached the customer."
         return Problem(f"{said} Look at the phone before you send it again.")
-    if message.outbox_state == "failed":
-        return Problem(message.outbox_error or _first_error(message) or "WhatsApp did not accept it.")
+    if message.outbox_state == "queued" and message.outbox_error:
+        return Problem(f"Not sent yet. {message.outbox_error}", can_retry=False)
     return None
+
+
+def _country(message: Message) -> str:
+    """Which country it is that the business may not write to, where the error says no more than that."""
+    codes = [error.get("code") for error in message.errors or ()]
+    country = words.country(message.peer) if CLOSED_COUNTRY in codes else ""
+    return f" Their number is of {country}." if country else ""
+
+
+def _may_go_again(message: Message) -> bool:
+    """Whether a person may try again what failed; what only has to wait says so when they do."""
+    return not any(error.get("code") in NEVER_AGAIN for error in message.errors or ())
 
 
 def _has_failed(message: Message) -> bool:

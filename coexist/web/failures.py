@@ -35,6 +35,12 @@ BUSY: Final = Unavailable("The database did not answer in time.", next_step="Try
 _log = log.get("coexist.web")
 
 
+def _path(request: Request) -> str:
+    """The path for the log, without the token of a link: whoever reads the log must not be able to follow it."""
+    token = request.path_params.get("token")
+    return request.url.path.replace(token, "[token]") if token else request.url.path
+
+
 def failure_response(request: Request, error: AppError, status: int | None = None) -> Response:
     """The error as a page, or as the text of a line when htmx asked for a part of a page."""
     status = status or error.status
@@ -55,7 +61,7 @@ def failure_response(request: Request, error: AppError, status: int | None = Non
 async def _expected(request: Request, error: Exception) -> Response:
     assert isinstance(error, AppError)
     if error.status >= 500:
-        _log.error("page_failed", path=request.url.path, status=error.status, error=error.message)
+        _log.error("page_failed", path=_path(request), status=error.status, error=error.message)
     return failure_response(request, error)
 
 
@@ -67,12 +73,12 @@ async def _from_router(request: Request, error: Exception) -> Response:
 
 
 async def _too_late(request: Request, error: Exception) -> Response:
-    _log.error("page_timed_out", path=request.url.path, error=str(error))
+    _log.error("page_timed_out", path=_path(request), error=str(error))
     return failure_response(request, BUSY)
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    _log.error("page_crashed", path=request.url.path, exc_info=error)
+    _log.error("page_crashed", path=_path(request), exc_info=error)
     return failure_response(request, BROKEN)
 
 

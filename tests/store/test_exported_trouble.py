@@ -13,14 +13,15 @@ import pytest
 from coexist.base import clock
 from coexist.base.database import transaction
 from coexist.base.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, Unavailable
-from coexist.exported_chats import actions, bringing, made, store, worker
+from coexist.exported_chats import actions, bringing, made, planning, store, worker
 from coexist.exported_chats.model import State
 from coexist.inbox import private
 from coexist.inbox.switches import Switch
+from coexist.intake import purging
 from coexist.media import keeping
 from coexist.media.sweep import sweep
 from tests.support.business import PHONE, deliver
-from tests.support.exported import CONTACT, zip_bytes
+from tests.support.exported import CONTACT, US, zip_bytes
 from tests.support.exported_desk import BR, CHAT, FILES, WHEN, Desk, past
 from tests.support.intake import KEYRING
 from tests.support.switches import switch_off, switch_on
@@ -137,6 +138,15 @@ async def test_what_is_no_chat_leaves_nothing(desk: Desk) -> None:
     assert await desk.rows("SELECT count(*) FROM exported_chats") == [(0,)]
 
 
+async def test_a_name_with_a_nul_is_the_name_without_it(desk: Desk) -> None:
+    """PostgreSQL keeps no U+0000, and files that were saved by other programs have some."""
+    strange = [replace(line, who=line.who and line.who.replace(" ", "\0 ")) for line in CHAT]
+    chat_id = await desk.give(zip_bytes(BR, strange, FILES))
+    found, name = await asyncio.to_thread(planning.survey, actions.path_of(desk.settings.data_dir, chat_id))
+    assert set(found.names) == {CONTACT, US}
+    assert await planning.candidates(desk.pool, desk.inbox, found, name) is not None
+
+
 async def test_too_large_a_file_is_refused_while_it_comes(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(actions, "PACKAGE_BYTES_MAX", 1 << 20)
     with pytest.raises(TooLarge, match="larger than the 1 MiB"):
@@ -181,6 +191,18 @@ async def test_files_stay_out_where_they_are_switched_off(desk: Desk) -> None:
     assert await desk.rows("SELECT count(*) FROM media") == [(0,)]
 
 
+async def test_a_file_that_cannot_be_deleted_ends_no_loop(desk: Desk) -> None:
+    """All loops of a worker live and die together."""
+    strange = desk.settings.data_dir / actions.FOLDER / "77"
+    strange.mkdir(parents=True)
+    os.utime(strange, (0, 0))
+    running = asyncio.create_task(worker.run(desk.pool, desk.settings, KEYRING, desk.keep, wake=asyncio.Event()))
+    await asyncio.wait({running}, timeout=1)
+    assert not running.done(), running
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
 @pytest.mark.requirement("G11")
 async def test_nothing_of_a_private_number_is_brought_in(desk: Desk) -> None:
     """Neither where its number is in the chat, nor where somebody says it is theirs, nor in the middle of an import."""
@@ -193,6 +215,7 @@ async def test_nothing_of_a_private_number_is_brought_in(desk: Desk) -> None:
     await desk.start(chat_id, desk.choices())
     await desk.work()
     assert "private number" in ((await desk.chat(chat_id)).error or "")
+    assert b"910559111" not in await _told(desk), "nor what was decided about the file"
     assert await desk.texts() == []
     assert not list((desk.settings.data_dir / actions.FOLDER).iterdir()), "the file goes at once"
 
@@ -218,6 +241,37 @@ async def test_a_number_that_becomes_private_on_the_way_ends_the_import(
     await desk.work()
     assert (await desk.chat(chat_id)).state is State.FAILED
     assert len(await desk.texts()) == 3, "what was here before is removed when somebody asks for that"
+    assert PHONE.encode() not in await _told(desk)
+
+
+@pytest.mark.requirement("G11")
+async def test_of_an_import_that_failed_nothing_tells_of_whom_it_was_once_they_are_private(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before its end an import knows no conversation: what was decided names the person all the same."""
+
+    async def refuse(*_: Any) -> None:
+        raise Invalid("refused by the test")
+
+    monkeypatch.setattr(bringing, "_put", refuse)
+    chat_id = await desk.give(zip_bytes(BR, CHAT, FILES))
+    await desk.start(chat_id, desk.choices())
+    await desk.work()
+    assert (await desk.chat(chat_id)).state is State.FAILED
+    assert PHONE.encode() in await _told(desk)
+    async with transaction(desk.pool) as conn:
+        number_id = await private.add(conn, KEYRING, "Inês", desk.account_id, PHONE)
+        await private.want_purge(conn, KEYRING, desk.account_id, number_id, typed=PHONE)
+    while await purging.step(desk.pool, KEYRING):
+        pass
+    assert PHONE.encode() not in await _told(desk)
+    await worker.tidy(desk.pool, desk.settings)
+
+
+async def _told(desk: Desk) -> bytes:
+    """What the table of imports says."""
+    async with desk.pool.connection() as conn, conn.cursor().copy("COPY exported_chats TO STDOUT") as copy:
+        return b"".join([bytes(piece) async for piece in copy])
 
 
 async def test_an_upload_is_thrown_away_by_hand_or_after_a_day(desk: Desk) -> None:

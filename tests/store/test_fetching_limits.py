@@ -18,6 +18,7 @@ from coexist.base.config import Settings
 from coexist.base.database import Pool, transaction
 from coexist.base.errors import Unavailable
 from coexist.coexistence import switches
+from coexist.exported_chats import worker as exported_chats
 from coexist.inbox import files, private
 from coexist.inbox.switches import Switch
 from coexist.media import rules, wanted, worker
@@ -92,7 +93,7 @@ async def test_imports_keep_to_their_hourly_number_and_leave_room_for_what_comes
     assert await fetch(business, graph, measured, after=timedelta(minutes=61)) == 4
 
 
-@pytest.mark.parametrize(("code", "status"), [(80007, 400), (4, 400), (130429, 429)])
+@pytest.mark.parametrize(("code", "status"), [(80007, 400), (130429, 429)])
 async def test_when_meta_asks_for_fewer_calls_the_whole_number_waits_longer_each_time(
     business: Business, graphs: tuple[ScriptedGraph, Graph], settings: Settings, code: int, status: int
 ) -> None:
@@ -194,6 +195,29 @@ async def test_a_disk_that_fills_up_under_a_download_leaves_nothing_and_costs_no
     assert [path for path in (tmp_path / "media").rglob("*") if path.is_file()] == []
     assert await fetch(business, graph, settings, after=timedelta(minutes=2)) == 1
     assert [row[0] for row in await media_rows(business)] == ["stored"]
+
+
+async def test_a_data_folder_that_is_gone_ends_no_loop(
+    business: Business, graphs: tuple[ScriptedGraph, Graph], tmp_path: Path
+) -> None:
+    """All loops of a worker live and die together: messages must go on being applied while files cannot be kept."""
+    (tmp_path / "no folder").write_bytes(b"")
+    gone = replace(Settings(), data_dir=tmp_path / "no folder" / "data")
+    _, graph = graphs
+    await tell(business, picture())
+    fetching = asyncio.create_task(worker.run(means_of(business.pool, graph, gone), wake=asyncio.Event()))
+    keep = means_of(business.pool, graph, gone).keep
+    importing = asyncio.create_task(exported_chats.run(business.pool, gone, KEYRING, keep, wake=asyncio.Event()))
+    ended, _ = await asyncio.wait({fetching, importing}, timeout=1)
+    fetching.cancel()
+    importing.cancel()
+    await asyncio.gather(fetching, importing, return_exceptions=True)
+    assert not ended, ended
+    name = Name(1, "0" * 64)
+    with pytest.raises(Unavailable):
+        await Disk(gone.data_dir).size(name)
+    with pytest.raises(Unavailable):
+        await anext(Disk(gone.data_dir).read(name))
 
 
 async def test_a_store_that_cannot_be_reached_costs_no_attempt(

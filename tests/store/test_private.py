@@ -19,6 +19,7 @@ from coexist.base.database import Pool, transaction
 from coexist.base.errors import Conflict, Invalid
 from coexist.inbox import private as listing
 from coexist.intake import purging
+from coexist.intake.private import searched
 from coexist.intake.sealing import unseal
 from coexist.media.keeping import Keep, open_keep
 from coexist.media.model import Name
@@ -223,6 +224,52 @@ async def test_without_a_list_nothing_changes_and_with_one_others_end_in_the_sam
     await intake.apply_all(shop)
     async with transaction(shop) as conn:
         assert await snapshot.take(conn) == with_list
+
+
+@pytest.mark.requirement("G11")
+async def test_a_removal_and_whoever_applies_do_not_undo_each_other(
+    shop: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two people in one delivery: one is being removed from the journal while the other is taken out by applying."""
+    first, second = await put_on_list(shop), await put_on_list(shop, "+351 910 559 122")
+    assert second != first
+    both = [
+        wire.message("wamid.P1", 1, private.text("1"), phone=private.WA_ID),
+        wire.message("wamid.O1", 2, wire.text("o outro"), phone=private.OTHER),
+    ]
+    await intake.journal(shop, [body_of(*both)])
+    async with transaction(shop) as conn:
+        await listing.want_purge(conn, KEYRING, 1, first, typed=private.PHONE)
+    search, applied = searched, list[asyncio.Task[None]]()
+
+    async def slowly(*given: Any) -> Any:
+        """As applying the same delivery overtakes the search."""
+        found = await search(*given)
+        applied.append(asyncio.create_task(intake.apply_all(shop)))
+        await asyncio.wait(applied, timeout=1)
+        return found
+
+    monkeypatch.setattr(purging, "searched", slowly)
+    await work(shop)
+    await asyncio.gather(*applied)
+    await intake.apply_all(shop)
+    dumped = await dump(shop)
+    assert private.traces_in(dumped) == []
+    assert b"o outro" not in dumped
+
+
+@pytest.mark.requirement("G11")
+async def test_a_delivery_that_was_damaged_on_the_disk_holds_no_removal_up(shop: Pool) -> None:
+    await intake.deliver(shop, private.deliveries())
+    await rows(shop, "UPDATE journal SET body = overlay(body PLACING '\\x00000000' FROM 40) WHERE id = 1 RETURNING id")
+    await purge(shop, await put_on_list(shop))
+    async with transaction(shop) as conn:
+        (number,) = await listing.numbers(conn, KEYRING, 1)
+    assert number.purged_at is not None
+    await rows(shop, "DELETE FROM quarantine RETURNING id")
+    await rows(shop, "DELETE FROM backlog RETURNING journal_id")
+    await rows(shop, "DELETE FROM journal WHERE id = 1 RETURNING id")
+    assert private.traces_in(await dump(shop)) == []
 
 
 # ── the list ──────────────────────────────────────────────────────────────────────────────────────────────

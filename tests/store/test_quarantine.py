@@ -10,8 +10,10 @@ import pytest
 from coexist.base.database import Pool, transaction
 from coexist.base.errors import Invalid, NotFound
 from coexist.events import feed
+from coexist.inbox import private
 from coexist.intake.quarantine import json_of
 from coexist.intake.replay import Span, replay
+from coexist.intake.sealing import Damaged
 from coexist.intake.store import requeue_routed
 from coexist.quarantine import actions, rules, store
 from coexist.quarantine.model import Keeper, Quarantined
@@ -93,6 +95,25 @@ async def test_of_a_delivery_that_is_no_json_the_whole_is_kept(shop: Pool) -> No
     assert (part.kind, part.part_bytes, part.phone_number_id) == ("whole delivery", 48, None)
     assert await texts(shop) == ["behind"]
     assert "does not understand" in rules.reason_for(part.error).sentence
+
+
+@pytest.mark.requirement("C4")
+@pytest.mark.parametrize("has_list", [False, True])
+async def test_a_delivery_that_was_damaged_on_the_disk_stops_nothing_either(shop: Pool, has_list: bool) -> None:
+    """With a list of private numbers it is opened once more, before it is read."""
+    if has_list:
+        async with transaction(shop) as conn:
+            await private.add(conn, KEYRING, "Inês", 1, "+351 910 559 199")
+    await intake.journal(shop, [body_of(message("a", "lost")), body_of(message("b", "behind"))])
+    await rows(shop, "UPDATE journal SET body = overlay(body PLACING '\\x00000000' FROM 40) WHERE id = 1 RETURNING id")
+    await intake.apply_all(shop)
+    assert await texts(shop) == ["behind"]
+    part = await only(shop)
+    assert (part.journal_id, part.part, part.part_bytes) == (1, "", 0)
+    assert "damaged" in rules.reason_for(part.error).sentence
+    async with transaction(shop) as conn:
+        with pytest.raises(Damaged):
+            await json_of(conn, KEYRING, part)
 
 
 # ── retrying ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -27,6 +27,14 @@ def token(**other: Any) -> TokenInfo:
     return TokenInfo(**{**values, **other})
 
 
+@pytest.mark.parametrize(
+    ("told", "ends_at"),
+    [(0, None), (-1, None), (1795000000, datetime(2026, 11, 18, 11, 6, 40, tzinfo=UTC)), (10**30, None)],
+)
+def test_a_token_ends_when_meta_says_or_never(told: int, ends_at: datetime | None) -> None:
+    assert token(expires_at=told).ends_at == ends_at
+
+
 def signup(**other: Any) -> Signup:
     values: dict[str, Any] = {
         "id": uuid4(), "account_id": 1, "link_id": None, "user_id": 1, "person": "Inês", "way": Way.DIALOG,

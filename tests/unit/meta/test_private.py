@@ -38,6 +38,17 @@ def test_every_shape_that_names_them_goes(change: dict[str, Any]) -> None:
 
 
 @pytest.mark.requirement("G11")
+def test_what_cannot_be_decoded_goes_as_well_and_nobody_else_with_it() -> None:
+    place = {"type": "location", "location": {"latitude": 0.25, "name": private.WORDS}}
+    theirs = wire.message("wamid.P1", 1, place, phone=private.WA_ID)
+    others = wire.message("wamid.O1", 1, place, phone=private.OTHER)
+    found = redact(body_of(theirs).replace(b"0.25", b"1e999"), list_of)
+    assert (found.removed_count, found.body) == (1, None)
+    kept = redact(body_of(others).replace(b"0.25", b"1e999"), list_of)
+    assert kept.removed_count == 0
+
+
+@pytest.mark.requirement("G11")
 def test_ids_learned_in_a_delivery_count_in_all_of_it() -> None:
     found = found_in(*private.theirs(), *private.beside())
     assert found.body is not None

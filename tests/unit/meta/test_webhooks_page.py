@@ -4,7 +4,7 @@ import re
 
 from coexist.meta.contents import MEDIA_TYPES, STRUCTURED
 from coexist.meta.messages import ACTING, KEEPS_WINDOW
-from coexist.meta.notices import read_calls, read_groups, read_notice, read_preferences
+from coexist.meta.notices import read_calls, read_groups, read_notice
 from coexist.meta.parse import FIELDS
 from coexist.meta.statuses import META_STATUSES
 from coexist.meta.wording import PHONE_ONLY
@@ -31,7 +31,7 @@ def rows(title: str) -> dict[str, str]:
 
 
 def test_every_field_is_on_the_page_as_it_is_handled() -> None:
-    keeping = {read_notice, read_calls, read_groups, read_preferences}
+    keeping = {read_notice, read_calls, read_groups}
     read = {field: "kept" if reader in keeping else "handled" for field, reader in FIELDS.items()}
 
     told = rows("Fields")

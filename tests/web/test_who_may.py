@@ -1,0 +1,127 @@
+"""Who may do what: every form of the route table, for nobody, for somebody of another account, and for an agent."""
+
+from __future__ import annotations
+
+from typing import Final
+from unittest.mock import AsyncMock
+from uuid import UUID
+
+import pytest
+from starlette.routing import Route
+
+from coexist.base.database import transaction
+from coexist.base.errors import Unavailable
+from coexist.people import actions as people
+from coexist.people.model import Member, Role
+from coexist.web.app import routes
+from tests.support.business import inbound
+from tests.web.conftest import Site
+
+FOR_EVERYBODY: Final = ("/first-run", "/sign-in", "/connect/")
+"""Forms of who is not signed in; those below /connect/ need a link's token."""
+
+OWN: Final = ("/sign-out", "/inboxes/choices", "/private-numbers", "/exported-chats", "/inboxes/connect", "/quarantine")
+"""Forms that name nothing of an account, or what begins with them: they are about the viewer's own account."""
+
+ANSWERING: Final = ("/conversations/", "/messages/", "/contacts/", "/sign-out")
+"""What agents do."""
+
+VALUES: Final = {
+    "token": "invented", "step": "go", "signup_id": str(UUID(int=7)), "conversation_id": 1, "message_id": 1,
+    "contact_id": 1, "inbox_id": 1, "link_id": 1, "chat_id": 1, "number_id": 1, "quarantine_id": 1,
+}  # fmt: skip
+"""What stands in the paths: the site's own rows, which are the first of their tables."""
+
+FIELDS: Final = {
+    "text": "Mallory was here", "our_ref": str(UUID(int=9)), "up_to": "1", "name": "Mallory", "typed": "5511985500100",
+    "days": "3", "level": "inbox", "switch": "media", "turn": "off", "reason": "because", "why": "because",
+    "made_for": "Mallory", "number": "+44 7700 900123", "code": "AQinvented", "effect": "leave",
+}  # fmt: skip
+
+
+def forms() -> list[tuple[str, str]]:
+    """Every method and path that changes something."""
+    found = []
+    for route in routes():
+        if isinstance(route, Route):
+            path = route.path
+            for name in route.param_convertors:
+                kind = route.param_convertors[name]
+                path = path.replace(f"{{{name}}}", str(VALUES[name]))
+                path = path.replace(f"{{{name}:{_word(kind)}}}", str(VALUES[name]))
+            found += [(method, path) for method in sorted((route.methods or set()) - {"GET", "HEAD"})]
+    return found
+
+
+def _word(kind: object) -> str:
+    return {"IntegerConvertor": "int", "UUIDConvertor": "uuid"}.get(type(kind).__name__, "str")
+
+
+async def test_nobody_changes_anything_without_signing_in(site: Site) -> None:
+    await site.deliver(inbound("wamid.1", "Olá"))
+    site.cookie = ""
+    private = [(method, path) for method, path in forms() if not path.startswith(FOR_EVERYBODY)]
+    assert len(private) > 30
+    for method, path in private:
+        answered = await site.post(path, method, **FIELDS)
+        assert (answered.status, answered.headers.get("Location")) == (303, "/sign-in"), (method, path)
+    for method, path in forms():
+        if path.startswith("/connect/"):
+            assert (await site.post(path, method, **FIELDS)).status == 404, path
+
+
+async def test_nobody_changes_anything_of_another_account(site: Site, stranger: Member) -> None:
+    await site.deliver(inbound("wamid.1", "Olá"))
+    await site.sign_in(stranger)
+    concerned = [form for form in forms() if not form[1].startswith((*FOR_EVERYBODY, *OWN))]
+    named = [(m, p) for m, p in forms() if p.startswith(OWN) and any(part.isdecimal() for part in p.split("/"))]
+    assert len(concerned) > 15
+    for method, path in [*concerned, *named]:
+        assert (await site.post(path, method, **FIELDS)).status == 404, (method, path)
+
+
+async def test_a_replay_by_one_account_names_nobody_to_another(site: Site, stranger: Member) -> None:
+    """The journal has the deliveries of all, and applying them again is harmless; who asked is not theirs to know."""
+    await site.deliver(inbound("wamid.1", "Olá"))
+    async with transaction(site.pool) as conn:
+        await conn.execute(
+            "INSERT INTO quarantine (journal_id, part, phone_number_id, error, kind, part_bytes)"
+            " SELECT 1, '', phone_number_id, 'TypeError: a fault', 'message', 1 FROM inboxes"
+        )
+        await conn.execute(
+            "INSERT INTO contact_scopes (account_id, portfolio_id) SELECT id, '9' FROM accounts WHERE name = %s",
+            ("Somebody else",),
+        )
+        await conn.execute(
+            "INSERT INTO inboxes (account_id, scope_id, name, waba_id, phone_number_id, display_phone_number,"
+            " is_coexistence, onboarded_at, state_at) SELECT account_id, id, 'Theirs', '9', '9', '447700900123', true,"
+            " now() - interval '1 day', now() FROM contact_scopes WHERE portfolio_id = '9'"
+        )
+    await site.sign_in(stranger)
+    assert (await site.post("/inboxes/2/receipt/reapply")).status == 303
+    async with transaction(site.pool) as conn:
+        (wanted_by,) = await (await conn.execute("SELECT retry_wanted_by FROM quarantine")).fetchall()
+    assert wanted_by == ("a replay",)
+
+
+async def test_agents_answer_and_decide_nothing_else(site: Site) -> None:
+    await site.deliver(inbound("wamid.1", "Olá"))
+    assert site.member is not None
+    async with transaction(site.pool) as conn:
+        agent = await people.add_user(conn, site.member.account_id, name="Rui", email="r@example.com", role=Role.AGENT)
+    await site.sign_in(agent)
+    for method, path in forms():
+        if not path.startswith((*FOR_EVERYBODY, *ANSWERING)):
+            expected = 404 if path.startswith("/quarantine") else 403
+            assert (await site.post(path, method, **FIELDS)).status == expected, (method, path)
+
+
+async def test_the_token_of_a_link_stays_out_of_the_log(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("coexist.coexistence.signup_links.find", AsyncMock(side_effect=Unavailable("No database.")))
+    assert (await site.get("/connect/a-token-that-opens-doors"))[0] == 503
+    logged = capsys.readouterr().out
+    assert "page_failed" in logged
+    assert "/connect/" in logged
+    assert "opens-doors" not in logged
