@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Final
@@ -37,7 +36,6 @@ from coexist.outbound import worker as sending
 
 POOL_CONNECTIONS_COUNT: Final = 12
 LISTEN_AGAIN_S: Final = 1.0
-GC_THRESHOLD_COUNT: Final = 50_000
 CLOCK_DIFFERENCE_MAX_S: Final = 1.0
 """Claims of files last a few seconds and a number's sends are counted by the second, each by its host's own clock."""
 
@@ -46,10 +44,6 @@ logger = log.get(__name__)
 
 def work(settings: Settings) -> None:
     """Run the loops until SIGTERM or SIGINT; calls to Meta that are under way are finished first."""
-    # A history chunk makes thousands of objects that live until it is applied: looking among them for garbage, at the
-    # default rate, costs more than parsing them.
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD_COUNT, 20, 20)
     processes.run_loop(_work(settings))
 
 
@@ -68,10 +62,10 @@ async def database_url_of(settings: Settings) -> AsyncIterator[str]:
 async def check_host(settings: Settings, pool: database.Pool) -> None:
     """Log what this host lacks of what all hosts over one database must have in common: time, key and files."""
     async with database.transaction(pool) as conn:
-        before = clock.now()
+        before = clock.of_host()
         row = await (await conn.execute("SELECT clock_timestamp()")).fetchone()
         assert row is not None
-        difference_s = max((before - row[0]).total_seconds(), (row[0] - clock.now()).total_seconds())
+        difference_s = max((before - row[0]).total_seconds(), (row[0] - clock.of_host()).total_seconds())
         sealed_elsewhere = await credentials.unreadable(conn, crypto.open_keyring(settings))
         newest_file = await media.newest_stored(conn)
     if difference_s > CLOCK_DIFFERENCE_MAX_S:
