@@ -19,8 +19,10 @@ from coexist import processes
 from coexist.base import config, crypto, database, log
 from coexist.base.config import Settings
 from coexist.base.errors import Invalid
+from coexist.commands.opening import load_settings
 from coexist.intake.endpoint import Webhook
 from coexist.intake.journal import open_journal
+from coexist.intake.replay import replay_since
 from coexist.intake.sightings import note_verification
 from coexist.web.app import create_pages, create_web, running
 from coexist.web.state import Web
@@ -144,7 +146,7 @@ async def _answer(settings: Settings, database_url: str, listening: socket.socke
     ):
         await check_host(settings, pool)
         webhook = Webhook(settings, crypto.open_keyring(settings), journal, partial(note_verification, pool))
-        web = create_web(settings, pool, database_url)
+        web = create_web(settings, pool, database_url, replay_since)
         async with running(web):
             server = Server(App(webhook, create_pages(web), pool), web)
             watch = asyncio.create_task(_stop_when_orphaned(server))
@@ -164,6 +166,5 @@ async def _answer_as_child(settings: Settings, descriptor: int) -> None:
 
 
 if __name__ == "__main__":
-    chosen = config.load()
-    log.configure(chosen)
+    chosen = load_settings()
     processes.run_loop(_answer_as_child(chosen, int(sys.argv[1])))

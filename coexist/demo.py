@@ -26,7 +26,7 @@ from coexist.base import clock, crypto, database, log
 from coexist.base.config import Settings
 from coexist.base.database import Pool
 from coexist.base.errors import Conflict, Invalid, Unavailable
-from coexist.coexistence import signups
+from coexist.coexistence import checks_store, signups
 from coexist.coexistence.signup_model import Party, State
 from coexist.coexistence.signup_words import ending_of
 from coexist.meta.graph import graph_of
@@ -67,6 +67,11 @@ class Demo:
     def phone_url(self) -> str:
         return f"http://127.0.0.1:{self.phone_port}"
 
+    @property
+    def clock_file(self) -> Path:
+        """By how much both programs are ahead: the phone's settings let time pass."""
+        return self.folder / "ahead"
+
     def environment(self) -> dict[str, str]:
         """The settings of the demo's product, as its processes read them."""
         return {
@@ -82,6 +87,7 @@ class Demo:
             "COEXIST_SIGNUP_SDK_URL": f"{self.phone_url}/sdk.js",
             "COEXIST_SIGNUP_DIALOG_URL": self.phone_url,
             "COEXIST_FRAME_ANCESTORS": self.phone_url,
+            "COEXIST_CLOCK_FILE": str(self.clock_file),
             "COEXIST_LOG_LEVEL": "warning",
         }
 
@@ -124,11 +130,13 @@ async def run(demo: Demo, settings: Settings, say: Say, *, is_empty: bool = Fals
             f"--webhook-url={demo.inbox_url}/webhook",
             f"--inbox-url={demo.inbox_url}/sign-in/link/{link}",
             f"--state={demo.folder / 'phone.json'}",
+            f"--clock-file={demo.clock_file}",
         )
         async with _running("coexist", "serve"):
             await _until_answering(session, demo.inbox_url + "/readyz")
             async with _running("simulator", *stand_in):  # after the inbox, which its page shows in a frame
                 await _until_answering(session, demo.phone_url + "/control/state")
+                await _until_working(pool)
                 if is_empty:
                     say("Nothing is connected: sign the number up in the inbox, under Connect WhatsApp.")
                 elif await _connect(demo, settings, pool, session, owner):
@@ -177,6 +185,17 @@ async def _until_answering(session: aiohttp.ClientSession, url: str) -> None:
         if asyncio.get_running_loop().time() > deadline:
             raise Unavailable(f"{url} did not answer within {START_WAIT_S:.0f} seconds.")
         await asyncio.sleep(POLL_S)
+
+
+async def _until_working(pool: Pool) -> None:
+    """Wait for the worker's first sign of life: without one, no sync would be asked for yet."""
+    deadline = asyncio.get_running_loop().time() + START_WAIT_S
+    while asyncio.get_running_loop().time() < deadline:
+        async with database.transaction(pool) as conn:
+            if await checks_store.beats(conn):
+                return
+        await asyncio.sleep(POLL_S)
+    raise Unavailable(f"The worker did not start within {START_WAIT_S:.0f} seconds.")
 
 
 async def _connect(demo: Demo, settings: Settings, pool: Pool, session: aiohttp.ClientSession, owner: Member) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from simulator.app import run
 from simulator.config import Config, Pace
+from simulator.passing import Clock
 
 DEMO_CHUNK_DELAY_MS = 450
 
@@ -23,6 +24,7 @@ def main() -> None:
             state=args.state,
             started_at=args.started_at,
             pace=Pace(chunk_delay_ms=args.chunk_delay_ms, auto_reply=args.auto_reply),
+            clock=Clock(args.clock_file),
         ),
         args.host,
         args.port,
@@ -42,6 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--messages", type=int, default=2_000, metavar="N", help="about how long the history is")
     parser.add_argument("--state", type=Path, metavar="FILE", help="keep the world in this file across restarts")
     parser.add_argument("--started-at", type=int, metavar="SECONDS", help="the world's first moment; now if absent")
+    parser.add_argument(
+        "--clock-file", type=Path, metavar="FILE", help="seconds by which we are ahead; letting time pass writes it"
+    )
     parser.add_argument(
         "--chunk-delay-ms",
         type=int,

@@ -78,7 +78,7 @@ def request_sync(sim: Simulation, sync_type: str) -> str:
     request_id = chance.trace(sim.world.epoch, sim.world.number("request"))
     connection.requested[sync_type] = request_id
     sim.world.changed(connection)
-    if sim.listens(sync_type):
+    if sim.listens(sync_type) and not sim.faults.silent_sync:
         _tell_contacts(sim) if sync_type == "smb_app_state_sync" else _tell_history(sim)
     return request_id
 
@@ -166,7 +166,8 @@ def _tell_history(sim: Simulation) -> None:
         if faults.placeholder_after_detail:
             for value in chunk.details:
                 sim.tell("history", value, after_s=due_s)
-        sim.tell("history", chunk.value, after_s=due_s)
+        if index != faults.lost_chunk:
+            sim.tell("history", chunk.value, after_s=due_s)
         if not faults.placeholder_after_detail:
             for number, value in enumerate(chunk.details, start=1):
                 sim.tell("history", value, after_s=due_s + (number * DETAIL_GAP_S if gap_s else 0))

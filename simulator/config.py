@@ -1,9 +1,10 @@
 """What a stand-in is started with."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from simulator.passing import Clock
 
 DAY_S = 86_400
 HISTORY_DAYS = 180
@@ -85,4 +86,4 @@ class Config:
     started_at: int | None = None
     pace: Pace = field(default_factory=Pace)
     business: Business = field(default_factory=Business)
-    clock: Callable[[], float] = time.time
+    clock: Callable[[], float] = field(default_factory=lambda: Clock(None))

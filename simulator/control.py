@@ -12,11 +12,13 @@ from simulator import coexistence, customers, drafts, payloads, phone, statuses,
 from simulator.config import WINDOW_S, Pace
 from simulator.drafts import Draft
 from simulator.faults import turned
+from simulator.passing import Clock
 from simulator.simulation import Simulation
 from simulator.world import Json, Message, Person
 
 SETTLE_LIMIT_S = 30.0
 RECONNECT_AFTER_S = 4.0
+HOUR_S = 3_600
 
 Act = Callable[[Simulation, Json], Json | Awaitable[Json | None] | None]
 
@@ -172,6 +174,17 @@ def pace(sim: Simulation, asked: Json) -> Json:
     return dict(msgspec.to_builtins(sim.pace))
 
 
+def pass_time(sim: Simulation, asked: Json) -> Json:
+    clock, hours = sim.config.clock, asked.get("hours")
+    if not isinstance(clock, Clock):
+        raise ValueError("The clock of this stand-in cannot be put on.")
+    if not isinstance(hours, int | float) or isinstance(hours, bool):
+        raise ValueError("hours is missing: how much time passes.")
+    clock.put_on(int(hours * HOUR_S))
+    sim.watchers.tell("reset", {})  # every time that a page shows is another now
+    return {"now": sim.now()}
+
+
 def raw(sim: Simulation, asked: Json) -> Json:
     """Any webhook, signed: `{body}` as it is, or `{field, value, entry_id?, time?}`."""
     if "body" in asked:
@@ -217,6 +230,7 @@ ACTS: dict[str, Act] = {
     "reconnect": reconnect,
     "faults": faults,
     "pace": pace,
+    "pass-time": pass_time,
     "raw": raw,
     "reset": reset,
     "settle": settle,

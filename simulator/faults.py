@@ -10,11 +10,23 @@ from simulator.world import Json
 
 @dataclass
 class GraphError:
-    """The next `count` Graph calls whose path contains `path` fail with that code."""
+    """The next `count` Graph calls whose path contains `path` fail with that code.
+
+    `wait_minutes` is told in the usage header, as how long until calls are taken again.
+    """
 
     code: int
     count: int = 1
     path: str = "/messages"
+    wait_minutes: int = 0
+
+
+@dataclass
+class StatusError:
+    """The next `count` messages of the API are accepted, and then fail by a status with that code."""
+
+    code: int
+    count: int = 1
 
 
 @dataclass
@@ -34,12 +46,14 @@ class Faults:
     `stale_secret` signs with that secret instead of the app's. `status_disorder` is the chance that a message's
     statuses come in another order. `placeholder_after_detail` sends media details before their chunk. `echo_api` also
     echoes what the API sent. `errors_async` accepts what 131047 would refuse and fails it by status. `missing_end`
-    never tells progress 100. `own_number_variant` writes the shop's number without its ninth digit.
+    never tells progress 100. `lost_chunk` is the number of the history chunk that is lost for good. `silent_sync`
+    accepts a sync of which nothing ever comes. `own_number_variant` writes the shop's number without its ninth digit.
     `webhook_media_url` puts a `url` beside media ids. `declined_bare` sends the declined history without its envelope.
     `media` is what happens to every file: `gone` (unknown to Meta), `busy` (80007 for each look-up), `damaged` (other
     bytes than announced) or `stuck` (half of it, then silence). `missing_fields` are not ticked in the app's dashboard,
     `unsubscribed` takes the app from the WABA, `token_days` is when tokens expire, `number_lags` leaves out where the
-    number lives, as Graph does for a while after a sign-up.
+    number lives, as Graph does for a while after a sign-up. `health` and `quality` are what Graph tells of the account
+    and the number.
     """
 
     duplicate: float = 0.0
@@ -54,6 +68,8 @@ class Faults:
     echo_api: bool = False
     errors_async: bool = False
     missing_end: bool = False
+    lost_chunk: int | None = None
+    silent_sync: bool = False
     own_number_variant: bool = False
     webhook_media_url: bool = False
     media: Literal["", "gone", "busy", "damaged", "stuck"] = ""
@@ -62,6 +78,9 @@ class Faults:
     unsubscribed: bool = False
     token_days: float | None = None
     number_lags: bool = False
+    health: Literal["AVAILABLE", "LIMITED", "BLOCKED"] = "AVAILABLE"
+    quality: Literal["GREEN", "YELLOW", "RED"] = "GREEN"
+    status_error: StatusError | None = None
     graph_error: GraphError | None = None
     graph_timeout: GraphTimeout | None = None
 

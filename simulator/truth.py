@@ -31,6 +31,7 @@ def connection(sim: Simulation) -> Json:
     known = sim.world.connection
     return {
         "state": known.state,
+        "reconnect_at": known.reconnect_at,
         "onboarded_at": known.onboarded_at,
         "share": known.share,
         "requested": known.requested,

@@ -233,6 +233,12 @@ class Settings:
     frame_ancestors: tuple[str, ...] = _setting(
         values.origins, (), "Origins that may show our pages in a frame, such as your CRM.", shown="none"
     )
+    clock_file: Path | None = _setting(
+        values.file,
+        None,
+        "For trying things out alone: a file with the seconds by which this installation is ahead of the clock. The "
+        "demo lets days pass with it.",
+    )
     log_format: Literal["text", "json"] = _setting(
         values.choice("text", "json"), "text", "`text` for people, `json` for a log collector."
     )

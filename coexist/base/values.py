@@ -99,6 +99,14 @@ def folder(raw: str) -> Path:
     return path.absolute()
 
 
+def file(raw: str) -> Path:
+    """A file, which may be missing yet."""
+    path = Path(raw).expanduser()
+    if path.is_dir():
+        raise ValueError("a file, but a folder of that name is there")
+    return path.absolute()
+
+
 def listed(raw: str) -> tuple[str, ...]:
     """Words separated by commas."""
     return tuple(part.strip() for part in raw.split(",") if part.strip())

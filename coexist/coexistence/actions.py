@@ -40,11 +40,13 @@ async def connect(
     onboarded_at: datetime | None = None,
     name: str | None = None,
     portfolio_id: str | None = None,
+    by: str | None = None,
 ) -> Inbox:
     """Connect a business phone number, or authorise a connected one again, and return its inbox.
 
     The same number in the same account stays the same inbox and takes the new token. A later ``onboarded_at``
-    gives it a new right to sync; None keeps the one it has, or means now. Nothing is asked of Meta here.
+    gives it a new right to sync; None keeps the one it has, or means now. The timeline tells that it was done ``by``
+    somebody. Nothing is asked of Meta here.
 
     Raises Conflict for a number of another account (A8), for a plain Cloud API form over a coexistence number
     (A9) and for another WABA without a new onboarding (A7); Invalid for a value that cannot be used. Needs a
@@ -75,7 +77,8 @@ async def connect(
     await store.put_syncs(conn, inbox_id, since)
     await credentials.seal_token(conn, keyring, inbox_id, token)
     event = connection.AUTHORISED if existing else connection.CONNECTED
-    line = Line(inbox_id, clock.now(), connection.OURS, event, {"is_coexistence": is_coexistence})
+    told = {"is_coexistence": is_coexistence} | ({"by": by} if by else {})
+    line = Line(inbox_id, clock.now(), connection.OURS, event, told)
     await connection.record(conn, [line])
     await connection.refresh(conn, [inbox_id])
     await store.requeue_unrouted(conn, [phone_number_id, waba_id, portfolio_id])
@@ -137,6 +140,28 @@ async def request_syncs(
     wanted = await store.want(conn, inbox_id, inbox.onboarded_at, on)
     await feed.append(conn, [changed])
     return wanted
+
+
+GOING_ON: Final = """
+SELECT i.id FROM inboxes me JOIN inboxes i ON i.account_id = me.account_id AND i.waba_id = me.waba_id
+ WHERE me.id = %s AND (i.id = me.id OR cardinality(i.standing_codes) > 0)
+ ORDER BY i.id
+"""
+
+
+async def go_on(conn: Connection, by: str, account_id: int, inbox_id: int) -> None:
+    """Send again from a number that Meta's errors stopped, and from the others of its WhatsApp account.
+
+    What waits goes out; if Meta refuses it again, it stops again. Raises NotFound; Conflict when nothing is stopped.
+    """
+    inbox = await inboxes.get(conn, account_id, inbox_id)
+    if not inbox.standing_codes and inbox.state != connection.State.TOKEN_INVALID:
+        raise Conflict("Nothing keeps this number from sending that could be tried again.")
+    rows = await (await conn.execute(GOING_ON, (inbox_id,))).fetchall()
+    ids, now = [int(row[0]) for row in rows], clock.now()
+    lines = [Line(id_, now, connection.OURS, connection.SENDING_GOES_ON, {"by": by}) for id_ in ids]
+    await connection.record(conn, lines)
+    await feed.append(conn, await connection.refresh(conn, ids))
 
 
 def _may_replace(

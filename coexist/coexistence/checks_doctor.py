@@ -64,6 +64,7 @@ STEPS: Final = {
     connection.State.TOKEN_INVALID: "Connect the number again (Numbers > Renew access).",
     connection.State.RESTRICTED: "Look at the app or at Meta Business Suite for the reason.",
 }
+WORSE: Final = (Level.GREEN, Level.AMBER, Level.RED)
 SYNC_LEVELS: Final = {
     **dict.fromkeys(OVER, Level.GREEN),
     **dict.fromkeys((SyncState.NOTHING_ARRIVED, SyncState.FAILED), Level.RED),
@@ -121,8 +122,13 @@ def _connection(inbox: Inbox, now: datetime) -> Check:
     state = connection.State(inbox.state)
     reason = f" Reason: {inbox.state_reason}." if inbox.state_reason else ""
     level = Level.GREEN if state is connection.State.CONNECTED else Level.RED
-    seen = f"{STATES[state]}{reason} Since {_at(inbox.state_at)}."
-    return Check(Name.CONNECTION, level, "Connection of the number", seen, now, STEPS.get(state, ""))
+    seen, steps = f"{STATES[state]}{reason} Since {_at(inbox.state_at)}.", [STEPS.get(state, "")]
+    for trouble in map(explain, inbox.standing_codes):
+        level = max(level, Level.AMBER, key=WORSE.index)
+        seen += f" Meta refused to send ({trouble.code}): {trouble.what}"
+        steps.append(trouble.next_step)
+    step = " ".join(dict.fromkeys(step for step in steps if step))
+    return Check(Name.CONNECTION, level, "Connection of the number", seen, now, step)
 
 
 async def _access(conn: Connection, keyring: Keyring, inbox: Inbox, now: datetime) -> Check:

@@ -203,7 +203,7 @@ async def beat(
 ) -> None:
     """Write a worker's sign of life, and forget those that were silent for a week."""
     values: dict[str, Any] = {"worker": worker, "host": host, "version": version, "started_at": started_at}
-    values |= {"now": clock.now(), "free_bytes": free_bytes, "storage_error": storage_error}
+    values |= {"now": clock.of_host(), "free_bytes": free_bytes, "storage_error": storage_error}
     await conn.execute(BEAT, values)
     await conn.execute(FORGET_WORKERS)
 
@@ -237,7 +237,7 @@ SELECT clock_timestamp() AS now, extract(epoch FROM %(now)s - clock_timestamp())
 async def database_state(conn: Connection) -> DatabaseState:
     """Ask the database how it is."""
     async with conn.cursor(row_factory=class_row(DatabaseState)) as cursor:
-        await cursor.execute(DATABASE, {"now": clock.now(), "most": IN_LINE_COUNT})
+        await cursor.execute(DATABASE, {"now": clock.of_host(), "most": IN_LINE_COUNT})
         state = await cursor.fetchone()
     assert state is not None
     return state

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
+from coexist.coexistence.signup_rules import MANAGING, MESSAGING
 from coexist.inbox.connection import State
-from coexist.meta.graph import PhoneNumber
+from coexist.meta.graph import Health, PhoneNumber, TokenInfo
 
 INACTIVITY: Final = timedelta(days=14)
 """WhatsApp disconnects a number whose phone app was not opened for so long (meta-protocol 8.3)."""
@@ -20,6 +21,9 @@ TOKEN_RED: Final = timedelta(days=1)
 
 ON_STATUSES: Final = frozenset({"CONNECTED", "FLAGGED", "RATE_LIMITED", "RESTRICTED"})
 OFF_STATUSES: Final = frozenset({"OFFLINE", "DISCONNECTED"})
+AVAILABLE: Final = "AVAILABLE"
+HEALTH_LAGS: Final = timedelta(minutes=10)
+"""How long after a refusal a good health status may be that of before."""
 CLOUD_API: Final = "CLOUD_API"
 
 
@@ -74,6 +78,17 @@ def token_forecast(checked_at: datetime | None, expires_at: datetime | None, now
     left = expires_at - now
     stage = Stage.RED if left <= TOKEN_RED else Stage.AMBER if left <= TOKEN_AMBER else Stage.GREEN
     return Forecast(stage, expires_at)
+
+
+def goes_on(health: Health, since: datetime, now: datetime) -> bool:
+    """Whether what stood against sending ``since`` then is over: Meta says so, and has had the time to notice."""
+    return health.can_send_message == AVAILABLE and now - since >= HEALTH_LAGS
+
+
+def token_evidence(info: TokenInfo) -> dict[str, Any]:
+    """Return what Meta says of a token that was refused, for the timeline: whether it is valid, and what it may do."""
+    missing = [scope for scope in (MESSAGING, MANAGING) if scope not in info.scopes]
+    return {"is_valid": info.is_valid, "missing": missing}
 
 
 def state_of(number: PhoneNumber, *, is_coexistence: bool) -> State | None:

@@ -11,9 +11,11 @@ from psycopg.rows import class_row
 
 from coexist.base import clock
 from coexist.base.database import Connection
-from coexist.coexistence.life_rules import Sign, Stage
+from coexist.coexistence.life_rules import INACTIVITY, Sign, Stage
+from coexist.coexistence.rules import SILENCE_HOURS
 from coexist.inbox import connection
 from coexist.inbox.connection import Line
+from coexist.inbox.pauses import ACCOUNT_GOES_ON, APP_GOES_ON
 
 # ── what happened ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -46,6 +48,51 @@ async def entries(conn: Connection, inbox_id: int, count: int, before: int | Non
         return await cursor.fetchall()
 
 
+# What a sync came to is told by its row: nobody writes a line of it.
+SYNC_ENTRIES: Final = """
+SELECT 0 AS id, told.at, 'coexist' AS field, told.event, jsonb_build_object('sync', s.kind, 'error', s.error) AS value
+  FROM syncs s, LATERAL (VALUES
+       (s.requested_at, 'SYNC_REQUESTED'), (s.completed_at, 'SYNC_COMPLETED'), (s.declined_at, 'SYNC_DECLINED'),
+       (s.error_at, CASE WHEN s.state = 'failed' THEN 'SYNC_FAILED' END),
+       (s.requested_at + %(silence)s::interval, CASE WHEN s.state = 'nothing_arrived' THEN 'SYNC_SILENT' END)
+       ) told (at, event)
+ WHERE s.inbox_id = %(inbox_id)s AND told.event IS NOT NULL AND told.at IS NOT NULL
+   AND (%(after)s::timestamptz IS NULL OR told.at > %(after)s)
+   AND (%(until)s::timestamptz IS NULL OR told.at <= %(until)s)
+ ORDER BY told.at DESC, s.kind DESC
+"""
+
+
+async def sync_entries(
+    conn: Connection, inbox_id: int, *, after: datetime | None, until: datetime | None
+) -> Sequence[Entry]:
+    """Return what became of a number's syncs between two moments, the second included, newest first; None is open."""
+    values = {"inbox_id": inbox_id, "after": after, "until": until, "silence": timedelta(hours=SILENCE_HOURS)}
+    async with conn.cursor(row_factory=class_row(Entry)) as cursor:
+        await cursor.execute(SYNC_ENTRIES, values)
+        return await cursor.fetchall()
+
+
+AT: Final = "SELECT at FROM inbox_timeline WHERE inbox_id = %s AND id = %s"
+
+
+async def timeline(
+    conn: Connection, inbox_id: int, count: int, before: int | None
+) -> tuple[Sequence[Entry], int | None]:
+    """Return a page of all that happened to a number, newest first, and the ``before`` of the next page, if any.
+
+    A page has at most ``count`` lines of the timeline, and what became of the syncs between them.
+    """
+    found = await entries(conn, inbox_id, count + 1, before)
+    has_older, shown = len(found) > count, found[:count]
+    until = None
+    if before is not None:
+        row = await (await conn.execute(AT, (inbox_id, before))).fetchone()
+        until = row[0] if row else None
+    syncs = await sync_entries(conn, inbox_id, after=shown[-1].at if has_older else None, until=until)
+    return sorted([*syncs, *shown], key=lambda entry: entry.at, reverse=True), shown[-1].id if has_older else None
+
+
 async def waiting_count(conn: Connection, inbox_id: int) -> int:
     """Return how many messages wait to be sent from a number."""
     cursor = await conn.execute("SELECT count(*) FROM outbox WHERE inbox_id = %s AND state = 'queued'", (inbox_id,))
@@ -67,21 +114,25 @@ SELECT known.at, known.source
        SELECT at, 'reconnected' FROM inbox_timeline
         WHERE inbox_id = i.id AND field = 'account_update' AND event = 'ACCOUNT_RECONNECTED'
        UNION ALL
-       SELECT i.onboarded_at, 'connected') known
- WHERE i.id = %s AND i.is_coexistence
+       SELECT i.onboarded_at, 'connected'
+        WHERE NOT EXISTS (SELECT FROM inbox_timeline t
+                           WHERE t.inbox_id = i.id AND t.field = 'coexist' AND t.event = 'CONNECTED'
+                             AND t.at > i.onboarded_at + %(reach)s::interval)) known
+ WHERE i.id = %(inbox_id)s AND i.is_coexistence
  ORDER BY known.at DESC
  LIMIT 1
 """
 
 
 async def sign(conn: Connection, inbox_id: int) -> Sign | None:
-    """Return the newest sign of life of a number's phone; None for a number without the phone app.
+    """Return the newest sign of life of a number's phone; None for a number without the phone app, or before any.
 
     A message written there (``message``), its contacts or history (``contacts``, ``history``), its return
-    (``reconnected``), or the scan that connected it (``connected``).
+    (``reconnected``), or its sign-up (``connected``). A sign-up from longer ago than WhatsApp lets a phone be silent,
+    when the number was connected here by hand, tells nothing: its phone was opened since, and nobody here saw it.
     """
     async with conn.cursor(row_factory=class_row(Sign)) as cursor:
-        await cursor.execute(SIGN, (inbox_id,))
+        await cursor.execute(SIGN, {"inbox_id": inbox_id, "reach": INACTIVITY})
         return await cursor.fetchone()
 
 
@@ -151,19 +202,23 @@ class Question:
     inbox_id: int
     account_id: int
     phone_number_id: str
+    waba_id: str
     is_coexistence: bool
     state: str
+    standing_codes: Sequence[int]
     since: datetime
     attempts: int
 
 
-CLAIM_QUESTIONS: Final = """
+CLAIM_QUESTIONS: Final = f"""
 UPDATE connection_questions q SET attempts = q.attempts + 1, next_at = %(again)s
   FROM inboxes i
  WHERE i.id = q.inbox_id
    AND q.inbox_id IN (SELECT inbox_id FROM connection_questions WHERE next_at <= %(now)s
                        ORDER BY next_at LIMIT %(count)s FOR UPDATE SKIP LOCKED)
-RETURNING q.inbox_id, i.account_id, i.phone_number_id, i.is_coexistence, i.state::text, q.since, q.attempts
+   AND {ACCOUNT_GOES_ON}
+RETURNING q.inbox_id, i.account_id, i.phone_number_id, i.waba_id, i.is_coexistence, i.state::text, i.standing_codes,
+          q.since, q.attempts
 """
 
 
@@ -172,6 +227,18 @@ async def claim_questions(conn: Connection, count: int, again: datetime) -> Sequ
     async with conn.cursor(row_factory=class_row(Question)) as cursor:
         await cursor.execute(CLAIM_QUESTIONS, {"now": clock.now(), "again": again, "count": count})
         return await cursor.fetchall()
+
+
+LAST_TOLD: Final = """
+SELECT value FROM inbox_timeline WHERE inbox_id = %s AND field = 'coexist' AND event = 'META_TOLD'
+ ORDER BY at DESC, id DESC LIMIT 1
+"""
+
+
+async def last_told(conn: Connection, inbox_id: int) -> Any:
+    """Return what Meta answered last when it was asked about a number; None before the first time."""
+    row = await (await conn.execute(LAST_TOLD, (inbox_id,))).fetchone()
+    return None if row is None else row[0]
 
 
 async def settle_question(conn: Connection, asked: Question, again: datetime | None) -> None:
@@ -204,14 +271,16 @@ async def token_watch(conn: Connection, inbox_id: int) -> TokenWatch | None:
         return await cursor.fetchone()
 
 
-# A token that was given since the last look is looked at now.
-CLAIM_TOKENS: Final = """
+# A token that was given since the last look is looked at now, and so is one that was refused since: Meta says why.
+CLAIM_TOKENS: Final = f"""
 INSERT INTO token_watch (inbox_id, asked_at, next_at)
 SELECT i.id, %(now)s, %(again)s FROM inboxes i LEFT JOIN token_watch w ON w.inbox_id = i.id
- WHERE i.token IS NOT NULL AND i.state IN ('connected', 'offboarded', 'restricted')
-   AND (w.next_at IS NULL OR w.next_at <= %(now)s
-        OR EXISTS (SELECT FROM inbox_timeline t WHERE t.inbox_id = i.id AND t.field = 'coexist'
-                      AND t.event IN ('CONNECTED', 'AUTHORISED') AND t.at > w.asked_at))
+ WHERE i.token IS NOT NULL AND {APP_GOES_ON}
+   AND (i.state IN ('connected', 'offboarded', 'restricted')
+            AND (w.next_at IS NULL OR w.next_at <= %(now)s
+                 OR EXISTS (SELECT FROM inbox_timeline t WHERE t.inbox_id = i.id AND t.field = 'coexist'
+                               AND t.event IN ('CONNECTED', 'AUTHORISED') AND t.at > w.asked_at))
+        OR i.state = 'token_invalid' AND (w.asked_at IS NULL OR w.asked_at <= i.state_at))
  ORDER BY i.id
  LIMIT %(count)s
     ON CONFLICT (inbox_id) DO UPDATE SET asked_at = EXCLUDED.asked_at, next_at = EXCLUDED.next_at
@@ -225,12 +294,19 @@ async def claim_tokens(conn: Connection, count: int, again: datetime) -> list[in
     return [int(row[0]) for row in await cursor.fetchall()]
 
 
-async def note_token(conn: Connection, inbox_id: int, next_at: datetime, expires_at: datetime | None) -> None:
-    """Keep what Meta told of a token."""
-    await conn.execute(
-        "UPDATE token_watch SET next_at = %s, checked_at = %s, expires_at = %s, problem = NULL WHERE inbox_id = %s",
-        (next_at, clock.now(), expires_at, inbox_id),
-    )
+NOTE: Final = """
+UPDATE token_watch w SET next_at = %s, checked_at = %s, expires_at = %s, problem = NULL
+  FROM inboxes i WHERE i.id = w.inbox_id AND w.inbox_id = %s
+RETURNING i.account_id, i.state::text
+"""
+
+
+async def note_token(
+    conn: Connection, inbox_id: int, next_at: datetime, expires_at: datetime | None
+) -> tuple[int, str] | None:
+    """Keep what Meta told of a token; return the number's account id and state, None when it is gone."""
+    row = await (await conn.execute(NOTE, (next_at, clock.now(), expires_at, inbox_id))).fetchone()
+    return None if row is None else (row[0], row[1])
 
 
 async def note_token_problem(conn: Connection, inbox_id: int, problem: str) -> None:

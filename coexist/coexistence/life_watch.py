@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import psycopg
@@ -20,10 +20,11 @@ from coexist.coexistence.life_rules import Forecast, Stage
 from coexist.coexistence.life_store import Question
 from coexist.events import feed
 from coexist.events.feed import Kind, NewEvent
-from coexist.inbox import connection, credentials, inboxes
+from coexist.inbox import connection, credentials, inboxes, refusals
 from coexist.inbox.connection import Line, State
 from coexist.meta import graph as meta
-from coexist.meta.graph import Graph, GraphError, GraphFailed, PhoneNumber
+from coexist.meta.errors import Action
+from coexist.meta.graph import Graph, GraphError, GraphFailed, Health, PhoneNumber
 
 STEP_S: Final = 3.0
 REMIND_S: Final = 300.0
@@ -35,6 +36,11 @@ ASKED_COUNT: Final = 5
 """How often Meta is asked about one event at most."""
 TOKEN_EVERY: Final = timedelta(days=1)
 TOKEN_AGAIN: Final = timedelta(hours=1)
+HEALTH_EVERY: Final = timedelta(minutes=15)
+"""How often Meta is asked whether what stands against sending is over."""
+NODE_GONE: Final = frozenset({33, 100})
+"""How Graph says that it has no such node, or none that this token may see."""
+TOKEN_LOOKED_AT: Final = "TOKEN_LOOKED_AT"  # noqa: S105  a name of an event
 PHONE_QUIET: Final = "PHONE_QUIET"
 TOKEN_ENDS: Final = "TOKEN_ENDS"  # noqa: S105  a name of an event
 
@@ -77,31 +83,70 @@ async def _ask(pool: Pool, graph: Graph, keyring: Keyring, question: Question) -
     if token is None:
         return await _settle(pool, question, None, {"error": "There is no access token."}, None)
     try:
-        number = await meta.phone_number(graph, question.phone_number_id, token)
+        number = await _number(graph, question, token)
+        health = await meta.health(graph, question.phone_number_id, token) if question.standing_codes else None
     except GraphFailed as error:
         code = error.code if isinstance(error, GraphError) else None
         logger.warning("number_not_read", inbox_id=question.inbox_id, code=code, error=str(error))
-        if question.attempts < ASKED_COUNT:
+        if isinstance(error, GraphError) and error.meaning.action is not Action.ASK_META:  # which is being done
+            await refusals.heed_error(pool, question.inbox_id, error)
+        if question.attempts < ASKED_COUNT or question.standing_codes:
             return None  # it is due again by itself
         return await _settle(pool, question, None, {"error": str(error), "code": code}, None)
-    state = rules.state_of(number, is_coexistence=question.is_coexistence)
+    if number is None:
+        return await _settle(pool, question, State.REMOVED, {"status": "not in the WhatsApp account"}, None)
+    now, state = clock.now(), rules.state_of(number, is_coexistence=question.is_coexistence)
+    told = _told(number, health)
+    if health is not None and rules.goes_on(health, question.since, now):
+        return await _settle(pool, question, state, told, None, goes_on=True)
+    if health is not None:
+        return await _settle(pool, question, state, told, now + HEALTH_EVERY)
     is_doubtful = state != question.state and question.attempts < ASKED_COUNT
-    return await _settle(pool, question, state, _told(number), clock.now() + ASK_AGAIN if is_doubtful else None)
+    return await _settle(pool, question, state, told, now + ASK_AGAIN if is_doubtful else None)
 
 
-def _told(number: PhoneNumber) -> dict[str, Any]:
-    told = {"is_on_biz_app": number.is_on_biz_app, "platform_type": number.platform_type, "status": number.status}
+async def _number(graph: Graph, question: Question, token: str) -> PhoneNumber | None:
+    """The number as Meta knows it; None when its WhatsApp account does not have it any more (meta-protocol 1.5, 33)."""
+    try:
+        return await meta.phone_number(graph, question.phone_number_id, token)
+    except GraphError as error:
+        if error.code not in NODE_GONE:
+            raise
+    numbers = await meta.phone_numbers(graph, question.waba_id, token)
+    return next((each for each in numbers if each.id == question.phone_number_id), None)
+
+
+def _told(number: PhoneNumber, health: Health | None) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "is_on_biz_app": number.is_on_biz_app,
+        "platform_type": number.platform_type,
+        "status": number.status,
+    }
+    if health is not None:
+        told |= {"quality": number.quality_rating, "health": health.can_send_message, "problems": health.errors or None}
     return {name: value for name, value in told.items() if value is not None}
 
 
 async def _settle(
-    pool: Pool, question: Question, state: State | None, told: dict[str, Any], again: datetime | None
+    pool: Pool,
+    question: Question,
+    state: State | None,
+    told: dict[str, Any],
+    again: datetime | None,
+    *,
+    goes_on: bool = False,
 ) -> None:
+    """Keep an answer, unless it is the same as before and will be asked for again; ``goes_on``: nothing stands."""
     value = {**told, "state": state} if state else told
 
     async def work(conn: Connection) -> None:
-        line = Line(question.inbox_id, clock.now(), connection.OURS, connection.META_TOLD, value)
-        await connection.record(conn, [line])
+        lines = [Line(question.inbox_id, clock.now(), connection.OURS, connection.META_TOLD, value)]
+        if again is not None and await store.last_told(conn, question.inbox_id) == value:
+            lines = []
+        if goes_on:
+            health = {"health": told["health"]}
+            lines.append(Line(question.inbox_id, clock.now(), connection.OURS, connection.SENDING_GOES_ON, health))
+        await connection.record(conn, lines)
         await store.settle_question(conn, question, again)
         changed = await connection.refresh(conn, [question.inbox_id])
         await feed.append(conn, changed or [NewEvent(question.account_id, Kind.INBOX_CHANGED, question.inbox_id)])
@@ -140,16 +185,24 @@ async def _watch_token(pool: Pool, graph: Graph, keyring: Keyring, settings: Set
         return
     info = await meta.debug_token(graph, token, settings.app_id or "", settings.app_secrets[0].decode())
     now = clock.now()
-    expires_at = datetime.fromtimestamp(info.expires_at, UTC) if info.expires_at > 0 else None
 
     async def work(conn: Connection) -> None:
         if await credentials.token_of(conn, keyring, inbox_id) != token:
             return  # a new one came meanwhile, and has its own turn
-        await store.note_token(conn, inbox_id, now + TOKEN_EVERY, expires_at)
-        if not info.is_valid:
+        noted = await store.note_token(conn, inbox_id, now + TOKEN_EVERY, info.ends_at)
+        if noted is None:
+            return
+        account_id, state = noted
+        if state == State.TOKEN_INVALID:  # why is worth knowing, whatever Meta says
+            line = Line(inbox_id, now, connection.OURS, TOKEN_LOOKED_AT, rules.token_evidence(info))
+        elif not info.is_valid:
             why = {"reason": "Meta says that the access token is not valid any more."}
-            await connection.record(conn, [Line(inbox_id, now, connection.OURS, connection.TOKEN_REFUSED, why)])
-            await feed.append(conn, await connection.refresh(conn, [inbox_id]))
+            line = Line(inbox_id, now, connection.OURS, connection.TOKEN_REFUSED, why)
+        else:
+            return
+        await connection.record(conn, [line])
+        changed = await connection.refresh(conn, [inbox_id])
+        await feed.append(conn, changed or [NewEvent(account_id, Kind.INBOX_CHANGED, inbox_id=inbox_id)])
 
     await in_transaction(pool, work)
     if not info.is_valid:

@@ -122,3 +122,8 @@ class SyncPanel:
     progress: int
     counts: SyncCounts
     deadline_at: datetime
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the history has come to its end: what is missing of it now will not come by itself."""
+        return self.history.sync.state == SyncState.COMPLETED

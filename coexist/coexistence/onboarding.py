@@ -42,7 +42,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class NewNumber:
-    """A number to connect. ``name`` renames an inbox that is there, ``first_name`` only names a new one."""
+    """A number, and who connects it. ``name`` renames an inbox that is there, ``first_name`` only names a new one."""
 
     waba_id: str
     phone_number_id: str
@@ -53,6 +53,7 @@ class NewNumber:
     name: str | None = None
     first_name: str | None = None
     portfolio_id: str | None = None
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ async def connect_number(conn: Connection, keyring: Keyring, account_id: int, nu
         onboarded_at=number.onboarded_at,
         name=number.name or (None if before else number.first_name),
         portfolio_id=number.portfolio_id,
+        by=number.by,
     )
     return Connected(inbox, before is None or inbox.onboarded_at > before.onboarded_at)
 

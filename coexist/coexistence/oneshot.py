@@ -16,7 +16,7 @@ from coexist.coexistence.model import Request, SyncKind, SyncState
 from coexist.coexistence.rules import Answer
 from coexist.events import feed
 from coexist.events.feed import Kind, NewEvent
-from coexist.inbox import credentials
+from coexist.inbox import credentials, refusals
 from coexist.meta import graph as meta
 from coexist.meta.graph import Graph, GraphError, GraphNotSent, GraphUnclear
 
@@ -49,6 +49,7 @@ async def _call(pool: Pool, graph: Graph, token: str, request: Request) -> None:
         except GraphError as error:
             logger.warning("sync_refused", code=error.code, fbtrace_id=error.fbtrace_id)
             await _answered(pool, request, rules.answer_of(error.code), code=error.code, error=str(error))
+            await refusals.heed_error(pool, request.inbox_id, error)
         except GraphNotSent as error:
             logger.warning("sync_not_asked", error=str(error))
             await _answered(pool, request, Answer.REFUSED, error=str(error))

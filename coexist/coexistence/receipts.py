@@ -1,7 +1,7 @@
 """The receipt of an import: what came, what is missing and why, and that it disturbed nobody. Counted from rows.
 
 Messages do not remember by which onboarding they came, so rows are counted for the whole number; chunks, gaps and
-errors are those of the present onboarding. Nothing here is a claim: each figure is a query, and each query that should
+errors are those of one onboarding. Nothing here is a claim: each figure is a query, and each query that should
 find nothing returns the ids of what it found (requirement D7).
 """
 
@@ -16,6 +16,7 @@ from psycopg.rows import class_row
 
 from coexist.base import clock
 from coexist.base.database import Connection
+from coexist.base.errors import NotFound
 from coexist.coexistence import store
 from coexist.coexistence.model import Sync
 from coexist.inbox import inboxes
@@ -71,12 +72,15 @@ class Zero:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """All that an import did. ``told_count`` is Meta's own number of messages; the feed is kept ``events_since``."""
+    """All that an import did. ``told_count`` is Meta's own number of messages; the feed is kept ``events_since``.
+
+    ``onboardings`` are all times at which the number was connected, oldest first; ``onboarded_at`` is one of them.
+    """
 
     inbox_id: int
     onboarded_at: datetime
     counted_at: datetime
-    onboarding_count: int
+    onboardings: Sequence[datetime]
     contacts_sync: Sync
     history_sync: Sync
     told_count: int
@@ -85,6 +89,16 @@ class Receipt:
     phases: Sequence[PhaseReceipt]
     zeros: Sequence[Zero]
     events_since: datetime | None
+
+    @property
+    def is_last(self) -> bool:
+        """Whether this is the import of the number as it is connected now."""
+        return self.onboarded_at == self.onboardings[-1]
+
+    @property
+    def missing_count(self) -> int:
+        """Parts between the first and the last of a phase that never came, at most IDS_SHOWN a phase."""
+        return sum(len(phase.missing) for phase in self.phases)
 
     @property
     def not_new_count(self) -> int:
@@ -181,17 +195,21 @@ ZEROS: Final = {
 COUNT_ROWS: Final = "SELECT count(*), (array_agg(r.id::text ORDER BY r.id))[1:{shown}] FROM ({rows}) r"
 
 
-async def receipt(conn: Connection, account_id: int, inbox_id: int) -> Receipt | None:
+async def receipt(conn: Connection, account_id: int, inbox_id: int, nth: int | None = None) -> Receipt | None:
     """Count what the import of a number did, up to now. None for a number without the phone app.
 
-    Reads every imported message of the number. Raises NotFound.
+    ``nth`` is which of its onboardings, from 1; None is the last. Reads every imported message of the number.
+    Raises NotFound.
     """
     inbox = await inboxes.get(conn, account_id, inbox_id)
-    syncs = await store.syncs(conn, inbox_id)
-    if not inbox.is_coexistence or not syncs:
+    onboardings = await store.onboardings(conn, inbox_id)
+    if not inbox.is_coexistence or not onboardings:
         return None
-    contacts, history = syncs
-    phases = await _phases(conn, inbox)
+    if nth is not None and not 1 <= nth <= len(onboardings):
+        raise NotFound("The number was not connected that often.")
+    onboarded_at = onboardings[-1 if nth is None else nth - 1]
+    contacts, history = await store.syncs(conn, inbox_id, onboarded_at)
+    phases = await phases_of(conn, inbox_id, onboarded_at)
     zeros, events_since = await _zeros(conn, inbox, history)
     async with conn.cursor(row_factory=class_row(Figures)) as cursor:
         await cursor.execute(FIGURES, _values(inbox))
@@ -201,9 +219,9 @@ async def receipt(conn: Connection, account_id: int, inbox_id: int) -> Receipt |
         await files.execute(FILES, _values(inbox))
         return Receipt(
             inbox_id=inbox_id,
-            onboarded_at=inbox.onboarded_at,
+            onboarded_at=onboarded_at,
             counted_at=clock.now(),
-            onboarding_count=await _onboarding_count(conn, inbox_id),
+            onboardings=onboardings,
             contacts_sync=contacts,
             history_sync=history,
             told_count=sum(phase.message_count for phase in phases),
@@ -219,17 +237,17 @@ def _values(inbox: Inbox) -> dict[str, Any]:
     return {
         "inbox_id": inbox.id,
         "account_id": inbox.account_id,
-        "onboarded_at": inbox.onboarded_at,
         "placeholder": PLACEHOLDER,
         "unavailable": UNAVAILABLE,
         "content": FROM_HISTORY,
-        "shown": IDS_SHOWN,
     }
 
 
-async def _phases(conn: Connection, inbox: Inbox) -> Sequence[PhaseReceipt]:
+async def phases_of(conn: Connection, inbox_id: int, onboarded_at: datetime) -> Sequence[PhaseReceipt]:
+    """Return the phases of a history as they came with an onboarding, and which parts of them did not."""
+    values = {"inbox_id": inbox_id, "onboarded_at": onboarded_at, "shown": IDS_SHOWN}
     async with conn.cursor(row_factory=class_row(PhaseReceipt)) as cursor:
-        await cursor.execute(PHASES, _values(inbox))
+        await cursor.execute(PHASES, values)
         return await cursor.fetchall()
 
 
@@ -244,10 +262,3 @@ async def _zeros(conn: Connection, inbox: Inbox, history: Sync) -> tuple[Sequenc
     cursor = await conn.execute("SELECT at FROM events WHERE account_id = %s ORDER BY id LIMIT 1", (inbox.account_id,))
     oldest = await cursor.fetchone()
     return found, None if oldest is None else oldest[0]
-
-
-async def _onboarding_count(conn: Connection, inbox_id: int) -> int:
-    cursor = await conn.execute("SELECT count(DISTINCT onboarded_at) FROM syncs WHERE inbox_id = %s", (inbox_id,))
-    row = await cursor.fetchone()
-    assert row is not None
-    return int(row[0])

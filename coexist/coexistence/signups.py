@@ -269,6 +269,7 @@ async def _connect(
             onboarded_at=rules.onboarding_time(number.last_onboarded_time),
             first_name=number.verified_name,
             portfolio_id=waba.owner_business_info.id,
+            by=signup.person,
         ),
     )
     is_onboarding = connected.is_onboarding or signup.is_onboarding

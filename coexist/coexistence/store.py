@@ -128,17 +128,25 @@ SYNCS: Final = """
 SELECT s.inbox_id, s.kind::text, s.onboarded_at, s.state::text, s.wanted_at, s.requested_at, s.request_id,
        s.refusals, s.first_arrival_at, s.last_arrival_at, s.completed_at, s.declined_at,
        s.error_code, s.error, s.error_at
-  FROM syncs s JOIN inboxes i ON i.id = s.inbox_id AND i.onboarded_at = s.onboarded_at
- WHERE s.inbox_id = %s
+  FROM syncs s JOIN inboxes i ON i.id = s.inbox_id
+ WHERE s.inbox_id = %s AND s.onboarded_at = coalesce(%s, i.onboarded_at)
  ORDER BY s.kind
 """
 
 
-async def syncs(conn: Connection, inbox_id: int) -> Sequence[Sync]:
-    """Return the two syncs of the inbox's present onboarding, contacts first."""
+async def syncs(conn: Connection, inbox_id: int, onboarded_at: datetime | None = None) -> Sequence[Sync]:
+    """Return the two syncs of an onboarding of the inbox, of the present one unless told, contacts first."""
     async with conn.cursor(row_factory=class_row(Sync)) as cursor:
-        await cursor.execute(SYNCS, (inbox_id,))
+        await cursor.execute(SYNCS, (inbox_id, onboarded_at))
         return await cursor.fetchall()
+
+
+ONBOARDINGS: Final = "SELECT DISTINCT onboarded_at FROM syncs WHERE inbox_id = %s ORDER BY 1"
+
+
+async def onboardings(conn: Connection, inbox_id: int) -> list[datetime]:
+    """Return when the inbox's number was connected together with its phone app, every time of it, oldest first."""
+    return [row[0] for row in await (await conn.execute(ONBOARDINGS, (inbox_id,))).fetchall()]
 
 
 MARK: Final = """
@@ -310,7 +318,10 @@ UPDATE syncs s
  WHERE i.id = s.inbox_id
    AND (s.state IN ('requesting', 'requested') AND s.requested_at < %(silent)s
      OR s.state = 'receiving' AND s.kind = 'contacts' AND s.last_arrival_at < %(quiet)s
-     OR s.state = 'not_requested' AND s.wanted_at IS NOT NULL AND s.onboarded_at <= %(too_old)s)
+     OR s.state = 'not_requested' AND s.onboarded_at <= %(too_old)s
+        AND (s.wanted_at IS NOT NULL
+             OR EXISTS (SELECT FROM preflights p
+                         WHERE p.inbox_id = s.inbox_id AND p.onboarded_at = s.onboarded_at AND p.is_waiting)))
 RETURNING i.account_id, i.id
 """
 

@@ -25,11 +25,13 @@ AccountOption = Annotated[str, typer.Option("--account", help="The account, by n
 
 
 def load_settings() -> Settings:
-    """The settings, and a log that is written as they say."""
-    from coexist.base import log
+    """The settings, with a log that is written and a clock that runs as they say."""
+    from coexist.base import clock, log
 
     settings = config.load()
     log.configure(settings)
+    if settings.clock_file:
+        clock.run_ahead(settings.clock_file)
     return settings
 
 

@@ -95,21 +95,19 @@ def reapply_import(inbox: OneInbox) -> None:
     """
 
     async def run(settings: Settings) -> None:
-        from coexist.base import clock
         from coexist.base.database import transaction
         from coexist.coexistence import undoing
-        from coexist.intake.replay import Span, check, extent, replay
+        from coexist.intake.replay import replay_since
 
         async with open_pool(settings, statement_timeout_ms=0) as pool:
             one = await _inbox(pool, inbox)
             async with pool.connection() as conn:
                 plan = await undoing.plan(conn, one.account_id, one.id)
-                span = Span(since=await undoing.connected_at(conn, one.id))
-                check(span, await extent(conn), clock.now())
             if not plan.can_come_back:
                 typer.echo("The journal no longer has all of this import: only a part comes back.", err=True)
             async with transaction(pool) as conn:
-                count = await replay(conn, span, by="bringing an import back")
+                since = await undoing.connected_at(conn, one.id)
+                count = await replay_since(conn, since, "bringing an import back")
             typer.echo(f"{count} deliveries are in line to be applied again.")
 
     run_command(run)

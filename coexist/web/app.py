@@ -40,13 +40,14 @@ from coexist.web import (
     sign_in,
     signup,
     signup_links,
+    undoing,
 )
 from coexist.web.access import signed_in
 from coexist.web.failures import FAILURES
 from coexist.web.guard import Guard
 from coexist.web.live import Hub
 from coexist.web.render import STATIC, STATIC_VERSION, bubble_renderer, create_templates
-from coexist.web.state import Web
+from coexist.web.state import Replay, Web
 from coexist.web.stream import open_stream
 
 A_YEAR: Final = "public, max-age=31536000, immutable"
@@ -55,13 +56,13 @@ DECODER_POLICY: Final = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval
 """A worker has a policy of its own: WebAssembly runs in the one that decodes voice notes, and nowhere else."""
 
 
-def create_web(settings: Settings, pool: Pool, database_url: str) -> Web:
+def create_web(settings: Settings, pool: Pool, database_url: str, replay: Replay) -> Web:
     """Make what the pages need, inside a running loop. ``database_url`` is for the hub's own LISTEN connection."""
     templates = create_templates()
     hub = Hub(database_url, pool, bubble_renderer(templates))
     # A new connection for each call, as the worker has for what can be asked for only once: pages ask for syncs, too.
     graph = graph_of(settings, aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)))
-    return Web(settings, pool, templates, hub, graph, crypto.open_keyring(settings), open_storage(settings))
+    return Web(settings, pool, templates, hub, graph, crypto.open_keyring(settings), open_storage(settings), replay)
 
 
 def create_pages(web: Web) -> Starlette:
@@ -133,8 +134,7 @@ def routes() -> list[BaseRoute]:
         Route("/connect/{token}/{signup_id:uuid}", signup_links.show_signup),
         Route("/connect/{token}/{signup_id:uuid}/{step}", signup_links.take_step, methods=["POST"]),
         *_choices(),
-        Route("/inboxes/{inbox_id:int}", signed_in(life.show_life)),
-        Route("/inboxes/{inbox_id:int}/notice", signed_in(life.show_notice)),
+        *_life_routes(),
         Route("/inboxes/{inbox_id:int}/sync", signed_in(inboxes.show_sync)),
         Route("/inboxes/{inbox_id:int}/sync/check", signed_in(doctor.look_again), methods=["POST"]),
         Route("/inboxes/{inbox_id:int}/sync/anyway", signed_in(doctor.ask_anyway), methods=["POST"]),
@@ -143,12 +143,24 @@ def routes() -> list[BaseRoute]:
         Route("/inboxes/{inbox_id:int}/doctor/bundle", signed_in(doctor.give_bundle)),
         Route("/inboxes/{inbox_id:int}/coverage", signed_in(coverage.show_coverage)),
         Route("/inboxes/{inbox_id:int}/receipt", signed_in(receipt.show_receipt)),
+        Route("/inboxes/{inbox_id:int}/receipt/undo", signed_in(undoing.show_plan)),
+        Route("/inboxes/{inbox_id:int}/receipt/undo", signed_in(undoing.undo), methods=["POST"]),
+        Route("/inboxes/{inbox_id:int}/receipt/reapply", signed_in(undoing.reapply), methods=["POST"]),
         Route("/inboxes/{inbox_id:int}/strip", signed_in(inboxes.show_strip)),
         Route("/reports", signed_in(reports.show_reports)),
         *_exported_chat_routes(),
         *_quarantine_routes(),
         Route("/live", signed_in(open_stream)),
         Mount(f"/static/{STATIC_VERSION}", _LastingFiles(directory=STATIC)),
+    ]
+
+
+def _life_routes() -> list[BaseRoute]:
+    number = "/inboxes/{inbox_id:int}"
+    return [
+        Route(number, signed_in(life.show_life)),
+        Route(f"{number}/notice", signed_in(life.show_notice)),
+        Route(f"{number}/go-on", signed_in(doctor.go_on), methods=["POST"]),
     ]
 
 
@@ -191,6 +203,7 @@ def _choices() -> list[BaseRoute]:
                 Route(f"{path}/open", signed_in(choices.keep_open), methods=["POST"]),
             )
         ),
+        Route("/inboxes/{inbox_id:int}/choices/echoes", signed_in(choices.choose_echo_effect), methods=["POST"]),
         Route(choices_private.PATH, signed_in(choices_private.show_list)),
         Route(choices_private.PATH, signed_in(choices_private.add), methods=["POST"]),
         Route(listed, signed_in(choices_private.show_number)),

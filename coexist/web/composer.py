@@ -9,6 +9,8 @@ from uuid import UUID, uuid4
 
 from coexist.inbox.model import Conversation
 from coexist.inbox.window import Why, Window
+from coexist.meta.errors import explain
+from coexist.outbound.actions import OURSELVES
 from coexist.outbound.rules import TEXT_CHARS_MAX
 from coexist.web import words
 
@@ -39,14 +41,17 @@ def composer_of(conversation: Conversation, window: Window, zone: tzinfo, now: d
     if conversation.inbox_state in SHUT:
         said = SHUT[conversation.inbox_state]
         reason = conversation.inbox_state_reason or ""
-        return _closed(conversation, said, reason and f"WhatsApp's reason: {reason}.")
+        steps = [explain(code).next_step for code in conversation.inbox_standing_codes]
+        return _closed(conversation, said, " ".join([reason and f"WhatsApp's reason: {reason}.", *steps]).strip())
     on_phone = " On the phone you can always answer." if conversation.is_coexistence else ""
+    if conversation.is_ourselves:
+        return _closed(conversation, f"{OURSELVES}{on_phone}", "")
     if window.opened_at is None or window.expires_at is None:
         said = f"You can write here once {words.contact_name(conversation.name)} has written.{on_phone}"
         return _closed(conversation, said, Why.NEVER)
     if not window.is_open:
         said = f"Closed since {words.moment(window.expires_at, zone, now)}: it opens with their next message.{on_phone}"
-        why = f"{Why.EXPIRED} WhatsApp lets a business write freely for 24 hours after each one."
+        why = f"{window.why} WhatsApp lets a business write freely for 24 hours after each one."
         return _closed(conversation, said, why, window_message=True)
     waits = OFFBOARDED if conversation.inbox_state == "offboarded" else ""
     return Composer(

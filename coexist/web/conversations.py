@@ -145,7 +145,12 @@ async def talk_of(conn: Connection, viewer: Viewer, conversation_id: int, at: in
         newer=written(messages[-1].position) if messages and has_newer else "",
         beginning=None if has_older else beginning_of(conversation, strip, viewer.zone),
         target_id=at,
-        composer=composer_of(conversation, window.window_of(conversation.window_opened_at, now), viewer.zone, now),
+        composer=composer_of(
+            conversation,
+            window.window_of(conversation.window_opened_at, now, conversation.window_refused_at),
+            viewer.zone,
+            now,
+        ),
         contact=await store.contact(conn, account_id, conversation.contact_id),
         coverage=await store.coverage(conn, account_id, conversation_id, now),
         strip=strip,

@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from coexist.base import clock
-from coexist.base.database import Connection, transaction
+from coexist.base.database import Connection, in_transaction, transaction
 from coexist.base.errors import Forbidden
-from coexist.coexistence import checks, checks_bundle, checks_doctor, checks_store, onboarding, rules, store
+from coexist.coexistence import actions, checks, checks_bundle, checks_doctor, checks_store, onboarding, rules, store
 from coexist.coexistence.checks_model import Level, Preflight
 from coexist.coexistence.model import SyncKind
 from coexist.events import feed
@@ -74,6 +74,13 @@ async def ask_anyway(request: Request, web: Web, viewer: Viewer) -> Response:
             conn, web.settings, inbox.account_id, inbox.id, viewer.member.name, str(form.get("reason", ""))
         )
     return redirect(f"/inboxes/{inbox.id}/sync")
+
+
+async def go_on(request: Request, web: Web, viewer: Viewer) -> Response:
+    """Try to send again, because somebody has settled what Meta had against it."""
+    inbox = await _inbox(request, web, viewer)
+    await in_transaction(web.pool, lambda conn: actions.go_on(conn, viewer.member.name, inbox.account_id, inbox.id))
+    return redirect(f"/inboxes/{inbox.id}")
 
 
 async def show_doctor(request: Request, web: Web, viewer: Viewer) -> Response:

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from coexist.base.database import transaction
-from coexist.coexistence import overview
+from coexist.coexistence import checks_store, overview, receipts
 from coexist.coexistence import signup_store as signups
 from coexist.coexistence.choices import choices_of
 from coexist.coexistence.model import SyncState
@@ -16,6 +16,7 @@ from coexist.events import feed
 from coexist.inbox import inboxes
 from coexist.inbox.switches import allowed
 from coexist.people.model import Role
+from coexist.web import life_words
 from coexist.web.access import Viewer
 from coexist.web.conversations import shell
 from coexist.web.doctor import LEVELS, gate_of
@@ -26,7 +27,7 @@ from coexist.web.strip import PHASES, strip_of
 INBOX_STATES: Final = {
     "connected": ("good", "Connected", "Messages come in and go out."),
     "offboarded": (
-        "bad",
+        "busy",
         "Disconnected for now",
         "The phone was changed or set up again. It usually comes back by itself within minutes.",
     ),
@@ -71,6 +72,7 @@ async def show_inboxes(request: Request, web: Web, viewer: Viewer) -> Response:
         strips=strips,
         states=INBOX_STATES,
         sync_words=SYNC_WORDS,
+        why=life_words.why,
     )
 
 
@@ -83,6 +85,9 @@ async def show_sync(request: Request, web: Web, viewer: Viewer) -> Response:
         panel = await overview.sync_panel(conn, viewer.account_id, inbox_id) if inbox.is_coexistence else None
         gate = await gate_of(conn, inbox, viewer)
         chosen = await choices_of(conn, allowed(web.settings), viewer.account_id, inbox_id)
+        look = await checks_store.preflight(conn, inbox_id)
+        is_over = panel is not None and panel.is_over
+        parts = await receipts.phases_of(conn, inbox_id, inbox.onboarded_at) if is_over else ()
     template = "parts/sync.html" if request.headers.get("HX-Target") == "div#sync" else "sync.html"
     return html(
         web,
@@ -91,6 +96,8 @@ async def show_sync(request: Request, web: Web, viewer: Viewer) -> Response:
         inbox=inbox,
         panel=panel,
         gate=gate,
+        checked=look if look and look.checks and look.onboarded_at == inbox.onboarded_at and not gate else None,
+        missing_count=sum(len(phase.missing) for phase in parts),
         off={choice.switch: choice.words for choice in chosen.switches},
         levels=LEVELS,
         event_id=event_id,
@@ -101,9 +108,11 @@ async def show_sync(request: Request, web: Web, viewer: Viewer) -> Response:
 
 
 async def show_strip(request: Request, web: Web, viewer: Viewer) -> Response:
-    """The line under a conversation's header while history is coming in."""
+    """The line under a conversation's header while history is coming in; its end for a page that saw it ``?moving``."""
     inbox_id: int = request.path_params["inbox_id"]
     async with transaction(web.pool) as conn:
         await inboxes.get(conn, viewer.account_id, inbox_id)
         strip = await strip_of(conn, inbox_id)
+    if strip and not strip.is_moving and "moving" not in request.query_params:
+        strip = None
     return html(web, "parts/strip.html", strip=strip, inbox_id=inbox_id)

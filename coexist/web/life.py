@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,8 +17,10 @@ from coexist.coexistence import life_rules as rules
 from coexist.coexistence import life_store as store
 from coexist.coexistence.life_rules import Forecast, Sign, Stage
 from coexist.events import feed
-from coexist.inbox import inboxes
+from coexist.inbox import inboxes, pauses
+from coexist.inbox.connection import State
 from coexist.inbox.inboxes import Inbox
+from coexist.meta.errors import ErrorMeaning, explain
 from coexist.people.model import Role
 from coexist.web import life_words as words
 from coexist.web.access import Viewer
@@ -54,6 +56,16 @@ FROM_HERE: Final = {
     "restricted": "Nobody, until WhatsApp lifts the restriction. Drafts stay.",
 }
 
+ONLY_ON_PHONE: Final = (
+    ("Groups", "On the phone only: WhatsApp gives no groups to a number that is in the app."),
+    ("Calls", "On the phone only: WhatsApp passes no calls on from a number that is in the app."),
+)
+NOT_HERE: Final = (
+    ("Groups", "Not here: what comes from a group is shown in no chat with one person."),
+    ("Calls", "Not here: a call is only noted in the log."),
+)
+"""What a number can do besides chats, by whether it is in the phone app (meta-protocol 8.1, 9.3, 9.4; G8)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Life:
@@ -65,6 +77,9 @@ class Life:
     token_checked_at: datetime | None
     token_problem: str | None
     waiting_count: int
+    troubles: Sequence[ErrorMeaning]
+    told: Mapping[str, Any]
+    calls_rest_until: datetime | None
 
     @property
     def phone_days_left(self) -> int:
@@ -76,7 +91,7 @@ class Life:
     @property
     def is_worth_a_word(self) -> bool:
         """Whether people should be told without asking."""
-        return bool({self.phone.stage, self.token.stage} & {Stage.AMBER, Stage.RED})
+        return bool(self.troubles) or bool({self.phone.stage, self.token.stage} & {Stage.AMBER, Stage.RED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +111,15 @@ async def life_of(conn: Connection, inbox: Inbox) -> Life:
     return Life(
         sign=sign,
         phone=rules.phone_forecast(inbox.state, sign, now),
-        token=rules.token_forecast(checked_at, watch.expires_at if watch else None, now),
+        token=rules.UNKNOWN
+        if inbox.state == State.REMOVED
+        else rules.token_forecast(checked_at, watch.expires_at if watch else None, now),
         token_checked_at=checked_at,
         token_problem=watch.problem if watch else None,
         waiting_count=await store.waiting_count(conn, inbox.id),
+        troubles=[explain(code) for code in inbox.standing_codes],
+        told=await store.last_told(conn, inbox.id) or {},
+        calls_rest_until=await pauses.resting_until(conn, inbox.id),
     )
 
 
@@ -110,8 +130,7 @@ async def show_life(request: Request, web: Web, viewer: Viewer) -> Response:
         event_id = await feed.last_id(conn, viewer.account_id)
         inbox = await inboxes.get(conn, viewer.account_id, request.path_params["inbox_id"])
         life = await life_of(conn, inbox)
-        found = await store.entries(conn, inbox.id, PAGE_COUNT + 1, before)
-    shown: Sequence[store.Entry] = found[:PAGE_COUNT]
+        shown, older = await store.timeline(conn, inbox.id, PAGE_COUNT, before)
     return html(
         web,
         "life.html",
@@ -125,9 +144,10 @@ async def show_life(request: Request, web: Web, viewer: Viewer) -> Response:
         signs=words.SIGNS,
         on_phone=ON_PHONE[inbox.state],
         from_here=FROM_HERE[inbox.state],
+        besides_chats=ONLY_ON_PHONE if inbox.is_coexistence else NOT_HERE,
         happened=[Happened(entry.at, words.sentence(entry), words.details(entry)) for entry in shown],
         before=before,
-        older=shown[-1].id if len(found) > PAGE_COUNT else None,
+        older=older,
         may_decide=viewer.member.role != Role.AGENT,
     )
 

@@ -23,7 +23,7 @@ SIGNS: Final = {
     "contacts": "the phone shared contacts",
     "history": "the phone shared chats",
     "reconnected": "the number came back",
-    "connected": "the number was connected by a scan with the phone",
+    "connected": "the number was signed up with the phone",
 }
 """The sources of ``life_rules.Sign``."""
 
@@ -31,6 +31,9 @@ EVENTS: Final = {
     ("coexist", "CONNECTED"): "Connected here",
     ("coexist", "AUTHORISED"): "Access renewed",
     ("coexist", "TOKEN_REFUSED"): "WhatsApp refused our access",
+    ("coexist", "TOKEN_LOOKED_AT"): "We asked Meta about the refused access",
+    ("coexist", "SENDING_REFUSED"): "WhatsApp refused to send",
+    ("coexist", "SENDING_GOES_ON"): "Sending goes on",
     ("coexist", "META_TOLD"): "We asked Meta about the number",
     ("coexist", "PHONE_QUIET"): "Reminder: no sign of the phone for long",
     ("coexist", "TOKEN_ENDS"): "Reminder: the access token ends soon",
@@ -44,6 +47,19 @@ EVENTS: Final = {
     ("account_update", "ACCOUNT_RESTRICTION"): "WhatsApp restricted the account",
     ("account_update", "VERIFIED_ACCOUNT"): "The business was verified",
 }
+SYNCS: Final = {
+    ("SYNC_REQUESTED", "contacts"): "The phone's contacts were asked for",
+    ("SYNC_REQUESTED", "history"): "The phone's chats were asked for",
+    ("SYNC_COMPLETED", "contacts"): "The phone's contacts are here",
+    ("SYNC_COMPLETED", "history"): "The phone's chats are here",
+    ("SYNC_DECLINED", "contacts"): "The business chose not to share its contacts",
+    ("SYNC_DECLINED", "history"): "The business chose not to share its chats",
+    ("SYNC_FAILED", "contacts"): "The contacts could not be asked for",
+    ("SYNC_FAILED", "history"): "The chats could not be asked for",
+    ("SYNC_SILENT", "contacts"): "The contacts were asked for, and nothing arrived",
+    ("SYNC_SILENT", "history"): "The chats were asked for, and nothing arrived",
+}
+"""What became of a sync, by ``life_store.SYNC_ENTRIES``."""
 FIELDS: Final = {
     "phone_number_quality_update": "Quality and limits",
     "phone_number_name_update": "Display name",
@@ -55,8 +71,9 @@ FIELDS: Final = {
     "coexist": "Coexist",
 }
 DETAILS: Final = {
-    "by": "by", "current_limit": "limit", "old_limit": "before", "decision": "decision",
+    "current_limit": "limit", "old_limit": "before", "decision": "decision",
     "requested_verified_name": "name", "rejection_reason": "why", "status": "status", "error": "error", "kind": "what",
+    "quality": "quality", "health": "may send",
     "days": "days", "max_daily_conversations_per_business": "conversations a day",
 }  # fmt: skip
 """Values of a line that say something to a person, and what they are called."""
@@ -65,6 +82,8 @@ DETAILS: Final = {
 def sentence(entry: Entry) -> str:
     """Return what happened, in words; an event that nobody has put into words yet by its own name."""
     known = EVENTS.get((entry.field, entry.event))
+    if entry.event.startswith("SYNC_"):
+        known = SYNCS.get((entry.event, entry.value["sync"]))
     if known is not None:
         return known
     field = FIELDS.get(entry.field, entry.field.replace("_", " ").capitalize())
@@ -77,14 +96,31 @@ def details(entry: Entry) -> str:
     info = value.get("disconnection_info")
     told = info if isinstance(info, dict) else {}
     parts = [why(told.get("reason"), told.get("initiated_by"))]
+    parts += [f"by {value['by']}"] if isinstance(value.get("by"), str) else []
     if entry.event == "META_TOLD" and "error" not in value:
         parts.append(f"Meta says: {STATES.get(str(value.get('state')), 'nothing that decides it')}.")
     parts += [
         f"{name}: {plain(str(value[key]))}" for key, name in DETAILS.items() if isinstance(value.get(key), str | int)
     ]
+    if entry.event == "TOKEN_LOOKED_AT":
+        parts.append(_token_words(value))
+    parts += [word for word in value.get("problems") or () if isinstance(word, str)]
     if isinstance(value.get("reason"), str):
         parts.append(value["reason"])
     return " · ".join(part for part in parts if part)
+
+
+def _token_words(value: Mapping[str, Any]) -> str:
+    if not value.get("is_valid"):
+        return "Meta says: the access token is not valid any more."
+    missing = " and ".join(str(scope) for scope in value.get("missing") or ())
+    return (
+        f"Meta says: the token is valid, but lacks {missing}."
+        if missing
+        else (
+            "Meta says: the token is valid and has all permissions. Look whether the app still has its access at Meta."
+        )
+    )
 
 
 def why(reason: object, initiated_by: object) -> str:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from coexist.base.database import Connection, in_transaction, transaction
 from coexist.base.errors import Invalid
-from coexist.inbox import actions, private, store
+from coexist.inbox import actions, store
 from coexist.inbox.model import Message
 from coexist.outbound import actions as sending
 from coexist.people.model import Member
@@ -29,9 +29,9 @@ async def send_message(request: Request, web: Web, viewer: Viewer) -> Response:
     reply_to = _optional_id(str(form.get("reply_to", "")))
 
     async def act(conn: Connection) -> int:
-        await private.check_may_write(conn, web.keyring, viewer.account_id, conversation_id)
         await actions.clear_draft(conn, viewer.member, conversation_id)
-        return await sending.send_text(conn, viewer.member, conversation_id, text, reply_to=reply_to, our_ref=our_ref)
+        given = (web.keyring, viewer.member, conversation_id, text)
+        return await sending.send_text(conn, *given, reply_to=reply_to, our_ref=our_ref)
 
     message_id = await in_transaction(web.pool, act)
     return await _answer(request, web, viewer, message_id)
@@ -40,13 +40,9 @@ async def send_message(request: Request, web: Web, viewer: Viewer) -> Response:
 async def retry_message(request: Request, web: Web, viewer: Viewer) -> Response:
     """Send a message again that did not go out, or may not have: a person has decided."""
     message_id: int = request.path_params["message_id"]
-
-    async def act(conn: Connection) -> int:
-        place = await store.message(conn, viewer.account_id, message_id)
-        await private.check_may_write(conn, web.keyring, viewer.account_id, place.conversation_id)
-        return await sending.retry(conn, viewer.member, message_id)
-
-    on_its_way = await in_transaction(web.pool, act)
+    on_its_way = await in_transaction(
+        web.pool, lambda conn: sending.retry(conn, web.keyring, viewer.member, message_id)
+    )
     return await _answer(request, web, viewer, on_its_way)
 
 

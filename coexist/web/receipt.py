@@ -8,11 +8,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from coexist.base.database import transaction
+from coexist.base.errors import Invalid
 from coexist.coexistence import receipts
 from coexist.events import feed
 from coexist.inbox import inboxes
 from coexist.media.model import Reason
 from coexist.media.rules import SENTENCES
+from coexist.people.model import Role
 from coexist.web.access import Viewer
 from coexist.web.conversations import shell
 from coexist.web.inboxes import SYNC_WORDS
@@ -45,12 +47,19 @@ def file_words(files: receipts.Files) -> str:
 
 
 async def show_receipt(request: Request, web: Web, viewer: Viewer) -> Response:
-    """What an import brought, what is missing and why, and what it must not have done: so far, or in the end."""
+    """What an import brought, what is missing and why, and what it must not have done: so far, or in the end.
+
+    ``?of=`` is which onboarding of the number, from 1; without it the last.
+    """
     inbox_id: int = request.path_params["inbox_id"]
+    nth = request.query_params.get("of", "")
+    if nth and not (nth.isdecimal() and len(nth) <= 4):
+        raise Invalid("This link is not complete.", next_step="Go back to the numbers.")
     async with transaction(web.pool) as conn:
         event_id = await feed.last_id(conn, viewer.account_id)
         inbox = await inboxes.get(conn, viewer.account_id, inbox_id)
-        receipt = await receipts.receipt(conn, viewer.account_id, inbox_id)
+        receipt = await receipts.receipt(conn, viewer.account_id, inbox_id, int(nth) if nth else None)
+    is_moving = receipt is not None and receipt.is_last and receipt.history_sync.state in MOVING
     return html(
         web,
         "receipt.html",
@@ -63,5 +72,8 @@ async def show_receipt(request: Request, web: Web, viewer: Viewer) -> Response:
         zero_words=ZERO_WORDS,
         state_words=STATE_WORDS,
         file_words=file_words,
-        is_moving=receipt is not None and receipt.history_sync.state in MOVING,
+        may_undo=viewer.member.role != Role.AGENT,
+        is_moving=is_moving,
+        is_open=is_moving or (receipt is not None and any(files.state == "waiting" for files in receipt.files)),
+        path=f"/inboxes/{inbox_id}/receipt{f'?of={nth}' if nth else ''}",
     )

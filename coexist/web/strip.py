@@ -34,11 +34,6 @@ class Strip:
         """Messages received so far."""
         return sum(phase.message_count for phase in self.phases)
 
-    @property
-    def thread_count(self) -> int:
-        """Chats received so far; one that goes on in a later phase counts again."""
-        return sum(phase.thread_count for phase in self.phases)
-
 
 async def strip_of(conn: Connection, inbox_id: int) -> Strip | None:
     """Return the state of an inbox's history sync; None for a number without the phone app."""

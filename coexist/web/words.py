@@ -87,6 +87,16 @@ def phone(digits: str) -> str:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
 
 
+def country(digits: str) -> str:
+    """``PT (+351)`` of ``351910559111``; empty for an id that is no number."""
+    try:
+        number = phonenumbers.parse(f"+{digits.removeprefix('+')}")
+    except phonenumbers.NumberParseException:
+        return ""
+    region = phonenumbers.region_code_for_number(number)
+    return f"{region} (+{number.country_code})" if region else f"+{number.country_code}"
+
+
 def contact_name(name: str) -> str:
     """A contact's name; a bare number is written as a number, and nobody as ``Unknown``."""
     if name.startswith("+") and name[1:].isdigit():

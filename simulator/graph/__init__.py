@@ -107,6 +107,10 @@ async def graph(request: Request) -> Response:
     used = sim.count_call() * 100 // _CALLS_PER_HOUR
     usage = f'{{"call_count":{used},"total_cputime":{used},"total_time":{used}}}'
     headers = {"X-App-Usage": usage, "facebook-api-version": request.path_params["version"]}
+    wrong = sim.faults.graph_error
+    if wrong and wrong.count > 0 and wrong.wait_minutes:
+        use = f'{{"type":"messaging","call_count":100,"estimated_time_to_regain_access":{wrong.wait_minutes}}}'
+        headers["X-Business-Use-Case-Usage"] = f'{{"{sim.business.waba_id}":[{use}]}}'
     try:
         return JSONResponse(await _with_faults(sim, request), headers=headers)
     except Refused as refused:

@@ -97,7 +97,7 @@ def number_node(sim: Simulation) -> Json:
         "display_phone_number": sim.business.display_phone_number,
         "verified_name": sim.business.name,
         **lives,
-        "quality_rating": "GREEN",
+        "quality_rating": sim.faults.quality,
         "code_verification_status": "VERIFIED",
         "status": {"connected": "CONNECTED", "offboarded": "OFFLINE"}.get(connection.state, "DISCONNECTED"),
         "name_status": "APPROVED",
@@ -198,10 +198,13 @@ def _iso(at: int | None) -> str | None:
 
 
 def _health(sim: Simulation, kind: str, node: str) -> Json:
-    state = "AVAILABLE" if sim.connected else "BLOCKED"
+    state = sim.faults.health if sim.connected else "BLOCKED"
     entity: Json = {"entity_type": kind, "id": node, "can_send_message": state}
     if not sim.connected:
         reason = "The number is not connected to the platform."
         solution = "Open the WhatsApp Business app and connect it again."
         entity["errors"] = [{"error_code": 141000, "error_description": reason, "possible_solution": solution}]
+    elif state != "AVAILABLE":
+        reason, solution = "The account may not send.", "Ask for a review in Business Support Home."
+        entity["errors"] = [{"error_code": 141010, "error_description": reason, "possible_solution": solution}]
     return {"can_send_message": state, "entities": [entity]}

@@ -41,7 +41,11 @@ async def send(sim: Simulation, request: Request) -> Json:
     if not open_window and not sim.faults.errors_async:
         raise known(131047, WINDOW_DETAILS)
     message = await _compose(sim, given, person, kind, content)
-    if not open_window:
+    late = sim.faults.status_error
+    if late and late.count > 0:
+        late.count -= 1
+        statuses.fail(sim, message, late.code, known(late.code).message, "Refused by the dial.")
+    elif not open_window:
         statuses.fail(sim, message, 131047, "Re-engagement message", WINDOW_DETAILS)
     elif digits.endswith(UNDELIVERABLE_ENDING):
         statuses.fail(sim, message, 131026, "Message undeliverable", "Message Undeliverable.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +169,20 @@ async def test_the_newest_sign_of_the_phone_counts(business: Business) -> None:
     source, at = await sign(business)
     assert source == "message"
     assert clock.now() - at < timedelta(minutes=1)
+
+
+@pytest.mark.requirement("G5")
+async def test_a_sign_up_of_long_ago_is_no_sign_of_the_phone(business: Business) -> None:
+    """A number that is connected by hand has lived on its phone all the time, and WhatsApp has kept it."""
+    old = clock.now() - timedelta(days=90)
+    async with transaction(business.pool) as conn:
+        await conn.execute("UPDATE inboxes SET onboarded_at = %s", (old,))
+        assert await life_store.sign(conn, business.inbox.id) is None
+    with clock.reading(lambda: datetime.now(UTC) + timedelta(days=30)):
+        await life_watch.remind_all(business.pool)
+    assert await timeline(business, "PHONE_QUIET") == [], "nothing is known, and nobody is alarmed"
+    await deliver(business.pool, echo("wamid.ECHO", "Olá do telefone"))
+    assert (await sign(business))[0] == "message"
 
 
 @pytest.mark.requirement("G5")

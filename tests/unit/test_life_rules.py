@@ -125,3 +125,13 @@ def test_an_answer_that_confirms_keeps_the_reason() -> None:
     answer = Line(1, NOW + 5 * SECOND, OURS, META_TOLD, {"state": "removed"})
     told = verdict(NUMBER, [line, answer])
     assert (told.at, told.reason) == (line.at, "PRIMARY_INACTIVITY")
+
+
+@pytest.mark.requirement("G1")
+def test_what_happens_in_the_second_of_metas_answer_counts() -> None:
+    """Events know whole seconds, answers are written down to the microsecond."""
+    removed = Line(1, NOW + 5 * SECOND, "account_update", OUT, {})
+    answer = Line(1, NOW + 5.4 * SECOND, OURS, META_TOLD, {"state": "connected"})
+    assert verdict(NUMBER, [removed, answer]).state is State.REMOVED
+    later = Line(1, NOW + 7.4 * SECOND, OURS, META_TOLD, {"state": "connected"})
+    assert verdict(NUMBER, [removed, later]).state is State.CONNECTED

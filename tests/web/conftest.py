@@ -13,10 +13,11 @@ from typing import Any, Final
 import aiohttp
 import pytest
 import uvicorn
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from coexist.base import config
 from coexist.base.database import Pool, transaction
+from coexist.intake.replay import replay_since
 from coexist.people import actions as people
 from coexist.people import sessions
 from coexist.people.model import Member, Role
@@ -28,6 +29,9 @@ from tests.support.business import Business, deliver, open_business
 CHROMIUM_ARGS: Final = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync")
 DESK: Final = (1440, 900)
 PHONE: Final = (390, 844)
+PATIENCE_MS: Final = 40_000
+"""How long a browser may take for anything: nothing is timed here, and a busy machine is no failure."""
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @dataclass
@@ -80,7 +84,7 @@ async def served(pool: Pool, database_url: str, data_dir: Path, **more: str) -> 
         port = listening.getsockname()[1]
         url = f"http://127.0.0.1:{port}"
         settings = config.load({"COEXIST_DATA_DIR": str(data_dir), "COEXIST_BASE_URL": url, **more})
-        web = create_web(settings, pool, database_url)
+        web = create_web(settings, pool, database_url, replay_since)
         server = uvicorn.Server(
             uvicorn.Config(create_pages(web), log_config=None, timeout_graceful_shutdown=2, lifespan="off")
         )
@@ -148,7 +152,7 @@ async def open_page(browser: Browser, site: Site) -> AsyncIterator[OpenPage]:
         cookies = {SESSION_COOKIE: site.cookie, ZONE_COOKIE: "America/Sao_Paulo"}
         await context.add_cookies([{"name": name, "value": value, "url": site.url} for name, value in cookies.items()])
         page = await context.new_page()
-        page.set_default_timeout(8000)
+        page.set_default_timeout(PATIENCE_MS)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(
             "console",

@@ -9,7 +9,7 @@ import pytest
 
 from coexist.inbox.model import ListRow, Message
 from coexist.meta.model import FROM_HISTORY, LIVE, PLACEHOLDER, SENT_BY_US, STATUS_RANK, UNAVAILABLE
-from coexist.web.bubbles import Bubble, bubble_of, preview_of
+from coexist.web.bubbles import Bubble, Problem, bubble_of, preview_of
 from coexist.web.cards import cards_of
 from coexist.web.render import create_templates, icon
 
@@ -23,7 +23,8 @@ def message(**given: Any) -> Message:
     values: dict[str, Any] = dict.fromkeys(Message.__slots__)
     values |= {
         "id": 7, "conversation_id": 3, "contact_name": "Marina", "inbox_id": 1, "onboarded_at": ONBOARDED,
-        "wamid": "wamid.A", "direction": "inbound", "origin": "contact", "imported": False, "is_time_doubtful": False,
+        "wamid": "wamid.A", "peer": "351910559111", "direction": "inbound", "origin": "contact", "imported": False,
+        "is_time_doubtful": False,
         "content_rank": LIVE, "forwarded": 0, "type": "text", "sent_at": SENT, "text": "Bom dia", "earlier_texts": [],
         "media_is_voice": False, "media_is_animated": False, "quote_is_revoked": False,
     }  # fmt: skip
@@ -277,3 +278,38 @@ def test_previews_carry_the_marks_of_the_bubbles() -> None:
 def test_an_icon_with_a_title_is_read_aloud_and_escaped() -> None:
     assert 'aria-label="&lt;x&gt;"' in icon("check", "<x>")
     assert 'aria-hidden="true"' in icon("check")
+
+
+def failed(code: int, **given: Any) -> Problem | None:
+    errors = [{"code": code, "title": "as scripted"}]
+    return bubble_of(
+        message(direction="outbound", origin="api", status=STATUS_RANK["failed"], errors=errors, **given), UTC, SENT
+    ).problem
+
+
+@pytest.mark.parametrize(("code", "can_retry"), [(131026, True), (131049, True), (131050, False), (131021, False)])
+def test_what_nobody_may_send_again_has_no_button_for_it(code: int, can_retry: bool) -> None:
+    for outbox_state in ("accepted", "failed"):
+        problem = failed(code, outbox_state=outbox_state)
+        assert problem is not None
+        assert problem.can_retry is can_retry
+
+
+def test_a_country_that_is_closed_is_named() -> None:
+    for peer, named in (("351910559111", "PT (+351)"), ("PT.4001", "")):
+        problem = failed(130497, outbox_state="accepted", peer=peer)
+        assert problem is not None
+        assert (f"Their number is of {named}." in problem.said) is bool(named)
+
+
+def test_what_waits_for_a_reason_says_it_and_can_be_discarded() -> None:
+    waits = message(
+        direction="outbound",
+        origin="api",
+        status=STATUS_RANK["queued"],
+        outbox_state="queued",
+        outbox_error="Too fast.",
+    )
+    problem = bubble_of(waits, UTC, SENT).problem
+    assert problem is not None
+    assert (problem.said, problem.can_retry, problem.can_discard) == ("Not sent yet. Too fast.", False, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -13,8 +14,9 @@ from coexist.inbox import connection
 from coexist.inbox.connection import Line
 from coexist.people import actions as people
 from coexist.people.model import Member, Role
-from tests.support.business import conversation_of, inbound
+from tests.support.business import change, conversation_of, inbound
 from tests.web.conftest import DESK, PHONE, OpenPage, Site
+from tests.wire.fixtures import FOLDER
 
 
 def inbox_id(site: Site) -> int:
@@ -37,6 +39,29 @@ async def test_each_state_says_who_may_send_and_what_to_do(site: Site) -> None:
     assert "Why: the phone app was not opened for about 14 days, by WhatsApp." in page
     assert "How it comes back" in page
     assert path in (await site.get("/inboxes"))[1]
+
+
+@pytest.mark.requirement("G8")
+async def test_groups_and_calls_are_where_the_number_has_them(site: Site) -> None:
+    path = f"/inboxes/{inbox_id(site)}"
+    _, page = await site.get(path)
+    assert "WhatsApp gives no groups to a number that is in the app." in page
+    assert "WhatsApp passes no calls on from a number that is in the app." in page
+    group, call = (
+        json.loads((FOLDER / f"{name}.json").read_text("utf-8"))["value"]
+        for name in ("messages/group", "calls/call_and_status")
+    )
+    await site.deliver(change("messages", **group), change("calls", **call))
+    _, listed = await site.get("/conversations")
+    assert "/conversations/1" not in listed, "neither is a chat with one person"
+    await site.deliver(inbound("wamid.A", "Olá"))
+    _, talk = await site.get(f"/conversations/{await conversation_of(site.pool)}")
+    assert "tel:" not in talk
+    assert ">Call<" not in talk
+    async with transaction(site.pool) as conn:
+        await conn.execute("UPDATE inboxes SET is_coexistence = false")
+    _, page = await site.get(path)
+    assert "Not here: a call is only noted in the log." in page
 
 
 async def test_the_timeline_has_pages(site: Site) -> None:

@@ -10,7 +10,8 @@ import pytest
 from coexist.base.database import transaction
 from coexist.coexistence import receipts
 from coexist.coexistence.receipts import Receipt
-from coexist.people.model import Member
+from coexist.people import actions as people
+from coexist.people.model import Member, Role
 from tests.support.business import change, inbound
 from tests.support.outbox import execute
 from tests.web.conftest import Site
@@ -106,3 +107,43 @@ async def test_a_stranger_sees_no_receipt(imported: Site, stranger: Member) -> N
     await imported.sign_in(stranger)
     status, _ = await imported.get("/inboxes/1/receipt")
     assert status == 404
+
+
+async def test_earlier_imports_keep_their_receipts(imported: Site) -> None:
+    assert imported.business is not None
+    await execute(
+        imported.business,
+        """WITH again AS (UPDATE inboxes SET onboarded_at = onboarded_at + interval '1 hour' RETURNING id, onboarded_at)
+           INSERT INTO syncs (inbox_id, kind, onboarded_at)
+           SELECT id, unnest(enum_range(NULL::sync_kind)), onboarded_at FROM again""",
+    )
+    _, last = await imported.get("/inboxes/1/receipt")
+    assert "The number was connected 2 times" in last
+    assert "No part of the history has come." in last
+    _, first = await imported.get("/inboxes/1/receipt?of=1")
+    assert "Never came: part 2." in first
+    assert (await imported.get("/inboxes/1/receipt?of=3"))[0] == 404
+    assert (await imported.get("/inboxes/1/receipt?of=x"))[0] == 422
+
+
+async def test_only_admins_undo_and_only_what_they_type(imported: Site, stranger: Member) -> None:
+    path = "/inboxes/1/receipt"
+    assert imported.business is not None
+    await execute(imported.business, "UPDATE syncs SET state = 'completed'")
+    _, page = await imported.get(f"{path}/undo")
+    assert "would be removed" not in page, "somebody wrote in the only chat"
+    assert "have messages that came or were written after connecting" in page
+    assert (await imported.post(f"{path}/undo", typed="1234567")).status == 422
+    assert (await imported.post(f"{path}/undo", typed=imported.business.inbox.display_phone_number)).status == 303
+    async with transaction(imported.pool) as conn:
+        agent = await people.add_user(conn, 1, name="Ana", email="ana@example.com", role=Role.AGENT)
+    await imported.sign_in(agent)
+    assert "Undo or bring back" not in (await imported.get(path))[1]
+    await imported.sign_in(stranger)
+    assert (await imported.get(f"{path}/undo"))[0] == 404
+    for act in ("undo", "reapply"):
+        assert (await imported.post(f"{path}/{act}", typed="+351210559000")).status == 404
+    await imported.sign_in(agent)
+    assert (await imported.get(f"{path}/undo"))[0] == 403
+    for act in ("undo", "reapply"):
+        assert (await imported.post(f"{path}/{act}", typed="+351210559000")).status == 403

@@ -91,6 +91,7 @@ async def stand(pool: Pool, database_url: str, tmp_path: Path, monkeypatch: pyte
 
 async def window_of(page: Page) -> Page:
     """Open Meta's window and return it."""
+    await page.wait_for_function("document.querySelector('signup-dialog').trouble === ''")  # Meta's script is here
     async with page.expect_popup() as opened:
         await page.locator("[data-open]").click()
     window = await opened.value

@@ -63,7 +63,7 @@ def test_numbers_sizes_and_initials() -> None:
 def conversation(**given: Any) -> Conversation:
     values: dict[str, Any] = dict.fromkeys(Conversation.__slots__)
     values |= {"id": 1, "name": "Marina", "inbox_state": "connected", "is_coexistence": True, "draft": "",
-               "onboarded_at": NOW - timedelta(days=2), "window_message_id": 5}  # fmt: skip
+               "onboarded_at": NOW - timedelta(days=2), "window_message_id": 5, "inbox_standing_codes": []}  # fmt: skip
     return Conversation(**(values | given))
 
 

@@ -113,6 +113,17 @@ async def test_graph_errors_and_silence_by_dial(stand_in: StandIn) -> None:
     assert len(stand_in.sim.world.chats["joao-lima"]) == before + 1, "sent, though nobody was told"
 
 
+async def test_any_error_by_a_status_and_what_graph_says_of_the_account(stand_in: StandIn, receiver: Receiver) -> None:
+    await stand_in.control("customer/send", chat="joao-lima", text="Oi")
+    await stand_in.control("faults", status_error={"code": 131050}, health="BLOCKED", quality="RED")
+    assert (await stand_in.send(to=JOAO, **TEXT))[0] == 200
+    await until(lambda: states(receiver) == ["failed"])
+    (failed,) = [item for value in receiver.changes("messages") for item in value.get("statuses", [])]
+    assert failed["errors"][0]["code"] == 131050
+    _, number = await stand_in.graph("GET", NUMBER, fields="quality_rating,health_status")
+    assert (number["quality_rating"], number["health_status"]["can_send_message"]) == ("RED", "BLOCKED")
+
+
 async def test_while_the_phone_is_changed_nothing_is_sent(stand_in: StandIn, receiver: Receiver) -> None:
     await stand_in.control("customer/send", chat="joao-lima", text="Oi")
     await stand_in.control("change-phone", reconnect_after_s=None)

@@ -11,7 +11,7 @@ class FirstCard extends HTMLElement {
       el("section", { class: "first-card", "aria-label": "What to try" },
         el("h2", {}, "This is the shop's phone. Try:"),
         el("ol", {},
-          el("li", {}, "Open a chat and type as the owner. It appears in the inbox."),
+          el("li", {}, "Open a chat and type as the owner. It appears in the inbox, once the number is connected."),
           el("li", {}, "Switch to the customer's side and answer."),
           el("li", {}, "Reply from the inbox, then edit, delete or react here."),
         ),

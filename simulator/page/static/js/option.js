@@ -24,3 +24,10 @@ export function slider(key, words, under, share, set) {
   range.addEventListener("change", () => set(Number(range.value)));
   return el("label", { class: "option dial" }, el("span", { class: "words" }, words, el("small", {}, under)), range, shown);
 }
+
+/** A choice of one of `names`, a map of values to words. `set(value)` is called when it changes. */
+export function choice(key, words, under, names, value, set) {
+  const options = Object.entries(names).map(([name, said]) => el("option", { value: name, selected: name === value }, said));
+  const list = el("select", { "data-key": key, onchange: ({ target }) => set(target.value) }, ...options);
+  return el("label", { class: "option" }, el("span", { class: "words" }, words, el("small", {}, under)), list);
+}

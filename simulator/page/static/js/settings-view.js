@@ -6,12 +6,13 @@ import { el, roundButton } from "./dom.js";
 import { handOver } from "./hand-over.js";
 import { peopleCard } from "./people-card.js";
 import { gathered, get, listen, post } from "./wire.js";
+import { timeCard } from "./time-card.js";
 import { STATES } from "./words.js";
 
 const SAYS = {
   none: "Nothing written here is heard anywhere else yet.",
   connected: "What is written here appears in the inbox, and the other way round.",
-  offboarded: "Messages written now are lost to the platform. It comes back by itself in a few seconds.",
+  offboarded: "Messages written now are lost to the platform.",
   removed: "The platform hears nothing more. A person must connect the number again.",
 };
 
@@ -25,7 +26,7 @@ class SettingsView extends HTMLElement {
     this.top = el("div");
     this.replaceChildren(
       el("header", { class: "bar chat-bar" }, roundButton("back", "Back to the chats", back), el("h1", { class: "grow" }, "Settings")),
-      el("div", { class: "scroller" }, this.top, el("delivery-log"), el("fault-dials"), this.#over()),
+      el("div", { class: "scroller" }, this.top, timeCard(), el("delivery-log"), el("fault-dials"), this.#over()),
     );
     const refresh = gathered(() => this.#load());
     this.#stop = listen((kind) => ["connection", "reset"].includes(kind) && refresh());
@@ -44,19 +45,19 @@ class SettingsView extends HTMLElement {
     if (focused) this.top.querySelector(`[data-key="${focused}"]`)?.focus();
   }
 
-  #platform({ state }) {
-    const button = (words, path, kind = "", then = () => {}) =>
-      el("button", { type: "button", class: `button ${kind}`, "data-key": path, onclick: async () => then(await post(path)) }, words);
+  #platform({ state, reconnect_at }) {
+    const button = (words, path, kind = "", then = () => {}, body = {}) =>
+      el("button", { type: "button", class: `button ${kind}`, "data-key": words, onclick: async () => then(await post(path, body)) }, words);
     const buttons = {
       none: [button("Connect to a platform", "onboard", "strong", (made) => made && handOver(this, made))],
-      connected: [button("Change phone", "change-phone"), button("Disconnect", "disconnect", "bad")],
+      connected: [button("Change phone", "change-phone"), button("Lose the phone", "change-phone", "", undefined, { reconnect_after_s: null }), button("Disconnect", "disconnect", "bad")],
       offboarded: [button("Reconnect now", "reconnect", "strong"), button("Disconnect", "disconnect", "bad")],
       removed: [button("Connect again", "onboard", "strong", (made) => made && handOver(this, made))],
     };
     return el("section", { class: "card" },
       el("h2", {}, "Platform"),
       el("p", { class: "now", "data-state": state, role: "status" }, el("span", { class: "dot" }), STATES[state]),
-      el("p", {}, SAYS[state]),
+      el("p", {}, SAYS[state], reconnect_at && " It comes back by itself in a few seconds."),
       el("div", { class: "row" }, ...buttons[state]),
     );
   }

@@ -1,0 +1,98 @@
+"""Taking an import back and bringing it back, for owners and admins: what would go, the number typed once more, done.
+
+Removing takes as long as there is to remove, so a request does some and its answer asks for the next. Leaving the page
+breaks it off between two steps; coming back goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from coexist.base.database import Connection, transaction
+from coexist.base.errors import Forbidden
+from coexist.coexistence import undoing
+from coexist.events import feed
+from coexist.inbox import inboxes
+from coexist.inbox.inboxes import Inbox
+from coexist.people.model import Role
+from coexist.web.access import Viewer, is_partial, redirect
+from coexist.web.conversations import shell
+from coexist.web.render import html
+from coexist.web.state import Web
+
+AT_ONCE_S: Final = 1.0
+"""How long one request removes before it answers how far it is."""
+
+REPLAYED: Final = "a replay"
+"""Who had parts tried again, as the quarantine tells it: a replay is for every account, and names nobody of another."""
+
+
+async def show_plan(request: Request, web: Web, viewer: Viewer) -> Response:
+    """What undoing the number's import would remove, what stays and why, and the ways to undo and to bring back."""
+    inbox_id = _inbox_id(request, viewer)
+    async with transaction(web.pool) as conn:
+        event_id = await feed.last_id(conn, viewer.account_id)
+        inbox = await inboxes.get(conn, viewer.account_id, inbox_id)
+        plan = await undoing.plan(conn, viewer.account_id, inbox_id)
+    context: dict[str, Any] = {"inbox": inbox, "plan": plan, "reasons": undoing.REASONS, "event_id": event_id}
+    returned = request.query_params.get("returned", "")
+    return html(web, "undo.html", **shell(viewer), **context, returned=int(returned) if returned.isdecimal() else None)
+
+
+async def undo(request: Request, web: Web, viewer: Viewer) -> Response:
+    """Remove some of an import. For the page's script: how far it is, and the next step unless it was the last."""
+    inbox_id = _inbox_id(request, viewer)
+    form = await request.form()
+    given = {name: str(value) for name, value in form.items()}
+    async with transaction(web.pool) as conn:
+        inbox = await undoing.check(conn, viewer.account_id, inbox_id, typed=given.get("typed", ""))
+    removed, after = _count(given, "removed"), _count(given, "after")
+    removed, last_id = await _some(web, inbox, removed, after)
+    if not is_partial(request):
+        return redirect(f"/inboxes/{inbox_id}/receipt/undo")
+    context: dict[str, Any] = {"inbox": inbox, "typed": given.get("typed", ""), "removed": removed, "after": last_id}
+    return html(web, "parts/undoing.html", **shell(viewer), **context, total=max(removed, _count(given, "total")))
+
+
+async def reapply(request: Request, web: Web, viewer: Viewer) -> Response:
+    """Have the number's import applied again from the journal. Meta is asked for nothing."""
+    inbox_id = _inbox_id(request, viewer)
+    async with transaction(web.pool) as conn:
+        await inboxes.get(conn, viewer.account_id, inbox_id)
+        since = await undoing.connected_at(conn, inbox_id)
+        count = await web.replay(conn, since, REPLAYED)
+    return redirect(f"/inboxes/{inbox_id}/receipt/undo?returned={count}")
+
+
+async def _some(web: Web, inbox: Inbox, removed: int, after: int) -> tuple[int, int | None]:
+    """Remove conversations for AT_ONCE_S: how many are gone in all, and after which id it goes on."""
+    began = time.monotonic()
+    last_id: int | None = after
+    while last_id is not None and time.monotonic() - began < AT_ONCE_S:
+        async with transaction(web.pool) as conn:
+            step = await _step(conn, inbox, last_id)
+        removed, last_id = removed + step.conversations, step.last_id
+    return removed, last_id
+
+
+async def _step(conn: Connection, inbox: Inbox, after: int) -> undoing.Step:
+    step = await undoing.undo_some(conn, inbox, after=after)
+    await feed.append(conn, step.events)
+    return step
+
+
+def _count(given: Mapping[str, str], name: str) -> int:
+    raw = given.get(name, "")
+    return int(raw) if raw.isdecimal() and len(raw) <= 18 else 0
+
+
+def _inbox_id(request: Request, viewer: Viewer) -> int:
+    if viewer.member.role == Role.AGENT:
+        raise Forbidden("Only owners and admins undo an import.", next_step="Ask one of them.")
+    inbox_id: int = request.path_params["inbox_id"]
+    return inbox_id
