@@ -78,10 +78,11 @@ async def ask_due(pool: Pool, graph: Graph, keyring: Keyring) -> int:
 
 
 async def _ask(pool: Pool, graph: Graph, keyring: Keyring, question: Question) -> None:
+    asked_at = clock.now()
     async with pool.connection() as conn:
         token = await credentials.token_of(conn, keyring, question.inbox_id)
     if token is None:
-        return await _settle(pool, question, None, {"error": "There is no access token."}, None)
+        return await _settle(pool, question, asked_at, None, {"error": "There is no access token."}, None)
     try:
         number = await _number(graph, question, token)
         health = await meta.health(graph, question.phone_number_id, token) if question.standing_codes else None
@@ -92,17 +93,17 @@ async def _ask(pool: Pool, graph: Graph, keyring: Keyring, question: Question) -
             await refusals.heed_error(pool, question.inbox_id, error)
         if question.attempts < ASKED_COUNT or question.standing_codes:
             return None  # it is due again by itself
-        return await _settle(pool, question, None, {"error": str(error), "code": code}, None)
+        return await _settle(pool, question, asked_at, None, {"error": str(error), "code": code}, None)
     if number is None:
-        return await _settle(pool, question, State.REMOVED, {"status": "not in the WhatsApp account"}, None)
-    now, state = clock.now(), rules.state_of(number, is_coexistence=question.is_coexistence)
+        return await _settle(pool, question, asked_at, State.REMOVED, {"status": "not in the WhatsApp account"}, None)
+    state = rules.state_of(number, is_coexistence=question.is_coexistence)
     told = _told(number, health)
-    if health is not None and rules.goes_on(health, question.since, now):
-        return await _settle(pool, question, state, told, None, goes_on=True)
+    if health is not None and rules.goes_on(health, question.since, asked_at):
+        return await _settle(pool, question, asked_at, state, told, None, goes_on=True)
     if health is not None:
-        return await _settle(pool, question, state, told, now + HEALTH_EVERY)
+        return await _settle(pool, question, asked_at, state, told, asked_at + HEALTH_EVERY)
     is_doubtful = state != question.state and question.attempts < ASKED_COUNT
-    return await _settle(pool, question, state, told, now + ASK_AGAIN if is_doubtful else None)
+    return await _settle(pool, question, asked_at, state, told, asked_at + ASK_AGAIN if is_doubtful else None)
 
 
 async def _number(graph: Graph, question: Question, token: str) -> PhoneNumber | None:
@@ -130,22 +131,26 @@ def _told(number: PhoneNumber, health: Health | None) -> dict[str, Any]:
 async def _settle(
     pool: Pool,
     question: Question,
+    at: datetime,
     state: State | None,
     told: dict[str, Any],
     again: datetime | None,
     *,
     goes_on: bool = False,
 ) -> None:
-    """Keep an answer, unless it is the same as before and will be asked for again; ``goes_on``: nothing stands."""
+    """Keep an answer, unless it is the same as before and will be asked for again; ``goes_on``: nothing stands.
+
+    It counts from when Meta was asked: what happened while the answer was on its way happened after it.
+    """
     value = {**told, "state": state} if state else told
 
     async def work(conn: Connection) -> None:
-        lines = [Line(question.inbox_id, clock.now(), connection.OURS, connection.META_TOLD, value)]
+        lines = [Line(question.inbox_id, at, connection.OURS, connection.META_TOLD, value)]
         if again is not None and await store.last_told(conn, question.inbox_id) == value:
             lines = []
         if goes_on:
             health = {"health": told["health"]}
-            lines.append(Line(question.inbox_id, clock.now(), connection.OURS, connection.SENDING_GOES_ON, health))
+            lines.append(Line(question.inbox_id, at, connection.OURS, connection.SENDING_GOES_ON, health))
         await connection.record(conn, lines)
         await store.settle_question(conn, question, again)
         changed = await connection.refresh(conn, [question.inbox_id])

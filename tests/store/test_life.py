@@ -83,6 +83,28 @@ async def test_meta_decides_when_nobody_knows_the_order(
     assert await state(business) == wanted
 
 
+@pytest.mark.requirement("G1")
+async def test_what_happens_while_meta_answers_happened_after_the_answer(
+    business: Business, graphs: tuple[ScriptedGraph, Graph]
+) -> None:
+    scripted, graph = graphs
+    await tell(business, ON, OFF)
+    now = clock.now() + LATER
+
+    async def answer(asked: Any) -> web.Response:
+        nonlocal now
+        removal = Line(business.inbox.id, now + timedelta(seconds=2), "account_update", "PARTNER_REMOVED", {})
+        async with transaction(business.pool) as conn:
+            await connection.record(conn, [removal])
+        now += timedelta(seconds=5)  # so long was the answer on its way
+        return number("CONNECTED")
+
+    scripted.answers.extend([answer, answer])
+    with clock.reading(lambda: now):
+        assert await life_watch.ask_due(business.pool, graph, KEYRING) == 1
+    assert await state(business) == "removed"
+
+
 @pytest.mark.requirement("G2")
 async def test_each_number_of_the_account_is_asked_about(
     business: Business, graphs: tuple[ScriptedGraph, Graph]
