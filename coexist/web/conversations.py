@@ -28,6 +28,7 @@ from coexist.inbox.model import (
     Position,
 )
 from coexist.web.access import Viewer
+from coexist.web.asked import id_of
 from coexist.web.bubbles import Bubble, Preview, bubble_of, preview_of
 from coexist.web.composer import Composer, composer_of
 from coexist.web.history import Beginning, beginning_of
@@ -186,7 +187,7 @@ async def show_conversation(request: Request, web: Web, viewer: Viewer) -> Respo
     conversation_id: int = request.path_params["conversation_id"]
     at = request.query_params.get("at", "")
     async with transaction(web.pool) as conn:
-        talk = await talk_of(conn, viewer, conversation_id, _id(at) if at else None)
+        talk = await talk_of(conn, viewer, conversation_id, id_of(at, back_to="the inbox") if at else None)
         if request.headers.get("HX-Target") == "div#talk":
             return html(web, "parts/talk.html", **shell(viewer), talk=talk)
         listed = await list_part(conn, viewer, request)
@@ -262,9 +263,3 @@ def position_of(raw: str) -> Position:
 
 def _filter(raw: str | None) -> Filter:
     return Filter(raw) if raw in list(Filter) else Filter.OPEN
-
-
-def _id(raw: str) -> int:
-    if raw.isdecimal() and len(raw) <= 18:
-        return int(raw)
-    raise Invalid("This link is not complete.", next_step="Go back to the inbox.")

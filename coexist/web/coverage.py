@@ -13,13 +13,13 @@ from starlette.responses import Response
 
 from coexist.base import clock
 from coexist.base.database import transaction
-from coexist.base.errors import Invalid
 from coexist.coexistence import coverage
 from coexist.coexistence.coverage import CoverageMap, Day, Talk
 from coexist.events import feed
 from coexist.inbox import inboxes
 from coexist.web import words
 from coexist.web.access import Viewer
+from coexist.web.asked import id_of
 from coexist.web.conversations import shell
 from coexist.web.history import REASONS
 from coexist.web.render import html
@@ -97,14 +97,13 @@ async def show_coverage(request: Request, web: Web, viewer: Viewer) -> Response:
     """The map of a number; with ``?conversation=`` that of one conversation."""
     inbox_id: int = request.path_params["inbox_id"]
     asked = request.query_params.get("conversation", "")
-    if asked and not (asked.isdecimal() and len(asked) <= 18):
-        raise Invalid("This link is not complete.", next_step="Go back to the numbers.")
+    conversation_id = id_of(asked, back_to="the numbers") if asked else None
     talk: Talk | None = None
     async with transaction(web.pool) as conn:
         event_id = await feed.last_id(conn, viewer.account_id)
         inbox = await inboxes.get(conn, viewer.account_id, inbox_id)
-        if asked:
-            talk, found = await coverage.of_conversation(conn, viewer.account_id, inbox_id, int(asked))
+        if conversation_id is not None:
+            talk, found = await coverage.of_conversation(conn, viewer.account_id, inbox_id, conversation_id)
         else:
             found = await coverage.of_inbox(conn, viewer.account_id, inbox_id)
         talks = [] if talk else await coverage.talks(conn, viewer.account_id, inbox_id)

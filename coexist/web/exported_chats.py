@@ -25,6 +25,7 @@ from coexist.inbox.inboxes import Inbox
 from coexist.people.model import Role
 from coexist.web import kinds, words
 from coexist.web.access import Viewer, is_partial, redirect
+from coexist.web.asked import whole
 from coexist.web.conversations import shell
 from coexist.web.render import html
 from coexist.web.state import Web
@@ -86,7 +87,7 @@ async def show_exported_chats(request: Request, web: Web, viewer: Viewer) -> Res
         chats=chats,
         inboxes=connected,
         states=STATES,
-        conversation_id=int(asked) if asked.isdecimal() else None,
+        conversation_id=whole(asked),
         max_bytes=PACKAGE_BYTES_MAX,
         max_words=f"{PACKAGE_BYTES_MAX // (1024 * MEBIBYTE)} GB",
     )
@@ -188,11 +189,12 @@ def _changed(form: QueryParams) -> dict[str, str]:
 
 async def _given(web: Web, viewer: Viewer, said: Mapping[str, str], connected: Sequence[Inbox]) -> tuple[Given, Inbox]:
     """What the form says so far, and the inbox it is about: the one named, else the first."""
-    contact_id = int(said["contact"]) if said.get("contact", "").isdecimal() else None
-    inbox_id = int(said["inbox"]) if said.get("inbox", "").isdecimal() else None
-    if said.get("conversation", "").isdecimal() and contact_id is None:
+    contact_id = whole(said.get("contact", ""))
+    inbox_id = whole(said.get("inbox", ""))
+    conversation_id = whole(said.get("conversation", ""))
+    if conversation_id is not None and contact_id is None:
         async with transaction(web.pool) as conn:
-            inbox_id, contact_id = await _thread(conn, viewer, int(said["conversation"]), inbox_id)
+            inbox_id, contact_id = await _thread(conn, viewer, conversation_id, inbox_id)
     inbox = next((one for one in connected if inbox_id in (None, one.id)), None)
     if inbox is None:
         raise NotFound("This number does not exist, or it belongs to another account.")

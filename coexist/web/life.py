@@ -12,7 +12,6 @@ from starlette.responses import Response
 
 from coexist.base import clock
 from coexist.base.database import Connection, transaction
-from coexist.base.errors import Invalid
 from coexist.coexistence import life_rules as rules
 from coexist.coexistence import life_store as store
 from coexist.coexistence.life_rules import Forecast, Sign, Stage
@@ -24,13 +23,13 @@ from coexist.meta.errors import ErrorMeaning, explain
 from coexist.people.model import Role
 from coexist.web import life_words as words
 from coexist.web.access import Viewer
+from coexist.web.asked import id_of
 from coexist.web.conversations import shell
 from coexist.web.inboxes import INBOX_STATES
 from coexist.web.render import html
 from coexist.web.state import Web
 
 PAGE_COUNT: Final = 30
-ID_MAX: Final = 2**63 - 1
 
 CHIPS: Final = {
     Stage.GREEN: ("good", "check", "In order"),
@@ -162,8 +161,4 @@ async def show_notice(request: Request, web: Web, viewer: Viewer) -> Response:
 
 def _before(request: Request) -> int | None:
     raw = request.query_params.get("before")
-    if raw is None:
-        return None
-    if not (raw.isascii() and raw.isdecimal() and int(raw[:20]) <= ID_MAX):
-        raise Invalid("This is no place in the timeline.", next_step="Begin at the top of the number's page.")
-    return int(raw)
+    return None if raw is None else id_of(raw, back_to="the top of the number's page")

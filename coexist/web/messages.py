@@ -15,6 +15,7 @@ from coexist.inbox.model import Message
 from coexist.outbound import actions as sending
 from coexist.people.model import Member
 from coexist.web.access import Viewer, is_partial, redirect
+from coexist.web.asked import id_of
 from coexist.web.render import bubble_renderer
 from coexist.web.state import Web
 
@@ -142,6 +143,4 @@ def _reference(raw: str) -> UUID:
 def _optional_id(raw: str) -> int | None:
     if not raw:
         return None
-    if raw.isdecimal() and len(raw) <= 18:
-        return int(raw)
-    raise Invalid("The message you answer is not named rightly.", next_step="Choose it again.")
+    return id_of(raw, back_to="the conversation")

@@ -11,12 +11,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from coexist.base.database import Connection, transaction
-from coexist.base.errors import Invalid
 from coexist.events import feed
 from coexist.quarantine import actions, rules, store
 from coexist.quarantine.model import Counts, Keeper, Quarantined, Settled, Unrouted
 from coexist.web import words
 from coexist.web.access import Viewer, is_partial, redirect
+from coexist.web.asked import id_of
 from coexist.web.conversations import shell
 from coexist.web.render import Times, html, times_of
 from coexist.web.state import Web
@@ -112,7 +112,7 @@ async def show_quarantine(request: Request, web: Web, viewer: Viewer) -> Respons
     keeper = rules.keeper_of(viewer.member)
     before = request.query_params.get("before", "")
     async with transaction(web.pool) as conn:
-        board = await board_of(conn, viewer, keeper, _id(before) if before else None)
+        board = await board_of(conn, viewer, keeper, id_of(before, back_to="the quarantine") if before else None)
     return _answer(request, web, viewer, board)
 
 
@@ -195,9 +195,3 @@ def _answer(request: Request, web: Web, viewer: Viewer, board: Board) -> Respons
 
 def _field(form: FormData, name: str) -> str:
     return str(form.get(name, "")).replace("\0", "")
-
-
-def _id(raw: str) -> int:
-    if raw.isdecimal() and len(raw) <= 18:
-        return int(raw)
-    raise Invalid("This link is not complete.", next_step="Go back to the quarantine.")

@@ -8,7 +8,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from coexist.base.database import transaction
-from coexist.base.errors import Invalid
 from coexist.coexistence import receipts
 from coexist.events import feed
 from coexist.inbox import inboxes
@@ -16,6 +15,7 @@ from coexist.media.model import Reason
 from coexist.media.rules import SENTENCES
 from coexist.people.model import Role
 from coexist.web.access import Viewer
+from coexist.web.asked import id_of
 from coexist.web.conversations import shell
 from coexist.web.inboxes import SYNC_WORDS
 from coexist.web.render import html
@@ -53,12 +53,11 @@ async def show_receipt(request: Request, web: Web, viewer: Viewer) -> Response:
     """
     inbox_id: int = request.path_params["inbox_id"]
     nth = request.query_params.get("of", "")
-    if nth and not (nth.isdecimal() and len(nth) <= 4):
-        raise Invalid("This link is not complete.", next_step="Go back to the numbers.")
+    which = id_of(nth, back_to="the numbers") if nth else None
     async with transaction(web.pool) as conn:
         event_id = await feed.last_id(conn, viewer.account_id)
         inbox = await inboxes.get(conn, viewer.account_id, inbox_id)
-        receipt = await receipts.receipt(conn, viewer.account_id, inbox_id, int(nth) if nth else None)
+        receipt = await receipts.receipt(conn, viewer.account_id, inbox_id, which)
     is_moving = receipt is not None and receipt.is_last and receipt.history_sync.state in MOVING
     return html(
         web,

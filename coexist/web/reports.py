@@ -19,6 +19,7 @@ from coexist.reports import prices, replies
 from coexist.reports.prices import Charge, Sent
 from coexist.reports.replies import AnsweredBy, Waits
 from coexist.web.access import Viewer
+from coexist.web.asked import id_of
 from coexist.web.conversations import shell
 from coexist.web.render import html
 from coexist.web.state import Web
@@ -119,6 +120,4 @@ async def show_reports(request: Request, web: Web, viewer: Viewer) -> Response:
 
 def _number(request: Request, name: str) -> int:
     given = request.query_params.get(name, "")
-    if given and not (given.isdecimal() and len(given) <= 9):
-        raise Invalid("This link is not complete.", next_step="Go back to the reports.")
-    return int(given or 0)
+    return id_of(given, back_to="the reports") if given else 0

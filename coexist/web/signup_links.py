@@ -11,6 +11,7 @@ from coexist.coexistence import signup_store as store
 from coexist.coexistence import signups
 from coexist.coexistence.signup_model import Signup
 from coexist.web.access import Viewer, is_partial, redirect
+from coexist.web.asked import whole
 from coexist.web.guard import dialog_headers
 from coexist.web.render import html
 from coexist.web.signup import PATH, Desk, answer, desk_of, fields_of, part, step, told
@@ -21,11 +22,11 @@ async def make_link(request: Request, web: Web, viewer: Viewer) -> Response:
     """Make a link and show it, once: only its hash is kept."""
     desk_of(viewer)
     form = await request.form()
-    made_for, days = str(form.get("made_for", "")), str(form.get("days", ""))
+    made_for, days = str(form.get("made_for", "")), whole(str(form.get("days", ""))) or 0
     async with transaction(web.pool) as conn:
-        token = await links.make(conn, viewer.member, made_for, days=int(days) if days.isdecimal() else 0)
+        token = await links.make(conn, viewer.member, made_for, days=days)
     address = f"{web.settings.base_url}/connect/{token}"
-    return html(web, "connect_link.html", viewer=viewer, made_for=made_for, address=address, days=int(days))
+    return html(web, "connect_link.html", viewer=viewer, made_for=made_for, address=address, days=days)
 
 
 async def revoke_link(request: Request, web: Web, viewer: Viewer) -> Response:

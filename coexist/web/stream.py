@@ -11,9 +11,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from coexist.base.database import transaction
-from coexist.base.errors import Invalid
 from coexist.inbox import store
 from coexist.web.access import Viewer, viewer_of
+from coexist.web.asked import id_of
 from coexist.web.live import Stream, frame
 from coexist.web.state import Web
 
@@ -32,12 +32,12 @@ RETRY_MS: Final = 1000
 async def open_stream(request: Request, web: Web, viewer: Viewer) -> Response:
     """Follow the account, and one conversation if named. Resumes after ``Last-Event-ID``, else after ``after``."""
     query = request.query_params
-    after = _number(request.headers.get("last-event-id") or query.get("after", "0"))
+    after = id_of(request.headers.get("last-event-id") or query.get("after", "0"), back_to="the inbox")
     stream = Stream(viewer.account_id, viewer.zone, None, None)
     if "conversation" in query:
         async with transaction(web.pool) as conn:
             conversation = await store.conversation(
-                conn, viewer.account_id, viewer.member.user_id, _number(query["conversation"])
+                conn, viewer.account_id, viewer.member.user_id, id_of(query["conversation"], back_to="the inbox")
             )
         stream.conversation_id, stream.contact_id = conversation.id, conversation.contact_id
     return EventStream(request, web, stream, after)
@@ -100,9 +100,3 @@ async def _send(send: Send, body: bytes, *, more: bool = True) -> None:
 async def _until_gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def _number(raw: str) -> int:
-    if raw.isdecimal() and len(raw) <= 18:
-        return int(raw)
-    raise Invalid("This address is not complete.")

@@ -21,6 +21,7 @@ from coexist.inbox import inboxes
 from coexist.inbox.inboxes import Inbox
 from coexist.people.model import Role
 from coexist.web.access import Viewer, is_partial, redirect
+from coexist.web.asked import whole
 from coexist.web.conversations import shell
 from coexist.web.render import html
 from coexist.web.state import Web
@@ -41,7 +42,7 @@ async def show_plan(request: Request, web: Web, viewer: Viewer) -> Response:
         plan = await undoing.plan(conn, viewer.account_id, inbox_id)
     context: dict[str, Any] = {"inbox": inbox, "plan": plan, "reasons": undoing.REASONS, "event_id": event_id}
     returned = request.query_params.get("returned", "")
-    return html(web, "undo.html", **shell(viewer), **context, returned=int(returned) if returned.isdecimal() else None)
+    return html(web, "undo.html", **shell(viewer), **context, returned=whole(returned))
 
 
 async def undo(request: Request, web: Web, viewer: Viewer) -> Response:
@@ -87,8 +88,7 @@ async def _step(conn: Connection, inbox: Inbox, after: int) -> undoing.Step:
 
 
 def _count(given: Mapping[str, str], name: str) -> int:
-    raw = given.get(name, "")
-    return int(raw) if raw.isdecimal() and len(raw) <= 18 else 0
+    return whole(given.get(name, "")) or 0
 
 
 def _inbox_id(request: Request, viewer: Viewer) -> int:

@@ -138,7 +138,7 @@ async def test_reports_are_of_ones_own_numbers(site: Site, stranger: Member) -> 
     assert answer == 404
 
 
-@pytest.mark.parametrize("query", ["days=8", "days=x", "inbox=-1", "inbox=99999999999999999999"])
+@pytest.mark.parametrize("query", ["days=8", "days=x", "inbox=-1", "inbox=99999999999999999999", "inbox=" + "9" * 5000])
 async def test_a_wrong_choice_says_so(site: Site, query: str) -> None:
     answer, _ = await site.get(f"/reports?{query}")
     assert answer == 422
@@ -150,3 +150,8 @@ async def test_a_wrong_choice_says_so(site: Site, query: str) -> None:
 )
 def test_times_of_waiting_in_words(seconds: float | None, said: str) -> None:
     assert waited(seconds) == said
+
+
+async def test_a_number_beyond_all_ids_does_not_exist(site: Site) -> None:
+    answer, _ = await site.get(f"/reports?inbox={'9' * 18}")
+    assert answer == 404
