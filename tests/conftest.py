@@ -9,9 +9,15 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+import structlog
 
 from coexist.base import database, postgres
 from tests.support import databases, requirements
+
+# As the product writes them. The default draws a traceback with the values of all variables, in colours: seconds each,
+# and some tests have a thousand.
+PLAIN: Final = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+structlog.configure(processors=[*structlog.get_config()["processors"][:-1], PLAIN])
 
 _FOLDER_VARIABLE: Final = "TESTS_DATA_DIR"
 _FOLDER_PREFIX: Final = "coexist-tests-"

@@ -87,7 +87,7 @@ WITH summary AS (
                           ORDER BY sent_at DESC, id DESC LIMIT 1) ours ON true
       LEFT JOIN LATERAL (SELECT id, sent_at FROM messages
                           WHERE conversation_id = c.id AND direction = 'inbound' AND NOT imported
-                            AND opens_window AND sent_at >= i.onboarded_at
+                            AND opens_window AND sent_at >= date_trunc('second', i.onboarded_at)
                           ORDER BY sent_at DESC, id DESC LIMIT 1) win ON true
       LEFT JOIN LATERAL (SELECT max(coalesce(s.at, o.settled_at)) AS at
                            FROM messages m

@@ -215,7 +215,12 @@ class Load:
                 continue
             task = asyncio.create_task(self._send(self.rng.choice(self.conversations)))
             self._open.add(task)
-            task.add_done_callback(lambda done: self._open.discard(done) if not done.exception() else None)
+            task.add_done_callback(self._written_down)
+
+    def _written_down(self, done: asyncio.Task[None]) -> None:
+        """Those that failed stay, for ``finish`` to raise."""
+        if done.cancelled() or done.exception() is None:
+            self._open.discard(done)
 
     async def _send(self, conversation: str) -> None:
         """Press send, and again with the same form while no page comes back, as a browser or its user does."""

@@ -143,8 +143,12 @@ async def _on(made: Machine, run: Run, rng: random.Random) -> dict[str, Any]:
                 going.cancel()
                 with suppress(asyncio.CancelledError):
                     await going
-            async with asyncio.timeout(plan.quiet_s):
-                await load.finish()
+            try:
+                async with asyncio.timeout(plan.quiet_s):
+                    await load.finish()
+            except TimeoutError:
+                answers = f"{dict(load.page_answers)}, among them {dict(load.strange_pages)}"
+                raise AssertionError(f"The pages do not take what people write: {answers}") from None
             run.note("faults and load have stopped")
             await quiet(made, seconds=plan.quiet_s, say=run.note)
             run.note("all is quiet")

@@ -190,3 +190,14 @@ async def test_a_message_that_came_after_it_was_resolved_opens_again_though_it_i
     assert await summary(shop) == ("resolved", 1, True)
     await deliver(shop.pool, inbound("wamid.LATE", "And my order?", at=clock.now() - timedelta(minutes=5)))
     assert await summary(shop) == ("open", 2, True)
+
+
+@pytest.mark.requirement("E9")
+async def test_who_writes_in_the_second_of_connecting_opens_the_window(pool: Pool) -> None:
+    connected_at = clock.now().replace(microsecond=900_000) - timedelta(minutes=5)
+    business = await open_business(pool, onboarded_at=connected_at)
+    second = connected_at.replace(microsecond=0)  # the wire knows no less
+    await deliver(pool, inbound("wamid.BEFORE", "Olá", at=second - timedelta(seconds=1)))
+    assert await rows(business.pool, "SELECT window_opened_at FROM conversations") == [(None,)]
+    await deliver(pool, inbound("wamid.WITHIN", "Olá?", at=second))
+    assert await rows(business.pool, "SELECT window_opened_at FROM conversations") == [(second,)]

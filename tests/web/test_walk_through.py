@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -92,7 +93,9 @@ def history(page: Page) -> Locator:
 
 async def go_through(page: Page, *, shares: bool = True) -> None:
     """Open Meta's window and answer all its screens, until the page says that the number is connected."""
-    await page.wait_for_function("document.querySelector('signup-dialog').trouble === ''")  # Meta's script is here
+    dialog = page.locator("signup-dialog")
+    while await dialog.evaluate("dialog => dialog.trouble !== ''"):  # until Meta's script is here
+        await asyncio.sleep(0.1)
     async with page.expect_popup() as opened:
         await page.get_by_role("button", name="Open Meta's window").click()
     window = await opened.value
