@@ -76,7 +76,10 @@ def supervise(files: Places) -> None:
             while not told_to_end and not nobody_is_left():
                 if server.poll() is not None:
                     _say(f"the server ended with {server.returncode}, starting it again")
-                    server = _start(files, owner, sockets)
+                    try:
+                        server = _start(files, owner, sockets)
+                    except (CannotRun, psycopg.Error, OSError) as error:  # it ran before: a full disk, say, may pass
+                        _say(f"{error} Trying again.")
                 time.sleep(TICK_S)
         finally:
             files.address.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ import pytest
 
 from coexist.base import postgres
 from coexist.base.errors import Unavailable
-from coexist.base.postgres_server import MAJOR_VERSION
+from coexist.base.postgres_server import MAJOR_VERSION, START_ATTEMPTS
 
 TIMEOUT_S = 60
 
@@ -154,6 +154,20 @@ async def test_it_is_back_after_kill_9_of_the_server(data_dir: Path) -> None:
             keep_one_more(url)
             os.kill(postmaster(data_dir), signal.SIGKILL)
             await until_back(url, killed)
+
+
+async def test_it_is_back_when_what_kept_it_from_starting_is_over(data_dir: Path) -> None:
+    files = postgres.places(data_dir)
+    control = files.cluster / "global" / "pg_control"
+    async with postgres.running(data_dir) as url:
+        keep_one_more(url)
+        control.rename(control.with_suffix(".away"))
+        os.kill(postmaster(data_dir), signal.SIGKILL)
+        async with asyncio.timeout(TIMEOUT_S):
+            while f"ended {START_ATTEMPTS} times during its start. Trying again." not in files.log.read_text("utf-8"):
+                await asyncio.sleep(0.1)
+        control.with_suffix(".away").rename(control)
+        await until_back(url, 1)
 
 
 async def test_it_is_back_after_kill_9_of_the_supervisor(data_dir: Path) -> None:
