@@ -187,6 +187,12 @@ class Settings:
         4 * MEBIBYTE,
         "The largest webhook body accepted, in bytes. Meta sends up to 3 MiB.",
     )
+    webhooks_to_private: bool = _setting(
+        values.switch,
+        False,
+        "Whether the webhooks that we send (docs/webhooks-out.md) may go into private networks and to this host, there "
+        "also by http. Any owner or admin of an account can then reach what listens there.",
+    )
     signup_config_id: str | None = _setting(
         values.matching(
             r"[0-9]{5,20}", "the digits of Facebook Login for Business > Configurations > Configuration ID"

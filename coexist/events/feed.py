@@ -43,7 +43,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """An event before it has an id. Equal ones in one transaction are told once."""
+    """An event before it has an id. Equal ones in one transaction are told once.
+
+    ``is_import``: an import did it, or what follows from one, such as its files. Open pages show it, nobody else hears.
+    """
 
     account_id: int
     kind: Kind
@@ -51,6 +54,7 @@ class NewEvent:
     conversation_id: int | None = None
     message_id: int | None = None
     contact_id: int | None = None
+    is_import: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +74,19 @@ class Event:
 # Two keys name the feed lock of one account, apart from every other advisory lock of ours.
 LOCK_CLASS = 0x46454544  # "FEED"
 
-APPEND = """
-INSERT INTO events (account_id, inbox_id, conversation_id, message_id, kind, payload)
-SELECT account_id, inbox_id, conversation_id, message_id, kind,
-       CASE WHEN contact_id IS NULL THEN '{}' ELSE jsonb_build_object('contact_id', contact_id) END
-  FROM ROWS FROM (json_to_recordset(%s::json) AS (
-       account_id int, kind text, inbox_id int, conversation_id bigint, message_id bigint, contact_id bigint))
-       WITH ORDINALITY AS e (account_id, kind, inbox_id, conversation_id, message_id, contact_id, n)
- ORDER BY n
-RETURNING id
+APPEND = f"""
+WITH added AS (
+    INSERT INTO events (account_id, inbox_id, conversation_id, message_id, kind, payload)
+    SELECT account_id, inbox_id, conversation_id, message_id, kind,
+           CASE WHEN contact_id IS NULL THEN '{{}}' ELSE jsonb_build_object('contact_id', contact_id) END
+           || CASE WHEN is_import THEN '{{"is_import": true}}'::jsonb ELSE '{{}}' END
+      FROM ROWS FROM (json_to_recordset(%s::json) AS (
+           account_id int, kind text, inbox_id int, conversation_id bigint, message_id bigint, contact_id bigint,
+           is_import boolean))
+           WITH ORDINALITY AS e (account_id, kind, inbox_id, conversation_id, message_id, contact_id, is_import, n)
+     ORDER BY n
+    RETURNING account_id, id)
+SELECT pg_notify('{CHANNEL}', account_id || ':' || max(id)) FROM added GROUP BY account_id
 """
 
 
@@ -86,11 +94,8 @@ async def append(conn: AsyncConnection[Any], events: Iterable[NewEvent]) -> None
     """Append ``events``, each distinct one once, and tell every listener. Must be the transaction's last statements."""
     distinct = sorted(dict.fromkeys(events), key=lambda event: event.account_id)
     for account_id, group in groupby(distinct, key=lambda event: event.account_id):
-        rows = list(group)
         await conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (LOCK_CLASS, account_id))
-        cursor = await conn.execute(APPEND, (msgspec.json.encode(rows).decode(),))
-        last = [row[0] for row in await cursor.fetchall()][-1]
-        await conn.execute("SELECT pg_notify(%s, %s)", (CHANNEL, f"{account_id}:{last}"))
+        await conn.execute(APPEND, (msgspec.json.encode(list(group)).decode(),))
 
 
 SINCE = """
