@@ -47,6 +47,8 @@ def content_of(kind: str, message: wire.Message) -> Content | None:
     Raises Unreadable.
     """
     if kind == "text":
+        if message.text is None and _is_withheld(message):
+            return _withheld(message)
         if message.text is None or message.text.body is None:
             raise Unreadable("a text message without text.body")
         is_plain = not (message.context or message.referral or message.errors)
@@ -54,7 +56,7 @@ def content_of(kind: str, message: wire.Message) -> Content | None:
     if message.type is None:
         raise Unreadable("a message without a type")
     if _is_withheld(message):
-        return Content(wording.UNAVAILABLE, _beside(message, unsupported=message.unsupported), rank=UNAVAILABLE)
+        return _withheld(message)
     if kind in MEDIA_TYPES:
         return _media(kind, message)
     structured = STRUCTURED.get(kind)
@@ -99,7 +101,11 @@ def _is_withheld(message: wire.Message) -> bool:
     """131060: there is a message, and Meta could not give it to us. Its real content may still follow."""
     if not given(message.errors):
         return False
-    return any(error.code == UNAVAILABLE_CODE for error in read_list(message.errors, wire.ErrorObject))
+    return any(str(error.code) == str(UNAVAILABLE_CODE) for error in read_list(message.errors, wire.ErrorObject))
+
+
+def _withheld(message: wire.Message) -> Content:
+    return Content(wording.UNAVAILABLE, _beside(message, unsupported=message.unsupported), rank=UNAVAILABLE)
 
 
 # --- files ---------------------------------------------------------------------------------------------------------

@@ -87,9 +87,14 @@ class ErrorMeaning:
         return action_of(self.code)
 
     @property
+    def once_failed(self) -> str:
+        """The next step when it has failed for good: nothing is tried again by itself any more."""
+        return _ONCE_FAILED if self.next_step == _AGAIN else self.next_step
+
+    @property
     def sentence(self) -> str:
-        """What happened and what to do, in one line."""
-        return f"{self.what} {self.next_step}".strip()
+        """What happened to what has failed, and what to do, in one line."""
+        return f"{self.what} {self.once_failed}".strip()
 
 
 T, A, P, H = ErrorClass.TRANSIENT, ErrorClass.AMBIGUOUS, ErrorClass.PERMANENT, ErrorClass.HUMAN
@@ -99,6 +104,7 @@ N = ErrorClass.NOTICE
 _RECONNECT: Final = "Connect the number again."
 _ASKED: Final = "Meta is asked about it; if the phone app still shows the connection, connect the number again."
 _AGAIN: Final = "It is tried again by itself."
+_ONCE_FAILED: Final = "Send it again in a few minutes."
 _CHECK: Final = "Check the details below and correct the message."
 _REPORT: Final = "Please report it with the details below."
 _TEMPLATE: Final = "Reload the templates and fill this one in again."
@@ -174,7 +180,7 @@ MEANINGS: Final[dict[int, tuple[ErrorClass, str, str]]] = {
     132069: (H, "The form in this message is slowed down because it fails too often.", "Repair the form."),
     134011: (H, "The terms for payments were not accepted.", _MANAGER),
     134100: (C, "Only marketing templates may be sent this way.", "Choose another template."),
-    134101: (T, "The template is still being prepared at Meta.", "Try again in ten minutes."),
+    134101: (T, "The template is still being prepared at Meta.", _AGAIN),
     134102: (H, "The template cannot be used.", "Choose another template."),
     2388019: (H, "This account has as many templates as it may have.", "Delete some."),
     2388040: (C, "A part of the template is too long.", _CHECK),
@@ -252,8 +258,8 @@ OF_CODE: Final = {
     2494100: Action.AGAIN_IN_A_MINUTE,
 }
 """Codes that ask for something else than others of their class."""
-NEVER_AGAIN: Final = frozenset({131021, 131050})
-"""What nobody can send again with another outcome, or may."""
+NEVER_AGAIN: Final = frozenset({131021})
+"""What nobody can send again with another outcome."""
 MARKETING_RESTS_HOURS: Final = 24
 """How long a person gets no marketing after Meta withheld some (131049)."""
 

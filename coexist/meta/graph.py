@@ -47,6 +47,7 @@ from coexist.meta.transport import (
     GraphFailed,
     GraphNotSent,
     GraphUnclear,
+    SecretRefused,
     T,
     call,
     get,
@@ -66,6 +67,7 @@ __all__ = [
     "Health",
     "MediaInfo",
     "PhoneNumber",
+    "SecretRefused",
     "SentMessage",
     "SubscribedApp",
     "Template",
@@ -94,6 +96,7 @@ __all__ = [
 
 DOWNLOAD_CHUNK_BYTES: Final = 64 * 1024
 REDIRECTS_COUNT: Final = 3
+DEAD_TOKEN_CODE: Final = 190
 PAGE_SIZE_COUNT: Final = 100
 PAGES_COUNT: Final = 200
 """More pages than this of one list means that Meta's cursor runs in a circle."""
@@ -304,7 +307,7 @@ async def subscriptions(graph: Graph, waba_id: str, token: str) -> list[Subscrib
 
 async def app_subscriptions(graph: Graph, app_id: str, app_secret: str) -> list[AppSubscription]:
     """``GET /{app_id}/subscriptions``: the webhook's address and fields as the app's dashboard has them (1.1, 3)."""
-    page = await get(graph, f"{_id(app_id)}/subscriptions", f"{app_id}|{app_secret}", Page)
+    page = await _get_as_app(graph, f"{_id(app_id)}/subscriptions", app_id, app_secret, Page)
     return [_decoded(item, AppSubscription) for item in page.data]
 
 
@@ -335,8 +338,20 @@ async def exchange_code(
 
 async def debug_token(graph: Graph, token: str, app_id: str, app_secret: str) -> TokenInfo:
     """``GET /debug_token``: whether a token is good, ours, and covers a WABA (2.5, step 1)."""
-    told = await get(graph, "debug_token", f"{app_id}|{app_secret}", TokenAnswer, {"input_token": token})
+    told = await _get_as_app(graph, "debug_token", app_id, app_secret, TokenAnswer, {"input_token": token})
     return told.data
+
+
+async def _get_as_app(
+    graph: Graph, path: str, app_id: str, app_secret: str, answer: type[T], params: Mapping[str, str] | None = None
+) -> T:
+    """GET with the app's own token, which is dead for one reason alone: the secret in it is another."""
+    try:
+        return await get(graph, path, f"{app_id}|{app_secret}", answer, params)
+    except GraphError as error:
+        if error.code == DEAD_TOKEN_CODE:
+            raise SecretRefused(error) from error
+        raise
 
 
 # --- together ------------------------------------------------------------------------------------------------------

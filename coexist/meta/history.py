@@ -30,7 +30,7 @@ from coexist.meta.model import (
     ProfileSeen,
 )
 from coexist.meta.persons import NOBODY, Contacts, ids_of
-from coexist.meta.phones import digits, same_number
+from coexist.meta.phones import digits, is_group, same_number
 from coexist.meta.reading import Change
 
 DECLINED_CODE: Final = 2593109
@@ -168,7 +168,7 @@ class OtherSide:
     def __init__(self, thread: wire.Thread, own: str | None) -> None:
         self._own = own
         self._seen: dict[tuple[object, ...], tuple[Direction, Person]] = {}
-        self.is_group = isinstance(thread.id, str) and thread.id.endswith("@g.us")
+        self.is_group = is_group(thread.id)
         context = ids_of(thread.context) if thread.context is not None else NOBODY
         self.known = context if context.phone else replace(context, phone=digits(thread.id))
 
@@ -176,7 +176,10 @@ class OtherSide:
         """Which way a message of this thread went, and its contact, completed by the ids that the message carries."""
         context = message.history_context
         from_me = context.from_me if context is not None else None
-        ids = (from_me, message.from_, message.from_user_id, message.to, message.to_user_id)
+        ids = (
+            from_me, message.from_, message.from_user_id, message.from_parent_user_id,
+            message.to, message.to_user_id, message.to_parent_user_id,
+        )  # fmt: skip
         seen = self._seen.get(ids)
         if seen is None:
             direction = self._direction(message, from_me)
@@ -190,7 +193,9 @@ class OtherSide:
         sender, known = digits(message.from_), self.known
         if self._own is not None and same_number(sender, self._own):
             return OUTBOUND
-        if known.is_known:
+        if sender is None and known.bsuid is None:  # who has a hidden phone is the contact
+            is_contact = bool(message.from_user_id)
+        elif known.is_known:
             is_contact = same_number(sender, known.phone) or (
                 known.bsuid is not None and message.from_user_id == known.bsuid
             )

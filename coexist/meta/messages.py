@@ -52,10 +52,10 @@ IMPORTED_LATE: Final = Manner(rank=FROM_HISTORY_MEDIA, imported=True)
 HISTORY_STATUS: Final = {"error": "failed"} | {name: name for name in STATUS_RANK if name != "queued"}
 """``history_context.status`` (``SENT``, ``READ``, … in either case) → ours; anything else is new to us (5.4)."""
 
-KEEPS_WINDOW: Final = frozenset({"system", "edit", "revoke", "reaction"})
-"""Types that never open the customer service window (5.1, policy). Whether ``unsupported`` does is not documented;
-the contact did write, so it opens: Meta refuses with 131047 if we are wrong, whereas a window that we believe closed
-would keep people from answering the first message of an ad click (131060)."""
+KEEPS_WINDOW: Final = frozenset({"system"})
+"""Messages that never open the customer service window (5.1, policy); what acts on another (`ACTING`) is none. Whether
+``unsupported`` opens it is not documented; the contact did write, so it does: Meta refuses with 131047 if we are wrong,
+whereas a window that we believe closed would keep people from answering the first message of an ad click (131060)."""
 
 NO_REPLY_TARGET: Final = "M0"
 """What edits carry as ``context.id``: no message of that name exists."""
@@ -73,7 +73,7 @@ def tell(
     elif not wamid:
         change.problem(part, "a message without an id")
     elif kind in ACTING:
-        ACTING[kind](change, message, wamid, part, direction, person)
+        ACTING[kind](change, message, wamid, part, direction, person, manner)
     elif person is NOBODY:
         change.problem(part, "nobody is named as the other side: no phone, no user id, no single contact")
     else:
@@ -146,7 +146,9 @@ def _tell_message(
 # --- types that act on another message -----------------------------------------------------------------------------
 
 
-def _tell_reaction(change: Change, message: wire.Message, wamid: str, part: str, by: Direction, person: Person) -> None:
+def _tell_reaction(
+    change: Change, message: wire.Message, wamid: str, part: str, by: Direction, person: Person, manner: Manner
+) -> None:
     reaction = message.reaction
     if reaction is None or not reaction.message_id:
         change.problem(part, "a reaction that names no message")
@@ -162,13 +164,16 @@ def _tell_reaction(change: Change, message: wire.Message, wamid: str, part: str,
             by=by,
             at=at,
             is_time_doubtful=is_doubtful,
+            imported=manner.imported,
             emoji=reaction.emoji or None,
             person=person,
         )
     )
 
 
-def _tell_edit(change: Change, message: wire.Message, wamid: str, part: str, by: Direction, _: Person) -> None:
+def _tell_edit(
+    change: Change, message: wire.Message, wamid: str, part: str, by: Direction, _: Person, manner: Manner
+) -> None:
     edit = message.edit
     if edit is None or not edit.original_message_id:
         change.problem(part, "an edit that names no message")
@@ -189,12 +194,15 @@ def _tell_edit(change: Change, message: wire.Message, wamid: str, part: str, by:
             by=by,
             at=at,
             is_time_doubtful=is_doubtful,
+            imported=manner.imported,
             text=text,
         )
     )
 
 
-def _tell_revoke(change: Change, message: wire.Message, wamid: str, part: str, by: Direction, _: Person) -> None:
+def _tell_revoke(
+    change: Change, message: wire.Message, wamid: str, part: str, by: Direction, _: Person, manner: Manner
+) -> None:
     revoke = message.revoke
     if revoke is None or not revoke.original_message_id:
         change.problem(part, "a revoke that names no message")
@@ -210,11 +218,12 @@ def _tell_revoke(change: Change, message: wire.Message, wamid: str, part: str, b
             by=by,
             at=at,
             is_time_doubtful=is_doubtful,
+            imported=manner.imported,
         )
     )
 
 
-ACTING: Final[dict[str, Callable[[Change, wire.Message, str, str, Direction, Person], None]]] = {
+ACTING: Final[dict[str, Callable[[Change, wire.Message, str, str, Direction, Person, Manner], None]]] = {
     "reaction": _tell_reaction,
     "edit": _tell_edit,
     "revoke": _tell_revoke,

@@ -135,6 +135,7 @@ class MessageEdited(Fact, frozen=True, kw_only=True):
     at: datetime
     text: str | None
     is_time_doubtful: bool = False
+    imported: bool = False
 
 
 class MessageRevoked(Fact, frozen=True, kw_only=True):
@@ -145,6 +146,7 @@ class MessageRevoked(Fact, frozen=True, kw_only=True):
     by: Direction
     at: datetime
     is_time_doubtful: bool = False
+    imported: bool = False
 
 
 class MessageReacted(Fact, frozen=True, kw_only=True):
@@ -157,6 +159,7 @@ class MessageReacted(Fact, frozen=True, kw_only=True):
     emoji: str | None
     person: Person
     is_time_doubtful: bool = False
+    imported: bool = False
 
 
 STATUS_RANK: dict[str, int] = {
@@ -237,6 +240,7 @@ class MarketingWished(Fact, frozen=True, kw_only=True):
     person: Person
     at: datetime
     wants: bool
+    is_time_doubtful: bool = False
 
 
 class AccountUpdated(Fact, frozen=True, kw_only=True):

@@ -49,14 +49,16 @@ def _tell_wish(change: Change, told: wire.Preference, part: str) -> None:
     person = Person(told.user_id or None, told.parent_user_id or None, phone, None, phone is not None)
     if told.category != MARKETING or told.value not in WISHES or not person.is_known or not change.phone_number_id:
         return  # the notice keeps it
+    at, is_doubtful = change.reading.moment(told.timestamp)
     change.tell(
         MarketingWished(
             journal_id=change.journal_id,
             part=part,
             phone_number_id=change.phone_number_id,
             person=person,
-            at=change.reading.moment(told.timestamp)[0],
+            at=at,
             wants=WISHES[told.value],
+            is_time_doubtful=is_doubtful,
         )
     )
 

@@ -14,6 +14,10 @@ import phonenumbers
 
 _PUNCTUATION: Final = re.compile(r"[\s()+./\-\u2010-\u2015\u00a0\u200e\u200f\u202a-\u202e]+")
 
+_GROUP: Final = re.compile(r"[0-9]{5,}-[0-9]{9,}|[0-9]{16,}")
+NUMBER_DIGITS_MAX: Final = 15
+"""The longest that a number can be (ITU-T E.164)."""
+
 CACHED_NUMBERS_COUNT: Final = 8192
 """A history chunk repeats a few hundred numbers thousands of times."""
 
@@ -28,7 +32,12 @@ def digits(text: str | int | None) -> str | None:
     if text is None:
         return None
     bare = _PUNCTUATION.sub("", str(text))
-    return bare if bare.isascii() and bare.isdigit() else None
+    return bare if bare.isascii() and bare.isdigit() and len(bare) <= NUMBER_DIGITS_MAX else None
+
+
+def is_group(text: object) -> bool:
+    """Whether an id is a group's: with its suffix, or bare, as ``"351910559111-1520000000"`` or 16 digits and more."""
+    return isinstance(text, str) and (text.endswith("@g.us") or _GROUP.fullmatch(text) is not None)
 
 
 @lru_cache(maxsize=CACHED_NUMBERS_COUNT)

@@ -45,17 +45,20 @@ def tell_status(change: Change, status: wire.Status, part: str, contacts: Contac
             recipient=contacts.person(digits(status.recipient_id), status.recipient_user_id, parent, at, is_wa_id=True),
             our_ref=status.biz_opaque_callback_data or None,
             pricing=compact(status.pricing) if given(status.pricing) else None,
-            errors=_errors(status.errors) if given(status.errors) else None,
+            errors=_errors(name, status.errors),
         )
     )
 
 
-def _errors(raw: Raw) -> bytes:
+def _errors(name: str, raw: Raw) -> bytes | None:
     """Meta's errors as it documents them: a list of objects, each with a small number as its code if with any.
 
-    What has that form stays as it came. Of anything else what was said is kept: it is shown to people.
+    What has that form stays as it came. Of anything else what was said is kept: it is shown to people. ``failed`` is
+    never without: where ``sent`` is told as well, which ranks higher, nothing else would say that the message failed.
     """
-    plain = compact(raw)
+    plain = compact(raw) if given(raw) else b"[]"
+    if plain == b"[]":
+        return b"[{}]" if name == "failed" else None
     try:
         told = msgspec.json.decode(plain)
     except (ValueError, RecursionError):

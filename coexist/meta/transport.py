@@ -32,6 +32,8 @@ ANSWER_LIMIT_BYTES: Final = 8 * 1024 * 1024
 RETRY_ATTEMPTS: Final = 3
 RETRY_TOTAL_SECONDS: Final = 60.0
 SHOWN_BODY_CHARS: Final = 200
+OF_SECRET: Final = ((100, "appsecret_proof"), (1, "client secret"))
+"""How Meta says that the proof of a call, or of who exchanges a code, was made with another secret."""
 WAIT_MAX_MINUTES: Final = 60
 """Meta counts calls by the moving hour: after one, at the latest, it is worth asking again."""
 
@@ -74,6 +76,17 @@ class GraphNotSent(GraphFailed):
     """No connection to Meta: what was asked for has certainly not happened."""
 
     status: ClassVar[int] = 503
+
+
+class SecretRefused(GraphNotSent):
+    """Meta does not take our app secret: nothing was done, and nothing will be until it is right again."""
+
+    def __init__(self, refusal: GraphError) -> None:
+        super().__init__(
+            f"Meta does not take our app secret (Meta: {refusal.code}: {refusal.details or refusal.raw_message}).",
+            next_step="Whoever runs this installation sets COEXIST_APP_SECRET to what App settings > Basic shows at "
+            "Meta, and restarts everything (docs/operations.md).",
+        )
 
 
 class _ErrorData(msgspec.Struct):
@@ -139,6 +152,8 @@ async def get(graph: Graph, path: str, token: str | None, answer: type[T], param
         if isinstance(error, GraphError) and error.meaning.kind is ErrorClass.AMBIGUOUS:
             unknown_faults += 1
             return unknown_faults == 1
+        if isinstance(error, SecretRefused):
+            return False
         return isinstance(error, GraphUnclear | GraphNotSent) or (isinstance(error, GraphError) and error.is_transient)
 
     async for attempt in stamina.retry_context(is_worth_retrying, RETRY_ATTEMPTS, RETRY_TOTAL_SECONDS):
@@ -202,12 +217,16 @@ def _understood(response: aiohttp.ClientResponse, content: bytes, answer: type[T
 
 
 def raise_if_refused(response: aiohttp.ClientResponse, content: bytes) -> None:
-    """Raises GraphError if `content` is an error envelope."""
+    """Raises GraphError if `content` is an error envelope; SecretRefused if it says that our app secret is wrong."""
     try:
         refusal = msgspec.json.decode(content, type=_Envelope)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return
-    raise GraphError(response.status, refusal.error, usage_wait(response.headers))
+    error = GraphError(response.status, refusal.error, usage_wait(response.headers))
+    said = f"{error.raw_message} {error.details}"
+    if any(error.code == code and words in said for code, words in OF_SECRET):
+        raise SecretRefused(error)
+    raise error
 
 
 class _Usage(msgspec.Struct):

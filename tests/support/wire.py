@@ -141,3 +141,44 @@ def moved(wamid: str, old: str, new: str, at: int, *, number: Number = SHOP) -> 
     """A change of field ``messages``: the system message of a changed number."""
     what = {"type": "system", "system": {"type": "user_changed_number", "body": "changed", "wa_id": new}}
     return message(wamid, at, what, phone=old, number=number)
+
+
+def wished(
+    value: str, at: int | None, *, bsuid: str | None = None, phone: str | None = None, number: Number = SHOP
+) -> Json:
+    """A change of field ``user_preferences``: ``stop`` or ``resume`` marketing messages; None leaves the time out."""
+    item = {
+        "category": "marketing_messages",
+        "value": value,
+        "detail": "as told",
+        **_ids(bsuid, phone, "user_id", "wa_id"),
+    }
+    if at is not None:
+        item["timestamp"] = EPOCH + at
+    return {"field": "user_preferences", "value": _value(number, user_preferences=[item])}
+
+
+def renamed(wamid: str, old: str, new: str, at: int, *, phone: str | None = None, number: Number = SHOP) -> Json:
+    """A change of field ``messages``: the system message of a changed user id, told with the phone or without."""
+    told = {"type": "user_changed_user_id", "body": "changed", **_ids(new, phone, "user_id", "wa_id")}
+    return message(wamid, at, {"type": "system", "system": told}, bsuid=old, number=number)
+
+
+def own_card(wamid: str, at: int, phone: str, *, bsuid: str, number: Number = SHOP) -> Json:
+    """A message with the sender's own contact card, as answer to a request for it."""
+    card = {
+        "name": {"formatted_name": "Eu"},
+        "phones": [{"phone": f"+{phone}", "wa_id": phone}],
+        "origin": "contact_request",
+    }
+    return message(wamid, at, {"type": "contacts", "contacts": [card]}, bsuid=bsuid, number=number)
+
+
+def not_shared(code: int, *, number: Number = SHOP) -> Json:
+    """A change of field ``history`` with an error: 2593109 says that the business shares nothing."""
+    return {"field": "history", "value": _value(number, history=[{"errors": [{"code": code, "title": "as told"}]}])}
+
+
+def notice(field: str, at: int, number: Number = SHOP, **value: Any) -> Json:
+    """A change of a field of which a line of the timeline is kept."""
+    return {"field": field, "value": _value(number, timestamp=EPOCH + at, **value)}

@@ -149,6 +149,29 @@ async def test_silence_is_unclear(graph: Graph, script: Script) -> None:
         await transport.call(graph, "POST", "x", TOKEN, dict[str, Any], json={}, answer_seconds=0.1)
 
 
+async def test_a_secret_that_meta_does_not_take_is_no_fault_of_the_call_or_of_its_token(
+    graph: Graph, script: Script
+) -> None:
+    """As while the app secret is changed at Meta and not yet here: what waits must go out afterwards."""
+    proof = refusal(100, message="Invalid appsecret_proof provided in the API argument")
+    script.answer(f"/v25.0/{NUMBER}/messages", proof)
+    script.answer(f"/v25.0/{NUMBER}", proof)
+    script.answer("/v25.0/oauth/access_token", refusal(1, message="Error validating client secret."))
+    signature = refusal(190, message="Invalid OAuth access token signature.")
+    script.answer("/v25.0/debug_token", signature)
+    script.answer("/v25.0/19/subscriptions", signature)
+    calls = [
+        meta_graph.send_message(graph, NUMBER, TOKEN, {}), meta_graph.phone_number(graph, NUMBER, TOKEN),
+        meta_graph.exchange_code(graph, "19", SECRET, "AQcode"),
+        meta_graph.debug_token(graph, TOKEN, "19", SECRET), meta_graph.app_subscriptions(graph, "19", SECRET),
+    ]  # fmt: skip
+    for call in calls:
+        with pytest.raises(GraphNotSent, match="app secret") as caught:
+            await call
+        assert "COEXIST_APP_SECRET" in (caught.value.next_step or "")
+    assert len(script.seen) == len(calls), "asking again cannot help"
+
+
 async def test_no_connection_is_certainly_not_sent() -> None:
     async with aiohttp.ClientSession() as session:
         nowhere = Graph(session, f"http://127.0.0.1:{unused_port()}", "v25.0")

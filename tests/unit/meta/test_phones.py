@@ -17,6 +17,8 @@ from coexist.meta.phones import digits, match_key, pretty, same_number
         ("+", None),
         (None, None),
         ("120363000000000001@g.us", None),
+        ("120363025246125486", None),
+        ("351910559111-1520000000", None),
         ("PT.40010020030040050", None),
         ("٣٥١", None),
     ],
