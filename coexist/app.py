@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 import uvicorn
@@ -22,7 +22,8 @@ from coexist.base.errors import Invalid
 from coexist.commands.opening import load_settings
 from coexist.intake.endpoint import Webhook
 from coexist.intake.journal import open_journal
-from coexist.intake.replay import replay_since
+from coexist.intake.protocol import DeliveryProtocol
+from coexist.intake.replay import replay_import
 from coexist.intake.sightings import note_verification
 from coexist.web.app import create_pages, create_web, running
 from coexist.web.state import Web
@@ -68,11 +69,12 @@ class App:
 class Server(uvicorn.Server):
     """Ends open streams as soon as it is told to stop: a server waits for its responses, and a stream has no end."""
 
-    def __init__(self, app: ASGIApp, web: Web) -> None:
+    def __init__(self, app: ASGIApp, web: Web, webhook: Webhook) -> None:
+        protocol: Any = partial(DeliveryProtocol, webhook, WEBHOOK_PATH.encode())
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=protocol,
                 lifespan="off",
                 log_config=None,
                 access_log=False,
@@ -146,9 +148,9 @@ async def _answer(settings: Settings, database_url: str, listening: socket.socke
     ):
         await check_host(settings, pool)
         webhook = Webhook(settings, crypto.open_keyring(settings), journal, partial(note_verification, pool))
-        web = create_web(settings, pool, database_url, replay_since)
+        web = create_web(settings, pool, database_url, replay_import)
         async with running(web):
-            server = Server(App(webhook, create_pages(web), pool), web)
+            server = Server(App(webhook, create_pages(web), pool), web, webhook)
             watch = asyncio.create_task(_stop_when_orphaned(server))
             await server.serve(sockets=[listening])
             watch.cancel()

@@ -33,8 +33,9 @@ from coexist.media.storage import open_storage
 from coexist.meta.graph import graph_of
 from coexist.outbound import store as outbox
 from coexist.outbound import worker as sending
+from coexist.webhooks import worker as telling
 
-POOL_CONNECTIONS_COUNT: Final = 12
+POOL_CONNECTIONS_COUNT: Final = 18
 LISTEN_AGAIN_S: Final = 1.0
 CLOCK_DIFFERENCE_MAX_S: Final = 1.0
 """Claims of files last a few seconds and a number's sends are counted by the second, each by its host's own clock."""
@@ -102,6 +103,8 @@ async def _work(settings: Settings) -> None:
     ):
         keep = open_keep(pool, settings, storage)
         await check_host(settings, pool)
+        heart = checks_watch.Heart(pool, lambda: room.probe(settings, storage))
+        await heart.beat()
         graph, graph_once = graph_of(settings, session), graph_of(settings, unused)
         live, bulk, to_send, to_fetch, to_sweep, to_sync, to_import, to_purge = (asyncio.Event() for _ in range(8))
         wakes = {
@@ -124,9 +127,10 @@ async def _work(settings: Settings) -> None:
             importing.run(pool, settings, keyring, keep, wake=to_import),
             purging.run(pool, keyring, wake=to_purge),
             retention.run(pool, retention.kept_of(settings)),
-            checks_watch.run_beats(pool, lambda: room.probe(settings, storage)),
+            heart.run(),
             checks_watch.run_looks(pool, graph_once, keyring, settings),
             life_watch.run(pool, graph, keyring, settings),
+            telling.run(pool, keyring, may_be_private=settings.webhooks_to_private),
             _listen(url, wakes),
         ]
         async with asyncio.TaskGroup() as group:  # a loop that fails is a bug: all stop, and the process starts anew

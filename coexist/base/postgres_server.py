@@ -41,6 +41,14 @@ STOP_IMMEDIATE_S: Final = 5.0
 START_ATTEMPTS: Final = 10
 START_PAUSE_S: Final = 0.5
 
+MEBIBYTE: Final = 1024 * 1024
+BUFFERS_SHARE: Final = 8
+BUFFERS_MIN_MB: Final = 128
+BUFFERS_MAX_MB: Final = 2048
+"""PostgreSQL's own cache: an eighth of the memory there is, within these bounds. What is looked up at random among
+millions of messages is then found there, not copied page by page from the kernel's cache."""
+MEMORY_LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
+
 # fsync stays on. The log is terse, because a DETAIL may quote a row, and so a message.
 OPTIONS: Final = {
     "listen_addresses": "",
@@ -117,11 +125,19 @@ def _initialise(files: Places, owner: pwd.struct_passwd | None) -> None:
     draft.rename(files.cluster)
 
 
+def buffers_mb(limit: Path = MEMORY_LIMIT) -> int:
+    """How much memory the server keeps pages in, in MiB: of the machine's, or of what its container may use."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with suppress(OSError, ValueError):  # "max": no limit
+        memory = min(memory, int(limit.read_text()))
+    return max(BUFFERS_MIN_MB, min(memory // MEBIBYTE // BUFFERS_SHARE, BUFFERS_MAX_MB))
+
+
 def _start(files: Places, owner: pwd.struct_passwd | None, sockets: Path) -> "subprocess.Popen[bytes]":
     """Start the server and wait until it accepts connections, however long it recovers."""
     for _attempt in range(START_ATTEMPTS):
         _end_leftovers(files)
-        options = OPTIONS | {"unix_socket_directories": str(sockets)}
+        options = OPTIONS | {"unix_socket_directories": str(sockets), "shared_buffers": f"{buffers_mb()}MB"}
         server = subprocess.Popen(  # noqa: S603  # our own words
             [
                 *_as_owner(owner, files.home),

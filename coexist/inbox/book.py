@@ -125,9 +125,20 @@ async def store_wishes(conn: Connection, rows: Sequence[WishRow]) -> set[int]:
 async def store_profiles(conn: Connection, rows: Sequence[ProfileRow]) -> dict[int, set[ProfileName]]:
     """Keep the newest profile name and username of each identity. Returns those of each contact concerned."""
     named: dict[int, set[ProfileName]] = defaultdict(set)
-    for contact_id, profile_name, username in await _store(conn, STORE_PROFILES, rows):
+    for contact_id, profile_name, username in await _store(conn, STORE_PROFILES, _told_once(rows)):
         named[contact_id].add((profile_name, username))
     return named
+
+
+def _told_once(rows: Sequence[ProfileRow]) -> Sequence[ProfileRow]:
+    """The same names of the same identity once, as of the last time: every message of a batch tells them again."""
+    newest: dict[tuple[object, ...], ProfileRow] = {}
+    for row in rows:
+        told = (row.scope_id, row.kind, row.value, row.name, row.username)
+        known = newest.get(told)
+        if known is None or row.at > known.at:
+            newest[told] = row
+    return list(newest.values())
 
 
 async def store_entries(conn: Connection, rows: Sequence[EntryRow]) -> set[int]:

@@ -14,16 +14,29 @@ batching of the same facts ends in the same rows:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from string import ascii_lowercase
+from typing import Final
 
 import msgspec
 
 from coexist.base.database import Connection
 
+TYPES: Final[Mapping[str, str]] = {
+    "inbox_id": "int", "wamid": "text", "conversation_id": "bigint", "peer": "text", "direction": "message_direction",
+    "origin": "message_origin", "imported": "boolean", "opens_window": "boolean", "is_time_doubtful": "boolean",
+    "content_rank": "smallint", "direction_rank": "smallint", "forwarded": "smallint", "status": "smallint",
+    "type": "text", "sent_at": "timestamptz", "text": "text", "content": "jsonb", "reply_to": "text",
+}  # fmt: skip
+"""The columns that Meta's word decides about, and their SQL types, in the order of ``MessageRow``."""
 
-class MessageRow(msgspec.Struct, frozen=True, gc=False):
+LETTERS: Final = dict(zip(TYPES, ascii_lowercase, strict=False))
+"""What a column is called on its way: names are half of such a document, and PostgreSQL reads each of them anew."""
+
+
+class MessageRow(msgspec.Struct, frozen=True, gc=False, rename=LETTERS, omit_defaults=True):
     """A row of ``messages`` as it goes to the database, in JSON."""
 
     inbox_id: int
@@ -41,9 +54,9 @@ class MessageRow(msgspec.Struct, frozen=True, gc=False):
     status: int | None
     type: str
     sent_at: datetime
-    text: str | None
-    content: msgspec.Raw | None
-    reply_to: str | None
+    text: str | None = None
+    content: msgspec.Raw | None = None
+    reply_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +69,10 @@ class Merged:
     is_merged: bool = False  # whether some of the messages were there already
 
 
-ROWS = """
-json_to_recordset(%s::json) AS r (
-    inbox_id int, wamid text, conversation_id bigint, peer text, direction message_direction, origin message_origin,
-    imported boolean, opens_window boolean, is_time_doubtful boolean, content_rank smallint, direction_rank smallint,
-    forwarded smallint, status smallint, type text, sent_at timestamptz, text text, content jsonb, reply_to text)
-"""
-
-COLUMNS = """inbox_id, wamid, conversation_id, peer, direction, origin, imported, opens_window, is_time_doubtful,
-    content_rank, direction_rank, forwarded, status, type, sent_at, text, content, reply_to"""
+COLUMNS: Final = ", ".join(TYPES)
+_TOLD: Final = ", ".join(f"{LETTERS[name]} {type_}" for name, type_ in TYPES.items())
+_NAMED: Final = ", ".join(f"{letter} AS {name}" for name, letter in LETTERS.items())
+ROWS: Final = f"(SELECT {_NAMED} FROM json_to_recordset(%s::json) AS told ({_TOLD})) r"
 
 # Sorted, so that two batches with messages in common wait for each other in one direction only. Of an import only
 # the count comes back: thousands of ids would cost more than they tell.

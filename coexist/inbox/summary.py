@@ -41,6 +41,9 @@ CLOSING = ", ".join(f"""'[{{"code": {code}}}]'""" for code in codes_of(Action.CL
 
 LOCK = "SELECT id FROM conversations WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
 
+OPENS = "m.opens_window AND m.sent_at >= date_trunc('second', i.onboarded_at)"
+"""SQL: whether a live message of the customer's opens the customer service window of the number as connected now."""
+
 # Live messages decide: an import opens, counts and awaits nothing (D7). A decision of a person holds until the customer
 # writes. What an echo is chosen to do (inbox.echoes), it does by its own time: it undoes what was decided before it, or
 # resolves while it is the last word. Without a live message or a decision, a conversation is open when the customer had
@@ -89,7 +92,8 @@ WITH summary AS (
                           WHERE conversation_id = c.id AND direction = 'inbound' AND NOT imported
                             AND opens_window AND sent_at >= date_trunc('second', i.onboarded_at)
                           ORDER BY sent_at DESC, id DESC LIMIT 1) win ON true
-      LEFT JOIN LATERAL (SELECT max(coalesce(s.at, o.settled_at)) AS at
+      LEFT JOIN LATERAL (SELECT greatest(max(coalesce(s.at, date_trunc('second', o.sending_at))),
+                                         c.discarded_refusal_at) AS at
                            FROM messages m
                            LEFT JOIN message_statuses s ON s.inbox_id = m.inbox_id AND s.wamid = m.wamid
                                                        AND s.status = {STATUS_RANK["failed"]}
@@ -122,6 +126,33 @@ UPDATE conversations c
        (s.first_message_at, s.last_message_id, s.last_message_at, s.window_message_id, s.window_opened_at,
         s.window_refused_at, s.waiting_since, s.unread_count::int, s.state::conversation_state)
 RETURNING c.id, c.contact_id, s.is_earlier_known
+"""
+
+# What REFRESH would come to where nothing else happened than that customers went on writing: these messages are later
+# than any that was there, so they are the last ones, nobody has read or answered them, and they open the conversation.
+# Where something else can matter (a decision of a few days ago, a first message, a refusal that the window now counts),
+# nothing is changed here.
+EXTEND = f"""
+WITH added AS (
+    SELECT m.conversation_id, count(*) AS count, min(m.id) AS first_id, min(m.sent_at) AS first_at,
+           array_agg(m.id ORDER BY m.sent_at DESC, m.id DESC) AS ids, max(m.sent_at) AS last_at,
+           array_agg(m.id ORDER BY m.sent_at DESC, m.id DESC) FILTER (WHERE {OPENS}) AS window_ids,
+           max(m.sent_at) FILTER (WHERE {OPENS}) AS window_at
+      FROM messages m JOIN inboxes i ON i.id = m.inbox_id
+     WHERE m.id = ANY(%s)
+     GROUP BY m.conversation_id
+    HAVING bool_and(m.direction = 'inbound' AND NOT m.imported))
+UPDATE conversations c
+   SET last_message_id = a.ids[1], last_message_at = a.last_at,
+       window_message_id = coalesce(a.window_ids[1], c.window_message_id),
+       window_opened_at = coalesce(a.window_at, c.window_opened_at),
+       waiting_since = coalesce(c.waiting_since, a.first_at), state = 'open',
+       unread_count = least(c.unread_count + a.count, {UNREAD_LIMIT})
+  FROM added a
+ WHERE c.id = a.conversation_id AND a.first_at >= c.last_message_at AND a.first_id > c.last_message_id
+   AND a.first_at > coalesce(greatest(c.set_state_at, c.read_at) - interval '{LATEST_DAYS} days', '-infinity')
+   AND (a.window_ids IS NULL OR c.window_message_id IS NOT NULL)
+RETURNING c.id
 """
 
 # Names by source; what is shown is the first there is of: ours, the address book's, the profile's (F7). Per number
@@ -175,6 +206,15 @@ UPDATE contacts k
 RETURNING k.id
 """
 
+# Nearly all that a conversation's messages can change of its contact: an import asks for it for each person.
+REFRESH_FIRST_SEEN = """
+UPDATE contacts k SET first_seen_at = seen.at
+  FROM (SELECT contact_id, min(first_message_at) AS at FROM conversations
+         WHERE contact_id = ANY(%s) GROUP BY contact_id) seen
+ WHERE k.id = seen.contact_id AND k.first_seen_at IS DISTINCT FROM seen.at
+RETURNING k.id
+"""
+
 LOCK_CONTACTS = """
 SELECT id, profile_name, username FROM contacts WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
 """
@@ -188,6 +228,17 @@ async def lock(conn: Connection, conversation_ids: Collection[int]) -> None:
     """
     if conversation_ids:
         await conn.execute(LOCK, (list(conversation_ids),))
+
+
+async def extend(conn: Connection, message_ids: Collection[int]) -> set[int]:
+    """Bring summaries up to these live messages, which are new. Returns the conversations for which that was enough.
+
+    The others need ``refresh``, and so does every conversation of which anything else has changed in this transaction:
+    leave its messages out. Needs ``lock``, taken before they were added.
+    """
+    if not message_ids:
+        return set()
+    return {id_ for (id_,) in await (await conn.execute(EXTEND, (list(message_ids),))).fetchall()}
 
 
 async def refresh(
@@ -210,11 +261,15 @@ async def refresh(
     if conversations:
         await conn.execute(LOCK, (conversations,))
         rows = await (await conn.execute(REFRESH, (conversations,))).fetchall()
-    contacts = {*contact_ids, *(contact_id for _, contact_id, is_earlier_known in rows if is_earlier_known)}
-    if concerned := sorted(contacts | named.keys()):
+    contacts = set(contact_ids)
+    seen = {contact_id for _, contact_id, is_earlier_known in rows if is_earlier_known}
+    if concerned := sorted(contacts | seen | named.keys()):
         locked = await (await conn.execute(LOCK_CONTACTS, (concerned,))).fetchall()
         contacts |= {id_ for id_, *shown in locked if any(name != tuple(shown) for name in named.get(id_, ()))}
     changed: list[tuple[int]] = []
     if contacts:
-        changed = await (await conn.execute(REFRESH_CONTACTS, {"ids": sorted(contacts)})).fetchall()
+        changed += await (await conn.execute(REFRESH_CONTACTS, {"ids": sorted(contacts)})).fetchall()
+    seen -= contacts
+    if seen:
+        changed += await (await conn.execute(REFRESH_FIRST_SEEN, (sorted(seen),))).fetchall()
     return Refreshed(frozenset(row[0] for row in rows), frozenset(row[0] for row in changed))

@@ -1,7 +1,8 @@
 """Meta's webhook endpoint: verify the raw bytes, make them durable, answer 200 (meta-protocol 4).
 
 A raw ASGI callable beside the framework: it decodes nothing, and a framework would cost half of its rate. Nothing in a
-body can make it answer anything but 200 once the signature is right; what the body means is found out later.
+body can make it answer anything but 200 once the signature is right; what the body means is found out later. Small
+deliveries do not come this far (``protocol``).
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 SIGNATURE_HEADER = b"x-hub-signature-256"
+
+RETRY_AFTER = (b"retry-after", b"5")
+"""Told with 503, in s; Meta follows its own plan."""
 
 DRAINED_BYTES = 64 * 1024 * 1024
 """How much of a body that is too large is still read, and thrown away at once."""
@@ -100,7 +104,7 @@ class Webhook:
         signature = headers.get(SIGNATURE_HEADER)
         given = signature.decode("latin-1") if signature else None
         is_small = len(body) <= AT_ONCE_BYTES
-        stored = self._checked(body, given) if is_small else await asyncio.to_thread(self._checked, body, given)
+        stored = self.checked(body, given) if is_small else await asyncio.to_thread(self.checked, body, given)
         if stored is None:
             log.warning("webhook_signature_refused", is_signed=signature is not None, bytes=len(body))
             await _answer(send, 401, b"The signature does not fit the body and COEXIST_APP_SECRET.")
@@ -108,12 +112,12 @@ class Webhook:
         try:
             await self.journal.append(stored, lane=lane_of(body))
         except AppError as error:
-            await _answer(send, error.status, error.message.encode(), (b"retry-after", b"5"))
+            await _answer(send, error.status, error.message.encode(), RETRY_AFTER)
             return
         await send(_OK_START)
         await send(_OK_BODY)
 
-    def _checked(self, body: bytes, signature: str | None) -> bytes | None:
+    def checked(self, body: bytes, signature: str | None) -> bytes | None:
         """Return the body as the journal keeps it, or nothing if Meta did not sign it."""
         if not verify_signature(self.settings.app_secrets, body, signature):
             return None

@@ -27,6 +27,8 @@ WAITING_BYTES = 256 * 1024 * 1024
 """Bodies waiting for a commit at most: beyond it deliveries are refused with 503 and Meta sends them again."""
 
 
+NOT_STORED = "The delivery could not be stored; it is not acknowledged."
+
 STORE_TIMEOUT_MS = 10_000
 """How long one group may take; then its deliveries are refused with 503 and Meta sends them again."""
 
@@ -50,13 +52,20 @@ class Journal:
 
     async def append(self, stored: bytes, *, lane: int) -> None:
         """Return once the sealed body is durable. Raises ``Unavailable`` when it is not: nobody may say 200 then."""
+        await self.put(stored, lane=lane)
+
+    def put(self, stored: bytes, *, lane: int) -> asyncio.Future[None]:
+        """Put a sealed body in line. What is returned is done once it is durable, or holds ``Unavailable``.
+
+        Raises ``Unavailable`` when there is no room for it.
+        """
         if self._waiting_bytes + len(stored) > WAITING_BYTES:
             raise Unavailable("More deliveries are waiting for the database than fit in memory.")
         waiting = _Waiting(lane, stored, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
         self._waiting_bytes += len(stored)
         self._wake.set()
-        await waiting.committed
+        return waiting.committed
 
     async def write(self) -> None:
         """Write whatever waits, for ever. One task per journal."""
@@ -82,12 +91,15 @@ class Journal:
             await self._insert(group)
         except Exception as failure:  # whatever it was: nobody may wait for ever, and the next group is tried
             log.error("journal_not_written", deliveries=len(group), error=str(failure), exc_info=failure)
-            error = Unavailable("The delivery could not be stored; it is not acknowledged.")
+            error = Unavailable(NOT_STORED)
+        except asyncio.CancelledError:  # we stop: whether it was committed nobody knows, so Meta shall send it again
+            error = Unavailable(NOT_STORED)
+            raise
         finally:
             self._waiting_bytes -= sum(len(waiting.stored) for waiting in group)
-        for waiting in group:
-            if not waiting.committed.done():  # a caller that hung up no longer waits
-                waiting.committed.set_exception(error) if error else waiting.committed.set_result(None)
+            for waiting in group:
+                if not waiting.committed.done():  # a caller that hung up no longer waits
+                    waiting.committed.set_exception(error) if error else waiting.committed.set_result(None)
 
     async def _insert(self, group: list[_Waiting]) -> None:
         """Insert and commit, on the journal's own connection; one that broke is replaced for the next group."""
@@ -97,7 +109,7 @@ class Journal:
             )
         try:
             received_at = clock.now()  # one time for all: they differ by less than a commit lasts
-            await append(self._conn, [(received_at, one.lane, one.stored) for one in group])
+            await append(self._conn, received_at, [one.lane for one in group], [one.stored for one in group])
         except BaseException:
             await self.close()
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import accumulate
 
 import msgspec
@@ -33,25 +33,21 @@ BACKLOG_CHANNEL = "coexist_backlog"
 APPEND = f"""
 WITH delivery AS (
     INSERT INTO journal (received_at, lane, body)
-    SELECT to_timestamp(received_us / 1e6), lane, substring(%(bodies)s::bytea FROM first_byte FOR size)
-      FROM unnest(%(received_us)s::bigint[], %(lanes)s::smallint[], %(firsts)s::int[], %(sizes)s::int[])
-        AS d (received_us, lane, first_byte, size)
+    SELECT %(received_at)s, lane, substring(%(bodies)s::bytea FROM first_byte FOR size)
+      FROM unnest(%(lanes)s::smallint[], %(firsts)s::int[], %(sizes)s::int[]) AS d (lane, first_byte, size)
     RETURNING lane, id),
 waiting AS (INSERT INTO backlog (lane, journal_id) SELECT lane, id FROM delivery)
 SELECT pg_notify('{BACKLOG_CHANNEL}', '')
 """
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 
-
-async def append(conn: Connection, deliveries: Sequence[tuple[datetime, int, bytes]]) -> None:
-    """Write (received_at, lane, sealed body) of each delivery to the journal and its backlog, in the order given."""
-    sizes = [len(body) for _, _, body in deliveries]
+async def append(conn: Connection, received_at: datetime, lanes: Sequence[int], bodies: Sequence[bytes]) -> None:
+    """Write sealed bodies, each with its lane, to the journal and its backlog, in the order given."""
+    sizes = list(map(len, bodies))
     given = {
-        "bodies": b"".join([body for _, _, body in deliveries]),
-        "received_us": _array((received_at - EPOCH) // MICROSECOND for received_at, _, _ in deliveries),
-        "lanes": _array(lane for _, lane, _ in deliveries),
+        "bodies": b"".join(bodies),
+        "received_at": received_at,
+        "lanes": _array(lanes),
         "firsts": _array(accumulate(sizes[:-1], initial=1)),
         "sizes": _array(sizes),
     }

@@ -18,6 +18,8 @@ from tests.support import intake, wire
 ROUNDS_COUNT: Final = 3
 BODIES_COUNT: Final = 1_000
 PEOPLE: Final = range(400)
+PER_SECOND_COUNT: Final = 1_000
+"""Messages of one second by Meta's clock: people write one after the other."""
 
 
 def wamid(n: int) -> str:
@@ -31,7 +33,7 @@ def webhooks(count: int, *, first: int = 0, people: Sequence[int] = PEOPLE) -> l
         intake.body_of(
             wire.message(
                 wamid(n),
-                n % 5000,
+                n // PER_SECOND_COUNT,
                 wire.text("Bom dia! Queria saber se ainda tem a jiboia grande da foto, obrigada"),
                 phone=f"55119{80_000_000 + person}",
                 bsuid=f"BR.{10**15 + person}",

@@ -18,8 +18,6 @@ from tests.flows.shop import Shop, of_kind, open_shop, signature
 from tests.support import databases
 from tests.support.product import ACCOUNT, VERIFY_TOKEN
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
 LARGEST_BYTES = 4 * 1024 * 1024
 
 
@@ -78,6 +76,24 @@ async def test_a_stale_secret_is_refused_until_it_is_right_again(shop: Shop) -> 
     await shop.tell("faults", stale_secret="the-secret-of-last-year")
     await shop.tell("customer/send", chat="marina-souza", text="Oi?")
     await shop.tell("faults", stale_secret=None)
+    await shop.check()
+
+
+@pytest.mark.requirement("C1")
+async def test_while_the_secret_changes_both_count_and_then_the_new_one_alone(shop: Shop) -> None:
+    entry = {"id": "701122334455667", "changes": [{"field": "of_next_year", "value": {"is": "new"}}]}
+    body = json.dumps({"object": "whatsapp_business_account", "entry": [entry]}).encode()
+    former, new = shop.product.environment["COEXIST_APP_SECRET"], "the-secret-of-next-year"
+
+    async def taken(secrets: str) -> list[int]:
+        await shop.product.stop()
+        shop.product.environment["COEXIST_APP_SECRET"] = secrets
+        await shop.product.start()
+        return [await shop.deliver(body, signature(body, secret)) for secret in (former, new, "another")]
+
+    assert await taken(f"{new}, {former}") == [200, 200, 401]
+    assert await taken(new) == [401, 200, 401]
+    assert await taken(former) == [200, 401, 401]
     await shop.check()
 
 

@@ -140,7 +140,7 @@ async def test_a_full_disk_is_nobodys_fault_and_what_met_it_is_applied_when_ther
 @pytest.mark.requirement("C1", "C4")
 async def test_one_delivery_that_takes_too_long_at_once_is_applied_in_smaller_pieces(shop: Pool) -> None:
     await cancel_more_than(shop, 2)
-    await intake.deliver(shop, [several(*"abcdefg")])
+    await intake.deliver(shop, [several(*"abcdefg")], batch=1)
     assert await texts(shop) == list("abcdefg")
     assert await backlog(shop) == 0
     assert await rows(shop, "SELECT FROM quarantine") == []
@@ -157,6 +157,19 @@ async def test_only_the_message_that_always_takes_too_long_is_put_aside(shop: Po
     ((part, error),) = await rows(shop, "SELECT part, error FROM quarantine")
     assert part.endswith(f"messages[{bodies.index('guilty')}]")
     assert error.startswith("QueryCanceled")
+
+
+@pytest.mark.requirement("C1", "C4")
+async def test_a_database_that_stands_still_for_a_moment_makes_nothing_guilty(shop: Pool) -> None:
+    await refuse(shop, "true", CANCELED)
+    await intake.journal(shop, [body_of(message("a", "a"))])
+    with pytest.raises(psycopg.errors.QueryCanceled):
+        await apply_next(shop, KEYRING, LIVE_LANE)
+    async with transaction(shop) as conn:
+        await conn.execute("DROP TRIGGER refuse ON messages")
+    await apply_next(shop, KEYRING, LIVE_LANE)
+    assert (await texts(shop), await backlog(shop)) == (["a"], 0)
+    assert await rows(shop, "SELECT FROM quarantine") == []
 
 
 @pytest.mark.requirement("C4")
@@ -203,8 +216,8 @@ async def test_a_claim_is_the_oldest_that_fit_and_never_nothing(
     pool: Pool, count: int, max_bytes: int, claimed: list[int]
 ) -> None:
     async with transaction(pool) as conn:
-        await store.append(conn, [(RECEIVED_AT, LIVE_LANE, b" " * 100)] * 3)
-        await store.append(conn, [(RECEIVED_AT, BULK_LANE, b" ")])
+        await store.append(conn, RECEIVED_AT, [LIVE_LANE] * 3, [b" " * 100] * 3)
+        await store.append(conn, RECEIVED_AT, [BULK_LANE], [b" "])
         deliveries = await store.claim(conn, LIVE_LANE, count, max_bytes)
     assert [delivery.journal_id for delivery in deliveries] == claimed
 
@@ -212,7 +225,7 @@ async def test_a_claim_is_the_oldest_that_fit_and_never_nothing(
 @pytest.mark.requirement("C1")
 async def test_what_a_claim_leaves_is_free_for_other_workers(pool: Pool) -> None:
     async with transaction(pool) as conn:
-        await store.append(conn, [(RECEIVED_AT, LIVE_LANE, b" " * 100)] * 5)
+        await store.append(conn, RECEIVED_AT, [LIVE_LANE] * 5, [b" " * 100] * 5)
     async with transaction(pool) as one, transaction(pool) as other:
         claims = [await store.claim(conn, LIVE_LANE, 10, 200) for conn in (one, other)]
     assert [[delivery.journal_id for delivery in deliveries] for deliveries in claims] == [[1, 2], [3, 4]]
@@ -324,3 +337,31 @@ async def test_a_time_that_was_told_beats_any_receipt(shop: Pool, is_told_first:
     await intake.deliver(shop, [body_of(each) for each in ((timed, timeless) if is_told_first else (timeless, timed))])
     told = "SELECT extract(epoch FROM sent_at)::bigint, is_time_doubtful FROM messages"
     assert await rows(shop, told) == [(wire.EPOCH + 1, False)]
+
+
+@pytest.mark.requirement("C3", "C8")
+async def test_a_wish_without_a_time_does_not_become_newer_each_time_it_comes(shop: Pool) -> None:
+    stop = body_of(wire.wished("stop", None, phone=PHONE))
+    resume = body_of(wire.wished("resume", 1, phone=PHONE))
+    for number, body in enumerate((stop, resume, stop)):
+        await intake.journal(shop, [body], received_at=RECEIVED_AT + timedelta(days=number))
+        await intake.apply_all(shop)
+        wish = await rows(shop, "SELECT marketing_wish FROM identities")
+        assert wish == [("stop" if number == 0 else "resume",)]
+
+
+async def test_what_cannot_be_applied_now_for_one_number_is_no_obstacle_for_another_and_stays_in_line(
+    pool: Pool,
+) -> None:
+    elsewhere = intake.Number("555100020003009", "351210559000", "701122334455999", "880011223344999")
+    async with transaction(pool) as conn:
+        await intake.connect(conn, SHOP)
+        await intake.connect(conn, elsewhere, account="Casa Branca")
+    told = wire.message("wamid.b", 1, wire.text("b"), phone=PHONE, number=elsewhere)
+    bodies = [body_of(message("a", "a")), body_of(told, waba_id=elsewhere.waba_id)]
+    await intake.journal(pool, bodies, at_once=True)
+    await refuse(pool, "NEW.text = 'a'", CANCELED)
+    with pytest.raises(psycopg.Error):
+        await apply_next(pool, KEYRING, LIVE_LANE)
+    assert await texts(pool) == ["b"]
+    assert await backlog(pool) > 0

@@ -165,13 +165,17 @@ async def test_a_reply_that_meta_could_not_deliver_leaves_the_customer_waiting_a
     assert await summary(shop) == NOTHING_DONE
 
 
-@pytest.mark.requirement("D8")
-async def test_a_failure_without_a_reason_is_one_as_well(shop: Business, graphs: tuple[ScriptedGraph, Graph]) -> None:
+@pytest.mark.requirement("D8", "D13")
+@pytest.mark.parametrize("words", [["failed"], ["sent", "failed"], ["failed", "sent"]])
+async def test_a_failure_without_a_reason_is_one_as_well(
+    shop: Business, graphs: tuple[ScriptedGraph, Graph], words: list[str]
+) -> None:
     _, graph = graphs
     await outbox.write(shop)
     await outbox.send_due(shop, graph)
     ((_, _, wamid, _),) = await outbox.rows(shop)
-    await deliver(shop.pool, status(wamid, "failed"))
+    for word in words:
+        await deliver(shop.pool, status(wamid, word))
     assert await summary(shop) == NOTHING_DONE
 
 

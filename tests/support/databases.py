@@ -60,7 +60,9 @@ async def clone(server_url: str, template_name: str) -> AsyncIterator[str]:
     name = f"test_{uuid.uuid4().hex[:12]}"
     async with await psycopg.AsyncConnection.connect(server_url, autocommit=True) as connection:
         await connection.execute(
-            sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(template_name))
+            sql.SQL("create database {} template {} strategy file_copy").format(
+                sql.Identifier(name), sql.Identifier(template_name)
+            )
         )
         try:
             yield _url_of(server_url, name)

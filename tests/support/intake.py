@@ -77,13 +77,18 @@ def body_of(*changes: dict[str, Any], waba_id: str = SHOP.waba_id) -> bytes:
 
 
 async def journal(
-    pool: Pool, bodies: Iterable[bytes], *, received_at: datetime = RECEIVED_AT, at_once: bool = False
+    pool: Pool,
+    bodies: Iterable[bytes],
+    *,
+    received_at: datetime = RECEIVED_AT,
+    at_once: bool = False,
+    keyring: Keyring = KEYRING,
 ) -> None:
     """Put deliveries into the journal as the endpoint does, each in a commit of its own or all ``at_once``."""
-    rows = [(received_at, lane_of(body), seal(KEYRING, body)) for body in bodies]
-    for group in [rows] if at_once else [[row] for row in rows]:
+    each = list(bodies)
+    for group in [each] if at_once else [[body] for body in each]:
         async with transaction(pool) as conn:
-            await append(conn, group)
+            await append(conn, received_at, [lane_of(body) for body in group], [seal(keyring, body) for body in group])
 
 
 async def apply_all(pool: Pool, *, batch: int | None = None) -> None:
@@ -93,9 +98,9 @@ async def apply_all(pool: Pool, *, batch: int | None = None) -> None:
             pass
 
 
-async def apply_next(pool: Pool, lane: int, *, batch: int | None = None) -> int:
+async def apply_next(pool: Pool, lane: int, *, batch: int | None = None, keyring: Keyring = KEYRING) -> int:
     """Apply the lane's next ``batch`` deliveries; return how many those were."""
-    return await worker.apply_next(pool, KEYRING, lane, count=batch)
+    return await worker.apply_next(pool, keyring, lane, count=batch)
 
 
 async def deliver(pool: Pool, bodies: Sequence[bytes], *, batch: int | None = None) -> None:

@@ -86,6 +86,7 @@ async def test_a_lost_deadlock_is_run_again(pool: database.Pool) -> None:
         await connection.execute("create table pair (id int primary key, n int)")
         await connection.execute("insert into pair values (1, 0), (2, 0)")
     both_hold_one = asyncio.Barrier(2)
+    is_done = {1: asyncio.Event(), 2: asyncio.Event()}
     attempts = 0
 
     async def add_to_both(first: int, second: int) -> None:
@@ -94,6 +95,8 @@ async def test_a_lost_deadlock_is_run_again(pool: database.Pool) -> None:
         async def work(connection: database.Connection) -> None:
             nonlocal attempts, met
             attempts += 1
+            if met:  # the one that lost, again: not before the other has both
+                await is_done[second].wait()
             await connection.execute("update pair set n = n + 1 where id = %s", (first,))
             if not met:
                 met = True
@@ -101,6 +104,7 @@ async def test_a_lost_deadlock_is_run_again(pool: database.Pool) -> None:
             await connection.execute("update pair set n = n + 1 where id = %s", (second,))
 
         await database.in_transaction(pool, work)
+        is_done[first].set()
 
     await asyncio.gather(add_to_both(1, 2), add_to_both(2, 1))
     assert attempts == 3

@@ -15,7 +15,7 @@ import pytest
 
 from coexist.base import postgres
 from coexist.base.errors import Unavailable
-from coexist.base.postgres_server import MAJOR_VERSION, START_ATTEMPTS
+from coexist.base.postgres_server import MAJOR_VERSION, START_ATTEMPTS, buffers_mb
 
 TIMEOUT_S = 60
 
@@ -233,3 +233,17 @@ async def test_another_major_version_is_refused_in_words(data_dir: Path) -> None
     with pytest.raises(Unavailable, match=f"made by PostgreSQL 9, and this is {MAJOR_VERSION}"):
         async with postgres.running(data_dir):
             pytest.fail("it ran")
+
+
+@pytest.mark.parametrize(
+    ("limit", "buffers"),
+    [("512000000", 128), (f"{4 * 1024**3}", 512), ("max", None), ("999999999999999", None), (None, None)],
+)
+def test_the_servers_cache_is_an_eighth_of_the_memory_within_bounds(
+    tmp_path: Path, limit: str | None, buffers: int | None
+) -> None:
+    file = tmp_path / "memory.max"
+    if limit is not None:
+        file.write_text(limit + "\n")
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 1024**2
+    assert buffers_mb(file) == (buffers or min(max(machine // 8, 128), 2048))
