@@ -22,6 +22,7 @@ from coexist.commands.import_chat import import_chat
 from coexist.commands.opening import AccountOption, first_line, load_settings, open_pool, run_command, time_of
 from coexist.commands.receipt import receipt
 from coexist.commands.replay import replay
+from coexist.commands.reseal import reseal
 from coexist.commands.undo_import import reapply_import, undo_import
 
 SINCE_HELP: Final = "When the number was connected to WhatsApp's API, such as 2026-11-20T09:30:00Z."
@@ -127,6 +128,7 @@ app.command()(receipt)
 app.command()(undo_import)
 app.command()(reapply_import)
 app.command()(import_chat)
+app.command()(reseal)
 app.command()(doctor)
 app.command()(support_bundle)
 

@@ -12,6 +12,8 @@ from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from coexist.base.config import Settings
 from coexist.base.errors import AppError
@@ -19,6 +21,7 @@ from coexist.base.errors import AppError
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
 KEY_ID_BYTES: Final = 4
+HEAD_BYTES: Final = 1 + KEY_ID_BYTES
 _FORMAT: Final = b"\x01"
 _PREFIX: Final = "sha256="
 
@@ -41,12 +44,12 @@ class Keyring:
         self._keys = tuple(keys)
         self._ciphers = {_key_id(key): AESGCM(key) for key in keys}
         self._current = _key_id(keys[0])
+        self._seal, self._head = self._ciphers[self._current].encrypt, _FORMAT + self._current
 
     def encrypt(self, plain: bytes, *, row: str) -> bytes:
         """Seal `plain` for one row, named like `inbox:17:token`: it opens nowhere else."""
         nonce = os.urandom(NONCE_BYTES)
-        sealed = self._ciphers[self._current].encrypt(nonce, plain, row.encode())
-        return _FORMAT + self._current + nonce + sealed
+        return self._head + nonce + self._seal(nonce, plain, row.encode())
 
     def decrypt(self, sealed: bytes, *, row: str) -> bytes:
         """Open what `encrypt` sealed for the same row; `SecretUnreadable` when that cannot be done."""
@@ -74,9 +77,14 @@ class Keyring:
         """Whether the key that sealed it is here."""
         return sealed[1 : 1 + KEY_ID_BYTES] in self._ciphers
 
-    def is_current(self, sealed: bytes) -> bool:
-        """Whether the newest key sealed it; if not, encrypt it again and the former key can go."""
-        return sealed[1 : 1 + KEY_ID_BYTES] == self._current
+    @property
+    def head(self) -> bytes:
+        """What everything begins with that the newest key sealed: HEAD_BYTES. The rest keeps former keys in use."""
+        return _FORMAT + self._current
+
+    def own(self, sealed: bytes) -> bytes:
+        """Put what no key opens any more under the newest one: it then counts as damaged, not as of a key that went."""
+        return self.head + sealed[HEAD_BYTES:]
 
 
 def open_keyring(settings: Settings) -> Keyring:
@@ -94,16 +102,15 @@ def verify_signature(secrets: Sequence[bytes], body: bytes, header: str | None) 
     given = header.removeprefix(_PREFIX).lower().encode()
     fits = False
     for secret in secrets:
-        digest = _keyed(secret).copy()
-        digest.update(body)
-        fits |= hmac.compare_digest(digest.hexdigest().encode(), given)
+        mac = _keyed(secret).copy()  # taking the key in costs as much as half a kilobyte of body
+        mac.update(body)
+        fits |= hmac.compare_digest(mac.finalize().hex().encode(), given)
     return fits
 
 
 @lru_cache(maxsize=8)
-def _keyed(secret: bytes) -> hmac.HMAC:
-    """An HMAC that has taken in its key: to copy it costs a third of making it, for every delivery."""
-    return hmac.new(secret, digestmod="sha256")
+def _keyed(secret: bytes) -> HMAC:
+    return HMAC(secret, SHA256())
 
 
 @lru_cache(maxsize=32)

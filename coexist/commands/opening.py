@@ -79,3 +79,9 @@ def time_of(raw: str, option: str) -> datetime:
     if at.tzinfo is None:
         raise Invalid(f"{option} {raw!r} needs a time zone.", next_step="Write it like 2026-11-20T09:30:00Z.")
     return at
+
+
+def progress(words: str) -> None:
+    """Replace the line that says how far it is; nothing where nobody looks."""
+    if sys.stderr.isatty():
+        typer.echo(f"\r\x1b[K{words}", err=True, nl=False)
