@@ -8,6 +8,7 @@ from typing import Final
 
 from coexist.base import clock
 from coexist.base.database import Connection
+from coexist.meta.errors import Action, codes_of
 
 EVERYTHING: Final = ""
 """Stands for all WhatsApp Business accounts: the app itself made too many calls."""
@@ -53,6 +54,52 @@ async def resting_until(conn: Connection, inbox_id: int) -> datetime | None:
     return None if row is None else row[0]
 
 
+# ── one number ────────────────────────────────────────────────────────────────────────────────────────────
+
+# A condition of statements over inboxes i, with now as a value: whether the number, and all else, may send.
+NUMBER_GOES_ON: Final = f"""({APP_GOES_ON} AND NOT EXISTS (
+    SELECT FROM resting_numbers r WHERE r.inbox_id = i.id
+       AND r.until > %(now)s AND r.until <= %(now)s + interval '{PAUSE_MAX_S} seconds'))"""
+
+REST: Final = f"""
+INSERT INTO resting_numbers AS r (inbox_id, until) VALUES (%(inbox_id)s, %(until)s)
+    ON CONFLICT (inbox_id) DO UPDATE SET until = EXCLUDED.until
+ WHERE EXCLUDED.until > r.until OR r.until > %(now)s + interval '{PAUSE_MAX_S} seconds'
+"""
+
+
+async def rest(conn: Connection, inbox_id: int, lasts: timedelta) -> None:
+    """Let a number send nothing for a while: neither what waits, nor what is written meanwhile."""
+    now = clock.now()
+    await conn.execute(REST, {"inbox_id": inbox_id, "until": now + lasts, "now": now})
+
+
+async def end_rest(conn: Connection, inbox_id: int) -> None:
+    """Let a number send again."""
+    await conn.execute("DELETE FROM resting_numbers WHERE inbox_id = %s", (inbox_id,))
+
+
+WAITING: Final = codes_of(
+    Action.RENEW_ACCESS, Action.STOP_ACCOUNT, Action.HOLD_PAID, Action.HOLD_BUSINESS_INITIATED, Action.ASK_META
+)
+"""Codes with which messages wait for what the number's timeline tells."""
+
+# Whoever settles an attempt at this moment, or gives one up, decides about it alone.
+RELEASE: Final = """
+UPDATE outbox SET next_attempt_at = %(now)s
+ WHERE our_ref IN (SELECT our_ref FROM outbox
+                    WHERE inbox_id = %(inbox_id)s AND state = 'queued' AND next_attempt_at > %(now)s
+                      AND error_code = ANY(%(codes)s)
+                      FOR UPDATE SKIP LOCKED)
+"""
+
+
+async def release(conn: Connection, inbox_id: int) -> None:
+    """Let what waited for the number go at once: its access was renewed, or what stood against it is over."""
+    await end_rest(conn, inbox_id)
+    await conn.execute(RELEASE, {"inbox_id": inbox_id, "now": clock.now(), "codes": WAITING})
+
+
 HALVINGS_MAX: Final = 4
 ONE_BURST_S: Final = 5
 SLOWED_S: Final = 60
@@ -69,6 +116,7 @@ SELECT i.id, 1, %(at)s FROM inboxes i WHERE i.id = %(inbox_id)s
     ON CONFLICT (inbox_id) DO UPDATE SET at = EXCLUDED.at, halvings = least({HALVINGS_MAX}, 1 + (
         SELECT {HALVINGS} FROM inboxes i WHERE i.id = %(inbox_id)s))
      WHERE EXCLUDED.at > s.at + interval '{ONE_BURST_S} seconds'
+        OR s.at > %(now)s + interval '{SLOWED_S} seconds'
 """
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -22,7 +22,7 @@ from coexist.inbox import connection, pauses
 from coexist.inbox.connection import Line
 from coexist.meta.errors import MARKETING_RESTS_HOURS, Action, action_of, codes_of, explain
 from coexist.meta.model import STATUS_RANK
-from coexist.meta.transport import GraphError
+from coexist.meta.transport import GraphError, GraphFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +72,11 @@ async def heed(conn: Connection, refusals: Collection[Refusal]) -> list[NewEvent
     async with conn.cursor(row_factory=class_row(Number)) as cursor:
         await cursor.execute(NUMBERS, (list({each.inbox_id for each in relevant}),))
         numbers = await cursor.fetchall()
-    lines: dict[tuple[int, int], Line] = {}
+    standing: list[Line] = []
+    renewed: dict[tuple[int, int], Line] = {}
     doubted: set[int] = set()
-    for refusal in relevant:
+    repeated: set[int] = set()
+    for refusal in sorted(relevant, key=lambda each: each.at):
         action, code = action_of(refusal.code), refusal.code
         concerned = [
             each
@@ -82,36 +84,84 @@ async def heed(conn: Connection, refusals: Collection[Refusal]) -> list[NewEvent
             if each.refused_id == refusal.inbox_id and (action in OF_ACCOUNT or each.id == refusal.inbox_id)
         ]
         if action in STANDING:
-            news = [each for each in concerned if code not in each.standing_codes]
-            lines |= {(each.id, code): _line(each, refusal, connection.SENDING_REFUSED) for each in news}
-            doubted |= {each.id for each in news}
+            standing += [_line(each, refusal, connection.SENDING_REFUSED) for each in concerned]
+            doubted |= {each.id for each in concerned if code not in each.standing_codes}
+            repeated |= {each.id for each in concerned if code in each.standing_codes}
         elif action is Action.RENEW_ACCESS:
-            lines |= {(each.id, code): _line(each, refusal, connection.TOKEN_REFUSED) for each in concerned}
+            for each in concerned:
+                renewed.setdefault((each.id, code), _line(each, refusal, connection.TOKEN_REFUSED))
         elif refusal.at < clock.now() - FRESH:
             continue  # what a late or repeated delivery tells is over
         elif action is Action.ASK_META:
             doubted.add(refusal.inbox_id)
         else:
             await _slow_down(conn, action, refusal, concerned)
-    await connection.record(conn, list(lines.values()))
+    lines = [*standing, *renewed.values()]
     await connection.doubt(conn, doubted)
-    return await connection.refresh(conn, {line.inbox_id for line in lines.values()}) if lines else []
+    await conn.execute(STANDS_STILL, {"inbox_ids": sorted(repeated - doubted), "now": clock.now()})
+    await connection.record(conn, lines)
+    events = await connection.refresh(conn, {line.inbox_id for line in lines}) if lines else []
+    if standing:  # after the refresh, whose lock lets us see what others have recorded
+        await conn.execute(THIN_OUT, _days_of(standing))
+    return events
+
+
+# Meta's answer that is on its way does not know of a refusal that came since: then Meta is asked once more.
+STANDS_STILL: Final = "UPDATE connection_questions SET since = %(now)s WHERE inbox_id = ANY(%(inbox_ids)s)"
+
+# Which lines are left is a matter of their times alone, in whatever order they came.
+THIN_OUT: Final = """
+DELETE FROM inbox_timeline t
+ USING (SELECT id, row_number() OVER (of_day ORDER BY at, digest) AS first,
+               row_number() OVER (of_day ORDER BY at DESC, digest DESC) AS last
+          FROM inbox_timeline
+         WHERE inbox_id = ANY(%(inbox_ids)s) AND field = 'coexist' AND event = 'SENDING_REFUSED'
+           AND at >= %(from)s AND at < %(until)s
+        WINDOW of_day AS (PARTITION BY inbox_id, value -> 'code', date_trunc('day', at AT TIME ZONE 'UTC'))) told
+ WHERE t.id = told.id AND told.first > 1 AND told.last > 1
+"""
+
+
+def _days_of(lines: Sequence[Line]) -> dict[str, Any]:
+    """Where only the first and the last refusal with one code on a day (UTC) are to stay on a timeline.
+
+    Both are needed: something may have been settled between them, and be told later.
+    """
+    days = [line.at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) for line in lines]
+    ids = sorted({line.inbox_id for line in lines})
+    return {"inbox_ids": ids, "from": min(days), "until": max(days) + timedelta(days=1)}
 
 
 def _line(number: Number, refusal: Refusal, event: str) -> Line:
     return Line(number.id, refusal.at, connection.OURS, event, {"code": refusal.code, "reason": refusal.said})
 
 
-async def heed_error(pool: Pool, inbox_id: int, error: GraphError) -> None:
-    """Heed the error of a call that was no send: of a look-up, a sync, a file. In transactions of its own."""
+async def heed_error(pool: Pool, inbox_id: int, error: GraphError, *, asked_at: datetime) -> None:
+    """Heed the error of a call that was no send: of a look-up, a sync, a file. In transactions of its own.
+
+    ``asked_at`` is from before the token was read: what is renewed from then on was not refused.
+    """
     if error.code is None:
         return
-    refusal = Refusal(inbox_id, error.code, clock.now(), error.message, error.wait)
+    refusal = Refusal(inbox_id, error.code, asked_at, error.message, error.wait)
 
     async def work(conn: Connection) -> None:
         await feed.append(conn, await heed(conn, [refusal]))
 
     await in_transaction(pool, work)
+
+
+async def heed_limit(pool: Pool, error: GraphFailed, waba_id: str | None = None) -> None:
+    """Rest as the error of a call asks that was about no number of ours: the app's own, or one of a sign-up.
+
+    ``waba_id`` is the WhatsApp Business account that the call was about, if it was about one.
+    """
+    if not isinstance(error, GraphError) or error.code is None:
+        return
+    code, wait, action = error.code, error.wait, error.meaning.action
+    rests = pauses.EVERYTHING if action is Action.PAUSE_ALL else waba_id
+    if rests is not None and action in {Action.PAUSE_ALL, Action.PAUSE_ACCOUNT}:
+        await in_transaction(pool, lambda conn: pauses.pause(conn, rests, code, wait))
 
 
 NUMBER_ACTIONS: Final = {
@@ -154,11 +204,13 @@ def _said(error: Mapping[str, Any]) -> str:
 
 # ── the person a message was for ──────────────────────────────────────────────────────────────────────────
 
-# A refusal at once has no status: it was told when it was written down.
+# A refusal at once has no status: it was told when it was written down. It is about the id that we wrote to: by which
+# one Meta names the person elsewhere, and when we learn that, must make no difference.
 REFUSED: Final = f"""
 WITH refused AS (
-    SELECT m.id, m.inbox_id, m.conversation_id, m.peer, e.error ->> 'code' AS code, coalesce(s.at, %(now)s) AS at
+    SELECT m.inbox_id, coalesce(o.peer, m.peer) AS peer, e.error ->> 'code' AS code, coalesce(s.at, %(now)s) AS at
       FROM messages m
+      LEFT JOIN outbox o ON o.message_id = m.id
       LEFT JOIN message_statuses s
              ON s.inbox_id = m.inbox_id AND s.wamid = m.wamid AND s.status = {STATUS_RANK["failed"]}
      CROSS JOIN LATERAL jsonb_array_elements(m.errors) e (error)

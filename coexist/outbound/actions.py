@@ -66,7 +66,7 @@ async def retry(conn: Connection, keyring: Keyring, member: Member, message_id: 
     Raises what ``send_text`` raises, and Conflict where the reason of the failure forbids another try, for now or ever.
     """
     message = await _sent(conn, member, message_id)
-    why_not = why_not_again(message.codes, message.failed_at, clock.now())
+    why_not = why_not_again(message.codes, message.failed_at, clock.now(), wants_marketing=message.wants_marketing)
     if why_not is not None:
         raise Conflict(f"This was not sent again. {why_not.what}", next_step=why_not.next_step or None)
     is_undelivered = message.status == STATUS_RANK["failed"]

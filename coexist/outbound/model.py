@@ -43,7 +43,8 @@ class Target:
 class Sending:
     """One claimed attempt: the only one there is until it is settled.
 
-    ``has_window``: the person's customer service window is open. ``is_doubtful``: an attempt before may have arrived.
+    ``asked_attempts`` before it made us ask Meta whether the number is still there. ``has_window``: the person's
+    customer service window is open. ``is_doubtful``: an attempt before may have arrived.
     """
 
     our_ref: UUID
@@ -53,6 +54,8 @@ class Sending:
     conversation_id: int
     phone_number_id: str
     attempts: int
+    asked_attempts: int
+    sending_at: datetime
     payload: Mapping[str, Any]
     has_window: bool
     is_doubtful: bool
@@ -81,6 +84,7 @@ class Sent:
 
     ``is_given_up``: its outcome was unclear when somebody let it rest, so the customer may have it. ``is_doubtful``:
     it waits for another attempt although the one before may have arrived. ``failed_at`` and ``errors`` as Meta told.
+    ``wants_marketing``: the person has resumed it.
     """
 
     message_id: int
@@ -95,6 +99,7 @@ class Sent:
     is_given_up: bool
     is_doubtful: bool
     failed_at: datetime | None
+    wants_marketing: bool
     errors: Sequence[Mapping[str, Any]] | None
 
     @property

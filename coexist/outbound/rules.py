@@ -23,10 +23,14 @@ PAUSE_MAX_S: Final = 4**PAIR_EXPONENT_MAX
 """The longest of all pauses: whoever seems to wait for longer was told so by a clock that was wrong."""
 SLOWED_MAX_S: Final = 60
 MAINTENANCE_S: Final = 60
+WAIT_S: Final = 60
+"""When what waits is tried although nobody said that it goes on: Meta's times and ours, which say so, may disagree."""
 ASKED_ATTEMPTS_MAX: Final = 3
 """How often a message is tried while Meta says that its number is there all the same."""
 ASKED_PAUSE_S: Final = 30
-"""The time it takes to ask Meta about a number."""
+"""The time after which Meta's answer about a number can be another."""
+ASKED_REST_S: Final = 420
+"""The longest that Meta's answer about a number is waited for: a minute for each question, and its calls."""
 
 
 class Step(StrEnum):
@@ -43,24 +47,37 @@ class Step(StrEnum):
 class Decision:
     """A step, and after which pause. ``is_counted``: as an attempt; what waits for others is none.
 
-    ``rests_number``: all that waits for the number rests as long.
+    ``number_rests``: how long all that is for the number waits. ``is_asked``: until Meta has said whether the number
+    is still there, if that is sooner.
     """
 
     step: Step
     after: timedelta = timedelta(0)
     is_counted: bool = True
-    rests_number: bool = False
+    number_rests: timedelta = timedelta(0)
+    is_asked: bool = False
 
 
 FAIL: Final = Decision(Step.FAIL)
-WAIT: Final = Decision(Step.AGAIN, is_counted=False)
+WAIT: Final = Decision(Step.AGAIN, timedelta(seconds=WAIT_S), is_counted=False)
 """Until whatever the code stopped goes on: see `inbox.refusals`."""
+NO_TOKEN: Final = Decision(Step.AGAIN, is_counted=False, number_rests=timedelta(seconds=WAIT_S))
+ASK: Final = Decision(
+    Step.AGAIN,
+    timedelta(seconds=ASKED_PAUSE_S),
+    is_counted=False,
+    number_rests=timedelta(seconds=ASKED_REST_S),
+    is_asked=True,
+)
 
 
-def decide(code: int | None, attempts: int, *, is_template: bool = False, has_window: bool = True) -> Decision:
+def decide(
+    code: int | None, attempts: int, *, asked_attempts: int = 0, is_template: bool = False, has_window: bool = True
+) -> Decision:
     """Return what becomes of a message that Graph answered with an error. ``attempts`` includes this one.
 
-    Only a parsed error envelope comes here: a message without any answer is unclear anyway. meta-protocol 1.5.
+    ``asked_attempts`` before it made us ask Meta whether the number is still there. Only a parsed error envelope comes
+    here: a message without any answer is unclear anyway. meta-protocol 1.5.
     """
     match action_of(code):
         case Action.LEAVE_UNCLEAR:
@@ -76,9 +93,10 @@ def decide(code: int | None, attempts: int, *, is_template: bool = False, has_wi
         case Action.HOLD_BUSINESS_INITIATED if is_template and not has_window:
             return WAIT
         case Action.SLOW_NUMBER:
-            return Decision(Step.AGAIN, jittered(1, SLOWED_MAX_S), is_counted=False, rests_number=True)
-        case Action.ASK_META if attempts < ASKED_ATTEMPTS_MAX:
-            return Decision(Step.AGAIN, timedelta(seconds=ASKED_PAUSE_S), rests_number=True)
+            pause = jittered(1, SLOWED_MAX_S)
+            return Decision(Step.AGAIN, pause, is_counted=False, number_rests=pause)
+        case Action.ASK_META if asked_attempts + 1 < ASKED_ATTEMPTS_MAX:
+            return ASK
         case Action.AGAIN | Action.PAUSE_ACCOUNT if attempts < ATTEMPTS_MAX:
             return Decision(Step.AGAIN, backoff(attempts))
         case Action.AGAIN_IN_A_MINUTE if attempts < ATTEMPTS_MAX:
@@ -89,11 +107,22 @@ def decide(code: int | None, attempts: int, *, is_template: bool = False, has_wi
             return FAIL
 
 
-def why_not_again(codes: Collection[int], failed_at: datetime | None, now: datetime) -> ErrorMeaning | None:
-    """Return the code for which not even a person may send again what failed with these; None when they may."""
+def why_not_again(
+    codes: Collection[int], failed_at: datetime | None, now: datetime, *, wants_marketing: bool = False
+) -> ErrorMeaning | None:
+    """Return the code for which not even a person may send again what failed with these; None when they may.
+
+    ``wants_marketing``: whom it is for has resumed it, whatever Meta said when it failed.
+    """
     for code in codes:
-        rests = action_of(code) is Action.REST_MARKETING and failed_at is not None
-        if code in NEVER_AGAIN or (rests and failed_at and now < failed_at + timedelta(hours=MARKETING_RESTS_HOURS)):
+        action = action_of(code)
+        rests = action is Action.REST_MARKETING and failed_at is not None
+        stopped = action is Action.STOP_MARKETING and not wants_marketing
+        if (
+            code in NEVER_AGAIN
+            or stopped
+            or (rests and failed_at and now < failed_at + timedelta(hours=MARKETING_RESTS_HOURS))
+        ):
             return explain(code)
     return None
 

@@ -14,10 +14,11 @@ from coexist.base import clock
 from coexist.base.database import Connection
 from coexist.events.feed import Kind, NewEvent
 from coexist.inbox.model import EXPORTED_PREFIX
-from coexist.inbox.pauses import APP_GOES_ON, HALVINGS
+from coexist.inbox.pauses import HALVINGS, NUMBER_GOES_ON
 from coexist.inbox.window import IS_OPEN
 from coexist.meta.errors import Action, codes_of
 from coexist.meta.model import SENT_BY_US, STATUS_RANK
+from coexist.outbound.holding import held
 from coexist.outbound.model import NONE, OutboxState, Reason, Sending, Sent, Target
 from coexist.outbound.rules import PAUSE_MAX_S
 
@@ -140,20 +141,15 @@ async def insert_message(conn: Connection, values: Mapping[str, Any]) -> int | N
 
 
 INSERT_ROW: Final = """
-INSERT INTO outbox (our_ref, inbox_id, message_id, payload, next_attempt_at, created_at)
-VALUES (%(our_ref)s, %(inbox_id)s, %(message_id)s, %(payload)s::json, %(now)s, %(now)s)
+INSERT INTO outbox (our_ref, inbox_id, message_id, peer, payload, next_attempt_at, created_at)
+SELECT %(our_ref)s, %(inbox_id)s, id, peer, %(payload)s::json, %(now)s, %(now)s FROM messages WHERE id = %(message_id)s
 """
 
 
 async def enqueue(conn: Connection, inbox_id: int, message_id: int, our_ref: UUID, payload: Mapping[str, Any]) -> None:
     """Put a message in line and wake the sender."""
-    values = {
-        "our_ref": our_ref,
-        "inbox_id": inbox_id,
-        "message_id": message_id,
-        "payload": msgspec.json.encode(payload).decode(),
-        "now": clock.now(),
-    }
+    body = msgspec.json.encode(payload).decode()
+    values = {"our_ref": our_ref, "inbox_id": inbox_id, "message_id": message_id, "payload": body, "now": clock.now()}
     await conn.execute(INSERT_ROW, values)
     await wake(conn, inbox_id)
 
@@ -170,7 +166,9 @@ SELECT m.id AS message_id, m.inbox_id, m.conversation_id, m.our_ref, m.wamid, m.
        o.state::text, o.given_up_at IS NOT NULL AS is_given_up, o.is_doubtful, m.errors,
        coalesce((SELECT s.at FROM message_statuses s
                   WHERE s.inbox_id = m.inbox_id AND s.wamid = m.wamid AND s.status = %(failed)s),
-                o.settled_at) AS failed_at
+                o.settled_at) AS failed_at,
+       EXISTS (SELECT FROM identities d WHERE d.scope_id = i.scope_id AND d.kind <> 'former_phone' AND d.value = m.peer
+                  AND d.marketing_wish = 'resume') AS wants_marketing
   FROM messages m
   JOIN inboxes i ON i.id = m.inbox_id AND i.account_id = %(account_id)s
   JOIN outbox o ON o.message_id = m.id
@@ -191,8 +189,9 @@ WITH again AS (
     UPDATE messages SET peer = %(peer)s, status = %(status)s, errors = NULL, sent_at = %(now)s
      WHERE id = %(message_id)s AND wamid IS NULL RETURNING id)
 UPDATE outbox o
-   SET state = 'queued', payload = %(payload)s::json, attempts = 0, next_attempt_at = %(now)s, sending_at = NULL,
-       settled_at = NULL, error_code = NULL, error = NULL, fbtrace_id = NULL, created_at = %(now)s
+   SET state = 'queued', peer = %(peer)s, payload = %(payload)s::json, created_at = %(now)s, next_attempt_at = %(now)s,
+       attempts = 0, asked_attempts = 0, sending_at = NULL, settled_at = NULL,
+       error_code = NULL, error = NULL, fbtrace_id = NULL
   FROM again WHERE o.message_id = again.id
 """
 
@@ -204,9 +203,23 @@ async def requeue(conn: Connection, message_id: int, peer: str, payload: Mapping
     return (await conn.execute(REQUEUE, values)).rowcount > 0
 
 
+# That WhatsApp called the window closed stays known (see `inbox.summary`).
+DELETE_MESSAGE: Final = """
+WITH gone AS (
+    DELETE FROM messages WHERE id = %(message_id)s AND wamid IS NULL RETURNING id, conversation_id),
+refused AS (
+    UPDATE conversations c
+       SET discarded_refusal_at = greatest(c.discarded_refusal_at, date_trunc('second', o.sending_at))
+      FROM gone g, outbox o
+     WHERE c.id = g.conversation_id AND o.message_id = g.id AND o.state = 'failed' AND o.error_code = ANY(%(closing)s))
+SELECT id FROM gone
+"""
+
+
 async def delete_message(conn: Connection, message_id: int) -> bool:
     """Forget a message of ours that never reached Meta, with its outbox row; False if it just got its wamid."""
-    return (await conn.execute("DELETE FROM messages WHERE id = %s AND wamid IS NULL", (message_id,))).rowcount > 0
+    values = {"message_id": message_id, "closing": codes_of(Action.CLOSE_WINDOW)}
+    return (await conn.execute(DELETE_MESSAGE, values)).rowcount > 0
 
 
 GIVE_UP: Final = """
@@ -223,55 +236,55 @@ async def give_up(conn: Connection, message_id: int, error: str) -> None:
 # ── sending ───────────────────────────────────────────────────────────────────────────────────────────────
 
 # Clocks jump: a time further ahead than any pause is no reason to wait.
-IS_DUE: Final = "(o.next_attempt_at <= %(now)s OR o.next_attempt_at > %(pauses_end)s)"
+IS_DUE: Final = f"""(
+    o.next_attempt_at <= %(now)s OR o.next_attempt_at > %(now)s::timestamptz + interval '{PAUSE_MAX_S} seconds')"""
 
 DUE: Final = f"""
 SELECT DISTINCT o.inbox_id
   FROM outbox o JOIN inboxes i ON i.id = o.inbox_id
- WHERE o.state = 'queued' AND {IS_DUE} AND i.state = 'connected' AND {APP_GOES_ON}
+ WHERE o.state = 'queued' AND {IS_DUE} AND i.state = 'connected' AND {NUMBER_GOES_ON}
  ORDER BY o.inbox_id
 """
 
 
 async def due_inboxes(conn: Connection) -> list[int]:
     """Return the connected inboxes that have something to send now. An offboarded one waits (requirement G3)."""
-    now = clock.now()
-    cursor = await conn.execute(DUE, {"now": now, "pauses_end": now + timedelta(seconds=PAUSE_MAX_S)})
+    cursor = await conn.execute(DUE, {"now": clock.now()})
     return [int(row[0]) for row in await cursor.fetchall()]
 
 
 CLAIM_LOCK: Final = 0x53454E44  # "SEND": one claims for a number at a time, so that its rate is counted right
 
-HOLDS_TEMPLATES: Final = f"(i.standing_codes && %(paid)s OR i.standing_codes && %(initiated)s AND NOT {IS_OPEN})"
-
 # The first of each conversation only: what was written later waits until its outcome is known, unless it waits for
-# a template that is held itself.
+# what is held itself.
 CLAIM: Final = f"""
 WITH allowed AS (
     SELECT greatest(0, least(%(count)s, greatest(1, %(per_second)s / (1 << {HALVINGS})) - (
                SELECT count(*) FROM outbox
-                WHERE inbox_id = i.id AND sending_at BETWEEN %(a_second_ago)s AND %(clocks_differ)s)))::int AS n
+                WHERE inbox_id = i.id
+                  AND sending_at BETWEEN %(now)s::timestamptz - interval '1 second'
+                                     AND %(now)s::timestamptz + interval '{CLOCKS_DIFFER_S} seconds')))::int AS n
       FROM inboxes i WHERE i.id = %(inbox_id)s),
 first AS (
     SELECT o.our_ref
       FROM outbox o JOIN messages m ON m.id = o.message_id
       JOIN inboxes i ON i.id = o.inbox_id JOIN conversations c ON c.id = m.conversation_id
      WHERE o.inbox_id = %(inbox_id)s AND o.state = 'queued' AND {IS_DUE} AND m.wamid IS NULL
-       AND NOT (o.payload ->> 'type' = 'template' AND {HOLDS_TEMPLATES})
+       AND NOT {held("o")}
        AND NOT EXISTS (
            SELECT FROM outbox e JOIN messages em ON em.id = e.message_id
             WHERE e.inbox_id = o.inbox_id AND em.conversation_id = m.conversation_id
               AND e.state IN ('queued', 'sending') AND (e.created_at, e.our_ref) < (o.created_at, o.our_ref)
-              AND NOT (e.state = 'queued' AND e.payload ->> 'type' = 'template' AND {HOLDS_TEMPLATES}))
+              AND NOT (e.state = 'queued' AND {held("e")}))
      ORDER BY o.created_at, o.our_ref
      LIMIT (SELECT n FROM allowed)
        FOR UPDATE OF o SKIP LOCKED)
 UPDATE outbox o SET state = 'sending', attempts = o.attempts + 1, sending_at = %(now)s
   FROM first f, messages m, inboxes i, conversations c
  WHERE o.our_ref = f.our_ref AND m.id = o.message_id AND i.id = o.inbox_id AND c.id = m.conversation_id
-   AND i.state = 'connected' AND {APP_GOES_ON}
+   AND i.state = 'connected' AND {NUMBER_GOES_ON}
 RETURNING o.our_ref, o.inbox_id, i.account_id, o.message_id, m.conversation_id, i.phone_number_id, o.attempts,
-          o.payload, coalesce({IS_OPEN}, false) AS has_window, o.is_doubtful
+          o.asked_attempts, o.sending_at, o.payload, coalesce({IS_OPEN}, false) AS has_window, o.is_doubtful
 """
 
 
@@ -283,15 +296,11 @@ async def claim(conn: Connection, inbox_id: int, per_second: int, count: int) ->
     cursor = await conn.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", (CLAIM_LOCK, inbox_id))
     if await cursor.fetchone() != (True,):
         return []  # somebody else is claiming for this number
-    now = clock.now()
     values = {
         "inbox_id": inbox_id,
         "per_second": per_second,
         "count": count,
-        "now": now,
-        "a_second_ago": now - timedelta(seconds=1),
-        "clocks_differ": now + timedelta(seconds=CLOCKS_DIFFER_S),
-        "pauses_end": now + timedelta(seconds=PAUSE_MAX_S),
+        "now": clock.now(),
         "paid": codes_of(Action.HOLD_PAID),
         "initiated": codes_of(Action.HOLD_BUSINESS_INITIATED),
     }
@@ -305,7 +314,8 @@ SETTLE: Final = """
 UPDATE outbox
    SET state = %(state)s::outbox_state, settled_at = %(settled_at)s, error_code = %(code)s, error = %(error)s,
        fbtrace_id = %(fbtrace_id)s, next_attempt_at = coalesce(%(next_at)s, next_attempt_at),
-       attempts = attempts - %(uncounted)s, is_doubtful = is_doubtful OR %(is_doubtful)s
+       attempts = attempts - %(uncounted)s, asked_attempts = asked_attempts + %(asked)s,
+       is_doubtful = is_doubtful OR %(is_doubtful)s
  WHERE our_ref = %(our_ref)s AND (state = 'sending' OR state = 'unclear' AND %(state)s <> 'queued')
 """
 
@@ -318,43 +328,31 @@ async def settle(
     *,
     next_at: datetime | None = None,
     is_counted: bool = True,
+    is_asked: bool = False,
     is_doubtful: bool = False,
 ) -> bool:
     """Write down what became of an attempt; False when it was settled otherwise meanwhile.
 
-    ``is_doubtful``: the customer may have it, whatever becomes of later attempts.
+    ``is_asked``: Meta is asked about the number. ``is_doubtful``: the customer may have it, whatever becomes of it.
     """
     values = {
         "our_ref": our_ref,
         "state": state,
         "settled_at": None if state is OutboxState.QUEUED else clock.now(),
         "next_at": next_at,
-        "uncounted": 0 if is_counted else 1,
+        "uncounted": int(not is_counted),
+        "asked": int(is_asked),
         "is_doubtful": is_doubtful,
-        "code": reason.code,
-        "error": reason.error,
-        "fbtrace_id": reason.fbtrace_id,
     }
+    values |= {"code": reason.code, "error": reason.error, "fbtrace_id": reason.fbtrace_id}
     return (await conn.execute(SETTLE, values)).rowcount > 0
 
 
 async def mark_failed(conn: Connection, message_id: int, reason: Reason) -> None:
     """Show on a message that Meta did not take it."""
     errors = msgspec.json.encode([{"code": reason.code, "title": reason.error}]).decode()
-    await conn.execute(
-        "UPDATE messages SET status = %s, errors = %s::jsonb WHERE id = %s AND wamid IS NULL",
-        (FAILED, errors, message_id),
-    )
-
-
-REST: Final = """
-UPDATE outbox SET next_attempt_at = greatest(next_attempt_at, %s) WHERE inbox_id = %s AND state = 'queued'
-"""
-
-
-async def rest(conn: Connection, inbox_id: int, until: datetime) -> None:
-    """Let all that waits for a number rest for a while."""
-    await conn.execute(REST, (until, inbox_id))
+    statement = "UPDATE messages SET status = %s, errors = %s::jsonb WHERE id = %s AND wamid IS NULL"
+    await conn.execute(statement, (FAILED, errors, message_id))
 
 
 # A status that named the wamid settles every doubt, also before the answer; an attempt nobody answers for is unclear.

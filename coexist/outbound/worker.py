@@ -17,16 +17,16 @@ import psycopg
 from coexist.base import clock, log
 from coexist.base.crypto import Keyring
 from coexist.base.database import Connection, Pool, in_lasting_transaction, transaction
-from coexist.base.errors import AppError
+from coexist.base.errors import AppError, Conflict
 from coexist.events import feed
 from coexist.events.feed import Kind, NewEvent
-from coexist.inbox import connection, credentials, refusals, sent, summary
+from coexist.inbox import connection, credentials, pauses, private, refusals, sent, summary
 from coexist.inbox.connection import Line
 from coexist.inbox.refusals import Refusal
 from coexist.meta import graph as meta
 from coexist.meta.errors import ErrorClass, explain
 from coexist.meta.graph import Graph, GraphError, GraphNotSent, GraphUnclear
-from coexist.outbound import rules, store
+from coexist.outbound import payload, rules, store
 from coexist.outbound.model import OutboxState, Reason, Sending
 from coexist.outbound.rules import Decision, Step
 
@@ -121,7 +121,12 @@ async def send(pool: Pool, graph: Graph, keyring: Keyring, sending: Sending) -> 
     with log.context(our_ref=str(sending.our_ref), inbox_id=sending.inbox_id):
         try:
             async with pool.connection() as conn:
+                await private.check_may_write(conn, keyring, sending.account_id, sending.conversation_id)
                 token = await credentials.token_of(conn, keyring, sending.inbox_id)
+        except Conflict as error:  # they became private while it waited
+            logger.info("send_to_private_number", message_id=sending.message_id)
+            await _settle(pool, sending, _decided(rules.FAIL, sending, Reason(error.message)))
+            return
         except (AppError, psycopg.Error) as error:  # the database is away, or the secret does not open
             logger.warning("send_not_begun", error=str(error), error_type=type(error).__name__)
             await _settle(pool, sending, _not_sent(sending, error))
@@ -132,7 +137,9 @@ async def send(pool: Pool, graph: Graph, keyring: Keyring, sending: Sending) -> 
         try:
             answer = await meta.send_message(graph, sending.phone_number_id, token, sending.payload)
         except GraphError as error:
-            logger.warning("send_refused", code=error.code, fbtrace_id=error.fbtrace_id)
+            is_ours = error.meaning.kind is ErrorClass.CALLER
+            what = {"shape": payload.shape(sending.payload)} if is_ours else {}
+            logger.warning("send_refused", code=error.code, fbtrace_id=error.fbtrace_id, **what)
             await _settle(pool, sending, _refused(sending, error))
         except GraphNotSent as error:
             logger.warning("send_not_sent", error=str(error))
@@ -173,17 +180,27 @@ def _not_sent(sending: Sending, error: Exception) -> Outcome:
 
 
 def _refused(sending: Sending, error: GraphError) -> Outcome:
-    """Settle the message, and heed what the code asks for beyond it."""
+    """Settle the message, and heed what the code asks for beyond it.
+
+    It counts from the claim, before the token was read: what is renewed or settled from then on was not refused.
+    """
     decision = rules.decide(
-        error.code, sending.attempts, is_template=sending.is_template, has_window=sending.has_window
+        error.code,
+        sending.attempts,
+        asked_attempts=sending.asked_attempts,
+        is_template=sending.is_template,
+        has_window=sending.has_window,
     )
-    settle = _decided(decision, sending, Reason(str(error), error.code, error.fbtrace_id))
+    has_failed = decision.step is Step.FAIL and not sending.is_doubtful
+    said = f"{error.message} {error.meaning.once_failed}".strip() if has_failed else str(error)
+    settle = _decided(decision, sending, Reason(said, error.code, error.fbtrace_id))
     if error.code is None:
         return settle
-    refusal = Refusal(sending.inbox_id, error.code, clock.now(), error.message, error.wait)
+    refusal = Refusal(sending.inbox_id, error.code, sending.sending_at, error.message, error.wait)
 
     async def outcome(conn: Connection, sending: Sending) -> list[NewEvent]:
-        return [*await settle(conn, sending), *await refusals.heed(conn, [refusal])]
+        heeded = await refusals.heed(conn, [refusal])  # inboxes are locked before conversations (inbox.locks)
+        return [*await settle(conn, sending), *heeded]
 
     return outcome
 
@@ -215,18 +232,18 @@ def _again(decision: Decision, reason: Reason) -> Outcome:
     """Back in line, and with it the whole number where that is what rests."""
 
     async def outcome(conn: Connection, sending: Sending) -> list[NewEvent]:
-        until = clock.now() + decision.after
         await store.settle(
             conn,
             sending.our_ref,
             OutboxState.QUEUED,
             reason,
-            next_at=until,
+            next_at=clock.now() + decision.after,
             is_counted=decision.is_counted,
+            is_asked=decision.is_asked,
             is_doubtful=explain(reason.code).kind is ErrorClass.AMBIGUOUS,
         )
-        if decision.rests_number:
-            await store.rest(conn, sending.inbox_id, until)
+        if decision.number_rests:
+            await pauses.rest(conn, sending.inbox_id, decision.number_rests)
         return [_bubble(sending)]
 
     return outcome
@@ -235,10 +252,10 @@ def _again(decision: Decision, reason: Reason) -> Outcome:
 async def _no_token(conn: Connection, sending: Sending) -> list[NewEvent]:
     """The queue of the number waits until somebody authorises it again."""
     error = "There is no access token."
-    await store.settle(conn, sending.our_ref, OutboxState.QUEUED, Reason(error), is_counted=False)
-    line = Line(sending.inbox_id, clock.now(), connection.OURS, connection.TOKEN_REFUSED, {"reason": error})
+    events = await _again(rules.NO_TOKEN, Reason(error))(conn, sending)
+    line = Line(sending.inbox_id, sending.sending_at, connection.OURS, connection.TOKEN_REFUSED, {"reason": error})
     await connection.record(conn, [line])
-    return await connection.refresh(conn, [sending.inbox_id])
+    return events + await connection.refresh(conn, [sending.inbox_id])
 
 
 def _bubble(sending: Sending) -> NewEvent:

@@ -57,7 +57,7 @@ AT_ONCE: Final = {
     "pause_account": Seen("queued", waits_s=(0.5, 1), paused="its account"),
     "pause_all": Seen("queued", attempts=0, paused="everything"),
     "renew_access": Seen("queued", attempts=0, state="token_invalid"),
-    "ask_meta": Seen("queued", waits_s=(30, 30), is_asked_about=True),
+    "ask_meta": Seen("queued", attempts=0, waits_s=(30, 30), is_asked_about=True),
     "stop_account": Seen("queued", attempts=0, state="restricted", standing=True, other_state="restricted",
                          other_standing=True, is_asked_about=True),
     "hold_business_initiated": Seen(standing=True, is_asked_about=True),

@@ -22,6 +22,7 @@ from tests.support.business import (
     NUMBER,
     PHONE,
     Business,
+    change,
     conversation_of,
     deliver,
     inbound,
@@ -254,7 +255,7 @@ async def test_a_number_goes_on_slower_and_gets_its_rate_back(business: Business
     since = clock.now()
     with frozen(since):
         assert await send_due(business, graph, per_second=2) == 2, "two answers of one burst halve the rate once"
-    await execute(business, "UPDATE outbox SET next_attempt_at = %s", since)
+    await execute(business, "DELETE FROM resting_numbers")
     sent = []
     for seconds_later in (2, 61):
         with frozen(since + timedelta(seconds=seconds_later)):
@@ -292,9 +293,10 @@ async def test_a_message_is_not_tried_for_ever_although_the_number_is_there(
     await write(business)
     since = clock.now()
     for n in range(5):
-        scripted.answers.append(error(133010))
+        scripted.answers.extend([error(133010), web.json_response(number())])
         with frozen(since + timedelta(minutes=n)):
             await send_due(business, graph)
+            await life_watch.ask_due(business.pool, graph, KEYRING)
     assert len(scripted.of("/messages")) == 3
     assert await states(business) == ["failed"]
 
@@ -338,3 +340,13 @@ async def test_going_on_is_for_the_own_account(business: Business) -> None:
     with pytest.raises(AppError):
         async with transaction(business.pool) as conn:
             await connecting.go_on(conn, "Nobody", business.member.account_id + 1, business.inbox.id)
+
+
+@pytest.mark.parametrize(("code", "standing", "slowed"), [(131031, [131031], 0), (130429, [], 1)])
+async def test_an_error_of_the_number_itself_is_heeded(
+    business: Business, code: int, standing: list[int], slowed: int
+) -> None:
+    await deliver(business.pool, change("messages", errors=[{"code": code, "title": "refused"}]))
+    assert (await inbox_of(business)).standing_codes == standing
+    async with business.pool.connection() as conn:
+        assert await (await conn.execute("SELECT count(*) FROM slowed_numbers")).fetchone() == (slowed,)

@@ -9,13 +9,14 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from structlog.testing import capture_logs
 
 from coexist.base import clock
 from coexist.base.crypto import Keyring
 from coexist.base.database import Pool, transaction
 from coexist.base.errors import AppError
 from coexist.coexistence import actions as connecting
-from coexist.inbox import sent
+from coexist.inbox import private, sent
 from coexist.meta.graph import Graph
 from coexist.outbound import actions, rules, store, worker
 from coexist.outbound.model import Sending
@@ -61,6 +62,21 @@ async def test_a_refusal_fails_with_a_sentence(business: Business, graphs: tuple
         assert await actions.retry(conn, KEYRING, business.member, message_id) == message_id
     assert await send_due(business, graph) == 1
     assert await rows(business) == [("Bom dia", "accepted", "wamid.OUT2", 1)]
+
+
+@pytest.mark.parametrize(("code", "is_logged"), [(135000, True), (100, True), (131026, False)])
+async def test_what_a_refused_request_was_made_of_is_logged_without_its_words(
+    business: Business, graphs: tuple[ScriptedGraph, Graph], code: int, is_logged: bool
+) -> None:
+    scripted, graph = graphs
+    scripted.answers.append(error(code))
+    await write(business, "Bom dia, Rui")
+    with capture_logs() as lines:
+        await send_due(business, graph)
+    (refused,) = (line for line in lines if line["event"] == "send_refused")
+    assert ("text.body: 12 characters" in refused.get("shape", ())) is is_logged
+    assert "Bom dia" not in str(lines)
+    assert PHONE not in str(lines)
 
 
 @pytest.mark.parametrize("how", ["reset", "html", "unknown"])
@@ -198,6 +214,24 @@ async def test_meta_unreachable_is_tried_again_for_a_while_and_then_fails(busine
     assert await states(business) == ["failed"]
 
 
+async def test_what_was_tried_long_enough_promises_no_other_try(
+    business: Business, graphs: tuple[ScriptedGraph, Graph]
+) -> None:
+    scripted, graph = graphs
+    scripted.answers.extend(error(131016, status=500) for _ in range(rules.ATTEMPTS_MAX))
+    await write(business)
+    at, said = clock.now(), set()
+    for _ in range(rules.ATTEMPTS_MAX):
+        at += timedelta(minutes=6)
+        with frozen(at):
+            await send_due(business, graph)
+        async with business.pool.connection() as conn:
+            said |= set(
+                await (await conn.execute("SELECT state::text, error LIKE '%by itself%' FROM outbox")).fetchall()
+            )
+    assert said == {("queued", True), ("failed", False)}
+
+
 @pytest.mark.requirement("G7")
 async def test_the_pair_limit_delays_one_conversation_and_no_other(
     business: Business, graphs: tuple[ScriptedGraph, Graph]
@@ -317,3 +351,18 @@ async def test_stopping_waits_for_the_answer_to_a_call_under_way(
     with suppress(asyncio.CancelledError):
         await task
     assert await states(business) == ["accepted"]
+
+
+@pytest.mark.requirement("G11")
+async def test_what_waits_for_somebody_who_becomes_private_is_not_sent(
+    business: Business, graphs: tuple[ScriptedGraph, Graph]
+) -> None:
+    scripted, graph = graphs
+    await write(business)
+    async with transaction(business.pool) as conn:
+        await private.add(conn, KEYRING, "Inês", business.member.account_id, f"+{PHONE}")
+    assert await send_due(business, graph) == 1
+    assert scripted.of("/messages") == []
+    assert await states(business) == ["failed"]
+    async with business.pool.connection() as conn:
+        assert await (await conn.execute("SELECT error FROM outbox")).fetchone() == (private.NOT_SENT,)
