@@ -15,13 +15,15 @@ from coexist.coexistence.model import Existing
 from coexist.events import feed
 from coexist.events.feed import Kind, NewEvent
 from coexist.inbox import connection, credentials, inboxes, locks, summary
-from coexist.inbox.connection import Line
+from coexist.inbox.connection import Line, State
 from coexist.inbox.inboxes import Inbox
 from coexist.inbox.switches import EVERYTHING, Switch
 from coexist.meta.phones import digits, pretty
 
 CLOCK_SKEW: Final = timedelta(minutes=5)
 NAME_CHARS: Final = 100
+MOVED_AWAY: Final = "MOVED_AWAY"
+"""The event of a number that was connected to another account."""
 REFRESHED_COUNT: Final = 1_000
 """Conversations computed anew in one statement: an inbox may have more than the statement timeout allows for."""
 DISPLAY_DIGITS: Final = range(5, 16)  # E.164 allows 15; short codes are no WhatsApp numbers
@@ -48,9 +50,10 @@ async def connect(
     gives it a new right to sync; None keeps the one it has, or means now. The timeline tells that it was done ``by``
     somebody. Nothing is asked of Meta here.
 
-    Raises Conflict for a number of another account (A8), for a plain Cloud API form over a coexistence number
-    (A9) and for another WABA without a new onboarding (A7); Invalid for a value that cannot be used. Needs a
-    transaction by the caller; appends the events last.
+    A number that was disconnected in another account, and has been onboarded anew since, becomes a new inbox here: its
+    chats so far stay there. Raises Conflict for any other number of another account (A8), for a plain Cloud API form
+    over a coexistence number (A9) and for another WABA without a new onboarding (A7); Invalid for what cannot be used.
+    Needs a transaction by the caller; appends the events last.
     """
     values = {
         "account_id": account_id,
@@ -65,7 +68,9 @@ async def connect(
     told_since = _checked_time(onboarded_at)
     since = told_since or clock.now()
     existing = await _known(conn, phone_number_id)
-    inbox_id = None if existing else await _insert(conn, {**values, "onboarded_at": since}, portfolio_id)
+    journal_from, events = await _move_away(conn, account_id, existing, told_since)
+    existing, new = None if events else existing, {**values, "onboarded_at": since, "journal_from": journal_from}
+    inbox_id = None if existing else await _insert(conn, new, portfolio_id)
     if inbox_id is None:  # known before, or connected by somebody else this very moment
         existing = existing or await _known(conn, phone_number_id)
         assert existing is not None
@@ -78,12 +83,38 @@ async def connect(
     await credentials.seal_token(conn, keyring, inbox_id, token)
     event = connection.AUTHORISED if existing else connection.CONNECTED
     told = {"is_coexistence": is_coexistence} | ({"by": by} if by else {})
-    line = Line(inbox_id, clock.now(), connection.OURS, event, told)
-    await connection.record(conn, [line])
+    await connection.record(conn, [Line(inbox_id, clock.now(), connection.OURS, event, told)])
     await connection.refresh(conn, [inbox_id])
     await store.requeue_unrouted(conn, [phone_number_id, waba_id, portfolio_id])
-    await feed.append(conn, [NewEvent(account_id, Kind.INBOX_CHANGED, inbox_id=inbox_id)])
-    return await inboxes.get(conn, account_id, inbox_id)
+    inbox = await _as_it_is(conn, account_id, inbox_id)
+    await feed.append(conn, [*events, NewEvent(account_id, Kind.INBOX_CHANGED, inbox_id=inbox_id)])
+    return inbox
+
+
+async def _as_it_is(conn: Connection, account_id: int, inbox_id: int) -> Inbox:
+    """Return the inbox. One that is not connected may be back, of which no event tells for sure: then Meta is asked."""
+    inbox = await inboxes.get(conn, account_id, inbox_id)
+    if inbox.state != State.CONNECTED:
+        await connection.doubt(conn, [inbox_id])
+    return inbox
+
+
+def has_left(state: str, state_at: datetime, onboarded_at: datetime | None) -> bool:
+    """Whether a number was disconnected where it was, and onboarded since: then it may go to another account."""
+    return state == State.REMOVED and onboarded_at is not None and onboarded_at > state_at
+
+
+async def _move_away(
+    conn: Connection, account_id: int, existing: Existing | None, since: datetime | None
+) -> tuple[int, list[NewEvent]]:
+    """Take the number from another account that it has left; return the last delivery that is theirs, and events."""
+    if existing is None or existing.account_id == account_id or since is None:
+        return 0, []
+    if not has_left(existing.state, existing.state_at, since):
+        return 0, []
+    journal_from = await store.move_away(conn, existing.id, since)
+    await connection.record(conn, [Line(existing.id, clock.now(), connection.OURS, MOVED_AWAY, {})])
+    return journal_from, [NewEvent(existing.account_id, Kind.INBOX_CHANGED, inbox_id=existing.id)]
 
 
 async def _close_windows(conn: Connection, inbox_id: int) -> None:
@@ -131,7 +162,7 @@ async def request_syncs(
     if not on:
         await feed.append(conn, [changed])
         return 0
-    if inbox.state != connection.State.CONNECTED:
+    if inbox.state != State.CONNECTED:
         raise Conflict("The number is not connected at the moment.", next_step="Reconnect it, then ask again.")
     if clock.now() >= rules.deadline(inbox.onboarded_at):
         await store.give_up(conn, inbox_id, inbox.onboarded_at, on, rules.TOO_LATE, words.TOO_LATE_WORDS)
@@ -142,9 +173,17 @@ async def request_syncs(
     return wanted
 
 
+# Meta's clock, or another host's, may be ahead of ours: what is settled now is later than all that it settles.
 GOING_ON: Final = """
-SELECT i.id FROM inboxes me JOIN inboxes i ON i.account_id = me.account_id AND i.waba_id = me.waba_id
- WHERE me.id = %s AND (i.id = me.id OR cardinality(i.standing_codes) > 0)
+SELECT i.id, greatest(%(now)s::timestamptz, interval '1 microsecond' + (
+           SELECT max(t.at) FROM inbox_timeline t
+            WHERE t.inbox_id = i.id AND t.at <= %(now)s::timestamptz + %(skew)s::interval
+              AND (t.field, t.event) IN (('coexist', 'SENDING_REFUSED'), ('coexist', 'TOKEN_REFUSED'),
+                                         ('account_update', 'DISABLED_UPDATE'),
+                                         ('account_update', 'ACCOUNT_RESTRICTION'))))
+  FROM inboxes me JOIN inboxes i ON i.account_id = me.account_id AND i.waba_id = me.waba_id
+ WHERE me.id = %(inbox_id)s AND (i.id = me.id OR cardinality(i.standing_codes) > 0 OR i.state = 'restricted'
+        OR greatest(i.begins_held_until, i.replies_held_until) > %(now)s)
  ORDER BY i.id
 """
 
@@ -155,13 +194,14 @@ async def go_on(conn: Connection, by: str, account_id: int, inbox_id: int) -> No
     What waits goes out; if Meta refuses it again, it stops again. Raises NotFound; Conflict when nothing is stopped.
     """
     inbox = await inboxes.get(conn, account_id, inbox_id)
-    if not inbox.standing_codes and inbox.state != connection.State.TOKEN_INVALID:
+    is_held = any(until and until > clock.now() for until in (inbox.begins_held_until, inbox.replies_held_until))
+    if not inbox.standing_codes and not is_held and inbox.state not in (State.TOKEN_INVALID, State.RESTRICTED):
         raise Conflict("Nothing keeps this number from sending that could be tried again.")
-    rows = await (await conn.execute(GOING_ON, (inbox_id,))).fetchall()
-    ids, now = [int(row[0]) for row in rows], clock.now()
-    lines = [Line(id_, now, connection.OURS, connection.SENDING_GOES_ON, {"by": by}) for id_ in ids]
+    values = {"inbox_id": inbox_id, "now": clock.now(), "skew": CLOCK_SKEW}
+    rows = await (await conn.execute(GOING_ON, values)).fetchall()
+    lines = [Line(id_, at, connection.OURS, connection.SENDING_GOES_ON, {"by": by}) for id_, at in rows]
     await connection.record(conn, lines)
-    await feed.append(conn, await connection.refresh(conn, ids))
+    await feed.append(conn, await connection.refresh(conn, [line.inbox_id for line in lines]))
 
 
 def _may_replace(
@@ -170,7 +210,7 @@ def _may_replace(
     if existing.account_id != account_id:
         raise Conflict(
             "This number is already connected to another account of this Coexist.",
-            next_step="Connect it there, or remove it there first.",
+            next_step="To move it: on its phone, Settings > Account > Business Platform > Disconnect, then sign up.",
         )
     if existing.is_coexistence and not is_coexistence:
         raise Conflict(

@@ -12,9 +12,10 @@ from coexist.coexistence import arrivals, life_store, routes, rules
 from coexist.coexistence.arrivals import UNKNOWN, Batch, Chunk, Place
 from coexist.coexistence.model import SyncKind
 from coexist.events.feed import Kind, NewEvent
-from coexist.inbox import connection
+from coexist.inbox import connection, refusals
 from coexist.inbox.connection import Line
 from coexist.inbox.inboxes import Inbox
+from coexist.inbox.refusals import Refusal
 from coexist.meta.model import (
     AccountUpdated,
     AddressBookChanged,
@@ -49,12 +50,12 @@ async def _apply_sync(conn: Connection, inboxes: Mapping[str, Inbox], facts: Seq
     named = [(inboxes.get(fact.phone_number_id or ""), fact) for fact in facts]
     wanted = [(inbox, fact) for inbox, fact in named if inbox is not None]
     received_at = await arrivals.received_at(conn, {fact.journal_id for _, fact in wanted})
-    onboardings = await arrivals.onboardings(conn, {inbox.id for inbox, _ in wanted})
+    asked = await arrivals.asked(conn, {inbox.id for inbox, _ in wanted})
     batch = Batch()
     for inbox, fact in wanted:
         came_at = received_at[fact.journal_id]
         kind = SyncKind.HISTORY if isinstance(fact, HISTORY_FACTS) else SyncKind.CONTACTS
-        since = rules.onboarding_of(came_at, onboardings.get(inbox.id, [inbox.onboarded_at]))
+        since = rules.onboarding_of(came_at, asked.get((inbox.id, kind)) or {inbox.onboarded_at: None})
         place = Place(inbox.id, kind, since)
         told = batch.arrivals[place]
         match fact:
@@ -81,15 +82,21 @@ async def _apply_sync(conn: Connection, inboxes: Mapping[str, Inbox], facts: Seq
 async def _apply_account(conn: Connection, facts: Sequence[AccountFact]) -> list[NewEvent]:
     known = await routes.find(conn, facts)
     lines: list[Line] = []
+    refused: list[Refusal] = []
     concerned = {}
     for fact in facts:
         for route in routes.of(fact, known):
             lines.append(_line(route.inbox_id, fact))
+            if isinstance(fact, NoticeGiven) and fact.field == "messages":  # an error of the number itself
+                refused += refusals.told(route.inbox_id, b"[" + fact.value + b"]", fact.at)
             concerned[route.inbox_id] = route.account_id
     await connection.record(conn, lines)
-    await connection.refresh(conn, concerned)
     await life_store.question(conn, lines)
-    return [NewEvent(account_id, Kind.INBOX_CHANGED, inbox_id=inbox_id) for inbox_id, account_id in concerned.items()]
+    await connection.refresh(conn, concerned)
+    heeded = await refusals.heed(conn, refused)
+    return heeded + [
+        NewEvent(account_id, Kind.INBOX_CHANGED, inbox_id=inbox_id) for inbox_id, account_id in concerned.items()
+    ]
 
 
 def _line(inbox_id: int, fact: AccountFact) -> Line:

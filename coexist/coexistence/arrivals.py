@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -16,8 +16,6 @@ from coexist.coexistence.model import SyncKind
 
 UNKNOWN: Final = -1
 """The phase or order of a chunk whose wire said nonsense."""
-CLOCK_SKEW: Final = timedelta(minutes=1)
-"""How far the clocks of two of our hosts may differ when one asks and the other receives."""
 
 Error = tuple[datetime, int, str]
 """When, Meta's code (0 if it told none), and the details: the newest is shown, ties by value."""
@@ -75,13 +73,16 @@ async def received_at(conn: Connection, journal_ids: Collection[int]) -> dict[in
     return {int(journal_id): at for journal_id, at in await cursor.fetchall()}
 
 
-async def onboardings(conn: Connection, inbox_ids: Collection[int]) -> dict[int, list[datetime]]:
-    """Return the onboardings of each inbox."""
+async def asked(conn: Connection, inbox_ids: Collection[int]) -> dict[tuple[int, str], dict[datetime, datetime | None]]:
+    """Return when Meta was asked for each kind of data of each inbox, by onboarding; None where it never was."""
+    found: dict[tuple[int, str], dict[datetime, datetime | None]] = defaultdict(dict)
     cursor = await conn.execute(
-        "SELECT inbox_id, array_agg(DISTINCT onboarded_at) FROM syncs WHERE inbox_id = ANY(%s) GROUP BY 1",
+        "SELECT inbox_id, kind::text, onboarded_at, requested_at FROM syncs WHERE inbox_id = ANY(%s)",
         (list(inbox_ids),),
     )
-    return {int(inbox_id): times for inbox_id, times in await cursor.fetchall()}
+    for inbox_id, kind, onboarded_at, requested_at in await cursor.fetchall():
+        found[inbox_id, kind][onboarded_at] = requested_at
+    return found
 
 
 PUT_CHUNKS: Final = """
@@ -205,4 +206,4 @@ UPDATE syncs SET state = 'receiving'
 async def refresh_contacts(conn: Connection, places: Collection[Place]) -> None:
     """Move contacts syncs on that something has arrived for."""
     for place in sorted(places, key=lambda place: (place.inbox_id, place.onboarded_at)):
-        await conn.execute(SET_CONTACTS, (place.inbox_id, place.onboarded_at, CLOCK_SKEW))
+        await conn.execute(SET_CONTACTS, (place.inbox_id, place.onboarded_at, rules.CLOCK_SKEW))

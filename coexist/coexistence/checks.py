@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from coexist.base import clock, log
@@ -16,11 +16,12 @@ from coexist.coexistence import checks_rules as rules
 from coexist.coexistence import checks_self_test as self_test
 from coexist.coexistence import checks_store as store
 from coexist.coexistence.checks_model import Check, Level, Name, Preflight
-from coexist.inbox import connection, credentials
+from coexist.coexistence.signup_rules import DEAD_TOKEN
+from coexist.inbox import connection, credentials, refusals
 from coexist.inbox.connection import Line
 from coexist.inbox.inboxes import Inbox
 from coexist.meta import graph as meta
-from coexist.meta.graph import Graph, GraphFailed, GraphUnclear
+from coexist.meta.graph import Graph, GraphError, GraphFailed, GraphUnclear
 
 META_S: Final = 12.0
 """How long one question to Meta may take, its retries included."""
@@ -34,10 +35,18 @@ logger = log.get(__name__)
 
 
 async def look(pool: Pool, graph: Graph, keyring: Keyring, settings: Settings, inbox: Inbox) -> Preflight:
-    """Look at everything, here and at Meta, and return what was found. Changes nothing; some 30 seconds at most."""
+    """Look at everything, here and at Meta, and return what was found; some 30 seconds at most.
+
+    Changes nothing about the number. What Meta's refusals ask for is done: it is asked less, a dead token is noted.
+    """
+    asked_at = clock.now()
     async with transaction(pool) as conn:
         token = await credentials.token_of(conn, keyring, inbox.id)
-    at_meta, at_home = await asyncio.gather(_at_meta(graph, settings, inbox, token), _at_home(pool, graph, settings))
+    (at_meta, refused), at_home = await asyncio.gather(
+        _at_meta(graph, settings, inbox, token), _at_home(pool, graph, settings)
+    )
+    for error in refused:
+        await _heed(pool, inbox, error, asked_at)
     found = {check.name: check for check in (*at_home, *at_meta)}
     checks = [found[name] for name in Name if name in found]
     look = Preflight(inbox.id, inbox.onboarded_at, clock.now(), checks, is_waiting=False)
@@ -75,17 +84,30 @@ async def at_home(conn: Connection, settings: Settings) -> list[Check]:
     ]
 
 
-async def _at_meta(graph: Graph, settings: Settings, inbox: Inbox, token: str | None) -> list[Check]:
+async def _heed(pool: Pool, inbox: Inbox, error: GraphFailed, asked_at: datetime) -> None:
+    """Of what concerns access, only a dead token: a permission that this look needs says nothing about sending."""
+    if isinstance(error, GraphError) and error.code in DEAD_TOKEN:
+        await refusals.heed_error(pool, inbox.id, error, asked_at=asked_at)
+    else:
+        await refusals.heed_limit(pool, error, inbox.waba_id)
+
+
+async def _at_meta(
+    graph: Graph, settings: Settings, inbox: Inbox, token: str | None
+) -> tuple[list[Check], list[GraphFailed]]:
+    """Ask Meta; return the checks, and the failures of the calls that were made with the number's own token."""
     now, address = clock.now(), self_test.address_of(settings)
     app_id, secret = settings.app_id, settings.app_secrets[0].decode() if settings.app_secrets else None
     if token is None:
         missing = "There is no access token here, so Meta could not be asked."
         step = "Connect the number again (Numbers > Renew access)."
-        return [rules.made(name, Level.RED, missing, now, step) for name in (Name.SUBSCRIBED, Name.TOKEN, Name.NUMBER)]
+        names = (Name.SUBSCRIBED, Name.TOKEN, Name.NUMBER)
+        return [rules.made(name, Level.RED, missing, now, step) for name in names], []
     accounts, number = await asyncio.gather(
         _asked(meta.subscriptions(graph, inbox.waba_id, token)),
         _asked(meta.phone_number(graph, inbox.phone_number_id, token)),
     )
+    refused = [answer for answer in (accounts, number) if isinstance(answer, GraphFailed)]
     if isinstance(accounts, GraphFailed):
         checks, override = [rules.not_asked(Name.SUBSCRIBED, accounts, now)], None
     else:
@@ -96,7 +118,8 @@ async def _at_meta(graph: Graph, settings: Settings, inbox: Inbox, token: str | 
     else:
         checks.append(rules.number(number, now))
     if app_id is None or secret is None:
-        return [*checks, rules.app_not_named(Name.FIELDS, now), rules.app_not_named(Name.TOKEN, now)]
+        unnamed = [rules.app_not_named(Name.FIELDS, now), rules.app_not_named(Name.TOKEN, now)]
+        return [*checks, *unnamed], refused
     apps, info = await asyncio.gather(
         _asked(meta.app_subscriptions(graph, app_id, secret)), _asked(meta.debug_token(graph, token, app_id, secret))
     )
@@ -108,7 +131,7 @@ async def _at_meta(graph: Graph, settings: Settings, inbox: Inbox, token: str | 
         checks.append(rules.not_asked(Name.TOKEN, info, now))
     else:
         checks.append(rules.token(info, app_id, inbox.waba_id, now))
-    return checks
+    return checks, refused
 
 
 async def _asked(question: Awaitable[T]) -> T | GraphFailed:

@@ -17,6 +17,7 @@ from coexist.coexistence.checks_model import SEVERITY, Check, Diagnosis, Level, 
 from coexist.coexistence.model import Sync, SyncKind, SyncState
 from coexist.inbox import connection, credentials, inboxes
 from coexist.inbox.inboxes import Inbox
+from coexist.inbox.restrictions import FOREVER
 from coexist.inbox.switches import Switch, allowed
 from coexist.meta.errors import ErrorClass, explain
 
@@ -43,7 +44,7 @@ QUESTIONS: Final[Mapping[str, tuple[str, Name, Sequence[Name]]]] = {
     ),
     "sending": (
         "Sending fails", Name.FAILURES,
-        (Name.CONNECTION, Name.ACCESS, Name.TOKEN, Name.WORKER, Name.NUMBER, Name.OUTBOX, Name.FAILURES),
+        (Name.CONNECTION, Name.HELD, Name.ACCESS, Name.TOKEN, Name.WORKER, Name.NUMBER, Name.OUTBOX, Name.FAILURES),
     ),
 }  # fmt: skip
 """Each question in words, the check that answers it when all is well, and all that it rests on."""
@@ -64,7 +65,6 @@ STEPS: Final = {
     connection.State.TOKEN_INVALID: "Connect the number again (Numbers > Renew access).",
     connection.State.RESTRICTED: "Look at the app or at Meta Business Suite for the reason.",
 }
-WORSE: Final = (Level.GREEN, Level.AMBER, Level.RED)
 SYNC_LEVELS: Final = {
     **dict.fromkeys(OVER, Level.GREEN),
     **dict.fromkeys((SyncState.NOTHING_ARRIVED, SyncState.FAILED), Level.RED),
@@ -86,6 +86,7 @@ async def diagnose(conn: Connection, keyring: Keyring, settings: Settings, accou
     seen = await checks_store.sightings(conn, checks_rules.names_of(inbox))
     ours = [
         _connection(inbox, now),
+        _held(inbox, now),
         await _access(conn, keyring, inbox, now),
         *(_sync(sync, now) for sync in syncs.values()),
         *_sightings(inbox, syncs, seen, now),
@@ -120,15 +121,29 @@ def _question(name: str, found: Mapping[str, Check], *, is_over: bool) -> Questi
 
 def _connection(inbox: Inbox, now: datetime) -> Check:
     state = connection.State(inbox.state)
-    reason = f" Reason: {inbox.state_reason}." if inbox.state_reason else ""
+    why = words.why(inbox.state_reason, inbox.state_initiated_by).rstrip(".")
     level = Level.GREEN if state is connection.State.CONNECTED else Level.RED
-    seen, steps = f"{STATES[state]}{reason} Since {_at(inbox.state_at)}.", [STEPS.get(state, "")]
-    for trouble in map(explain, inbox.standing_codes):
-        level = max(level, Level.AMBER, key=WORSE.index)
-        seen += f" Meta refused to send ({trouble.code}): {trouble.what}"
-        steps.append(trouble.next_step)
-    step = " ".join(dict.fromkeys(step for step in steps if step))
-    return Check(Name.CONNECTION, level, "Connection of the number", seen, now, step)
+    seen = f"{STATES[state]}{f' Why: {why}.' if why else ''} Since {_at(inbox.state_at)}."
+    return Check(Name.CONNECTION, level, "Connection of the number", seen, now, STEPS.get(state, ""))
+
+
+def _held(inbox: Inbox, now: datetime) -> Check:
+    """What Meta refused to send, or does not let the number do, until that is over."""
+    title, troubles = "What Meta holds back", [explain(code) for code in inbox.standing_codes]
+    told = [f"Meta refused to send ({trouble.code}): {trouble.what}" for trouble in troubles]
+    steps = [trouble.next_step for trouble in troubles]
+    for what, until in (
+        ("begin conversations", inbox.begins_held_until),
+        ("answer customers", inbox.replies_held_until),
+    ):
+        if until is not None and until > now:
+            told.append(
+                f"WhatsApp does not let this number {what}{'' if until == FOREVER else f' until {_at(until)}'}."
+            )
+            steps.append("Look at Business Support Home for the reason; what waits goes out by itself when it is over.")
+    if not told:
+        return Check(Name.HELD, Level.GREEN, title, "Nothing.", now)
+    return Check(Name.HELD, Level.AMBER, title, " ".join(told), now, " ".join(dict.fromkeys(filter(None, steps))))
 
 
 async def _access(conn: Connection, keyring: Keyring, inbox: Inbox, now: datetime) -> Check:
@@ -197,14 +212,18 @@ def _kept_back(waiting: Waiting, now: datetime) -> list[Check]:
     parts = Check(Name.QUARANTINE, Level.GREEN, "Quarantine", "All that came could be applied.", now)
     if waiting.quarantined and waiting.quarantined_at:
         last = _at(waiting.quarantined_at)
-        seen = f"{waiting.quarantined:,} parts of deliveries could not be applied, the last at {last}."
+        parts_count = (
+            "1 part of a delivery" if waiting.quarantined == 1 else f"{waiting.quarantined:,} parts of deliveries"
+        )
+        seen = f"{parts_count} could not be applied, the last at {last}."
         parts = replace(
             parts, level=Level.AMBER, seen=seen, next_step="Open Quarantine: it has the reasons, and Try again."
         )
-    strangers = f" {waiting.strangers:,} numbers or accounts are not connected here." if waiting.strangers else ""
+    strangers = f" Numbers or accounts that are not connected here: {waiting.strangers:,}." if waiting.strangers else ""
     routed = Check(Name.UNROUTED, Level.GREEN, "Deliveries without an inbox", f"None for this number.{strangers}", now)
     if waiting.unrouted:
-        seen = f"{waiting.unrouted:,} deliveries for this number wait to be put in line.{strangers}"
+        deliveries = "1 delivery" if waiting.unrouted == 1 else f"{waiting.unrouted:,} deliveries"
+        seen = f"To be put in line for this number: {deliveries}.{strangers}"
         routed = replace(routed, level=Level.AMBER, seen=seen, next_step="They apply by themselves within seconds.")
     return [parts, routed]
 
@@ -216,7 +235,7 @@ def _media(lacks: Sequence[Lack], inbox: Inbox, now: datetime) -> Check:
     gone = [lack for lack in lacks if lack.state == "failed" or (lack.state == "waiting" and lack.reason)]
     if not gone:
         waiting = sum(lack.count for lack in lacks if lack.state == "waiting")
-        seen = f"{waiting:,} are on their way, none failed." if waiting else "All are here that could be fetched."
+        seen = f"On their way: {waiting:,}. None failed." if waiting else "All are here that could be fetched."
         return Check(Name.MEDIA, Level.GREEN, title, seen, now)
     reasons = ", ".join(f"{lack.count:,} × {(lack.reason or lack.state).replace('_', ' ')}" for lack in gone[:4])
     seen = f"Not here: {reasons}. Last tried at {_at(max(lack.last_at for lack in gone))}."
@@ -227,13 +246,11 @@ def _media(lacks: Sequence[Lack], inbox: Inbox, now: datetime) -> Check:
 
 def _outbox(line: Line, inbox: Inbox, now: datetime) -> Check:
     title = "Messages in line"
-    unclear = f" Of {line.unclear:,} nobody knows whether they went out." if line.unclear else ""
+    unclear = f" Nobody knows whether they went out: {line.unclear:,}." if line.unclear else ""
     if line.oldest_queued_at and now - line.oldest_queued_at > LATE_SEND:
-        seen = f"{line.queued:,} wait, the oldest since {_at(line.oldest_queued_at)}.{unclear}"
-        return Check(
-            Name.OUTBOX, Level.RED, title, seen, now, "Look at the connection, the token and the worker above."
-        )
-    seen = f"{line.queued:,} wait to be sent.{unclear}"
+        seen = f"Waiting to be sent: {line.queued:,}, the oldest since {_at(line.oldest_queued_at)}.{unclear}"
+        return Check(Name.OUTBOX, Level.RED, title, seen, now, "Look at what is not in order above: it holds them up.")
+    seen = f"Waiting to be sent: {line.queued:,}.{unclear}"
     if line.unclear:
         step = "Look at the phone whether they are there, then retry or discard each where it stands."
         return Check(Name.OUTBOX, Level.AMBER, title, seen, now, step)
@@ -250,7 +267,7 @@ def _failures(failures: Sequence[Failure], now: datetime) -> Check:
     first = explain(failures[0].code)
     needs_us = any(explain(one.code).kind in (ErrorClass.REAUTHORISE, ErrorClass.HUMAN) for one in failures)
     seen = f"In the last {days} days: {told}. Last at {_at(max(one.last_at for one in failures))}."
-    return Check(Name.FAILURES, Level.RED if needs_us else Level.AMBER, title, seen, now, first.next_step)
+    return Check(Name.FAILURES, Level.RED if needs_us else Level.AMBER, title, seen, now, first.once_failed)
 
 
 def _at(at: datetime) -> str:

@@ -35,6 +35,7 @@ class Name(StrEnum):
 
     CONNECTION = "connection"
     ACCESS = "access"
+    HELD = "held"
     SWITCHES = "switches"
     HISTORY = "history"
     CONTACTS = "contacts"

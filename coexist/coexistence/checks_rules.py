@@ -13,7 +13,15 @@ from coexist.coexistence.checks_model import Beat, Check, DatabaseState, Level, 
 from coexist.coexistence.signup_rules import DEAD_TOKEN, MANAGING, MESSAGING
 from coexist.inbox.inboxes import Inbox
 from coexist.meta.errors import ErrorClass
-from coexist.meta.graph import AppSubscription, GraphError, GraphFailed, PhoneNumber, SubscribedApp, TokenInfo
+from coexist.meta.graph import (
+    AppSubscription,
+    GraphError,
+    GraphFailed,
+    PhoneNumber,
+    SecretRefused,
+    SubscribedApp,
+    TokenInfo,
+)
 
 NEEDED_FIELDS: Final = ("messages", "history", "smb_app_state_sync", "smb_message_echoes", "account_update")
 """Without one of these a sync burns the one attempt, or leaves us blind afterwards (requirement A1)."""
@@ -47,7 +55,9 @@ def made(name: Name, level: Level, seen: str, at: datetime, next_step: str = "")
 
 
 def not_asked(name: Name, error: GraphFailed, at: datetime) -> Check:
-    """Meta did not tell. A refusal of our access is red, all else says nothing about the number."""
+    """Meta did not tell. A refusal of our access or our secret is red, all else says nothing about the number."""
+    if isinstance(error, SecretRefused):
+        return made(name, Level.RED, error.message, at, error.next_step or "")
     if isinstance(error, GraphError) and error.meaning.kind is ErrorClass.REAUTHORISE:
         return made(name, Level.RED, f"Meta refuses to tell: {error}", at, _reauthorise(error.code))
     return made(name, Level.AMBER, f"Meta could not be asked: {error.message}", at, "Check again in a moment.")

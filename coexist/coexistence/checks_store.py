@@ -14,6 +14,7 @@ from coexist.base import clock
 from coexist.base.database import Connection
 from coexist.coexistence import rules
 from coexist.coexistence.checks_model import Beat, Check, DatabaseState, Preflight
+from coexist.inbox.pauses import ACCOUNT_GOES_ON
 
 # ── looks at a number ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -51,6 +52,16 @@ async def wait(conn: Connection, inbox_id: int, onboarded_at: datetime) -> None:
     await conn.execute(WAIT, {"inbox_id": inbox_id, "onboarded_at": onboarded_at, "now": clock.now()})
 
 
+EXPIRE: Final = """
+UPDATE preflights SET is_waiting = true, passed_until = NULL, checked_at = %(now)s WHERE inbox_id = %(inbox_id)s
+"""
+
+
+async def expire(conn: Connection, inbox_id: int) -> None:
+    """Let nothing more be asked for before another look, which comes by itself after a while (``due``)."""
+    await conn.execute(EXPIRE, {"inbox_id": inbox_id, "now": clock.now()})
+
+
 UPDATE_CHECKS: Final = """
 UPDATE preflights SET checked_at = %(checked_at)s, checks = %(checks)s::jsonb WHERE inbox_id = %(inbox_id)s
 """
@@ -81,11 +92,11 @@ async def preflight(conn: Connection, inbox_id: int) -> Preflight | None:
 
 
 # Soon after a number was connected somebody is at it and may have mended it; later on it waits for a passing trouble.
-DUE: Final = """
+DUE: Final = f"""
 SELECT DISTINCT i.account_id, i.id
   FROM inboxes i JOIN syncs s ON s.inbox_id = i.id AND s.onboarded_at = i.onboarded_at
   LEFT JOIN preflights p ON p.inbox_id = i.id
- WHERE i.state = 'connected' AND i.is_coexistence AND i.onboarded_at > %(too_old)s
+ WHERE i.state = 'connected' AND i.is_coexistence AND i.onboarded_at > %(too_old)s AND {ACCOUNT_GOES_ON}
    AND s.state = 'not_requested' AND s.requested_at IS NULL
    AND (s.wanted_at IS NOT NULL AND (p.inbox_id IS NULL OR p.onboarded_at <> i.onboarded_at
                                      OR p.passed_until IS NULL OR p.passed_until < %(now)s)

@@ -26,8 +26,10 @@ from coexist.meta.graph import Graph
 
 BEAT_EVERY_S: Final = 20.0
 PROBE_EVERY_S: Final = 300.0
-LOOK_EVERY_S: Final = 15.0
-AGAIN_LEAST: Final = timedelta(seconds=30)
+PROBE_S: Final = 10.0
+"""How long the place for files may take: what came from Meta is applied without it."""
+LOOK_EVERY_S: Final = 5.0
+AGAIN_LEAST: Final = timedelta(seconds=10)
 AGAIN_MOST: Final = timedelta(minutes=10)
 """How soon, and how late, a number that waits is looked at again."""
 
@@ -37,23 +39,39 @@ Probe = Callable[[], Awaitable[int | None]]
 logger = log.get(__name__)
 
 
-async def run_beats(pool: Pool, probe: Probe) -> None:
-    """Tell for ever that this worker is alive, and whether it can keep files."""
-    worker, host, started_at, released = uuid4(), socket.gethostname(), clock.now(), version("coexist")
-    free_bytes, problem, probed_at = None, None, -math.inf
-    while True:
-        if problem or time.monotonic() - probed_at > PROBE_EVERY_S:
+class Heart:
+    """A worker's sign of life: which one it is, and whether it can keep files."""
+
+    def __init__(self, pool: Pool, probe: Probe) -> None:
+        self._pool = pool
+        self._probe = probe
+        self._worker, self._started_at = uuid4(), clock.now()
+        self._free_bytes: int | None = None
+        self._problem: str | None = None
+        self._probed_at = -math.inf
+
+    async def run(self) -> None:
+        """Beat for ever."""
+        while True:
+            await asyncio.sleep(BEAT_EVERY_S)
+            await self.beat()
+
+    async def beat(self) -> None:
+        """Tell once. The first time belongs before all work: a self-test that is applied must have had a worker."""
+        if self._problem or time.monotonic() - self._probed_at > PROBE_EVERY_S:
             try:
-                free_bytes, problem, probed_at = await probe(), None, time.monotonic()
+                async with asyncio.timeout(PROBE_S):
+                    self._free_bytes, self._problem = await self._probe(), None
+                self._probed_at = time.monotonic()
             except (AppError, OSError) as error:
-                problem = str(error)
-                logger.error("files_not_writable", error=problem)
+                self._problem = str(error) or f"No file could be written within {PROBE_S:.0f} seconds."
+                logger.error("files_not_writable", error=self._problem)
+        host, released = socket.gethostname(), version("coexist")
         try:
-            async with transaction(pool) as conn:
-                await store.beat(conn, worker, host, released, started_at, free_bytes, problem)
+            async with transaction(self._pool) as conn:
+                await store.beat(conn, self._worker, host, released, self._started_at, self._free_bytes, self._problem)
         except (AppError, psycopg.Error) as error:
             logger.error("no_beat", error=str(error), error_type=type(error).__name__)
-        await asyncio.sleep(BEAT_EVERY_S)
 
 
 async def run_looks(pool: Pool, graph: Graph, keyring: Keyring, settings: Settings) -> None:

@@ -103,8 +103,3 @@ def _words(switch: Switch, off: Off) -> str:
         return f"Switched off by whoever runs this installation ({variable(switch)})."
     where = "for the whole account" if off.level == Level.ACCOUNT else "for this number"
     return f"Switched off {where} by {off.by}."
-
-
-def again(off: Off) -> str | None:
-    """How to apply what came while a switch was off: the operator's command. None when nobody knows since when."""
-    return f"coexist replay --from {off.at:%Y-%m-%dT%H:%M:%SZ}" if off.at else None

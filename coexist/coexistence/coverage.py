@@ -1,6 +1,7 @@
 """The coverage map: which days of a number, or of one conversation, have messages here, and what kind of them.
 
-A conversation is counted along its index. A number is counted once and kept for FRESH_MINUTES, for everybody who looks.
+A conversation is counted along its index. A number is counted once and kept for FRESH_MINUTES, for everybody who looks,
+and while its history comes in for COMING_IN_S.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ REACH_DAYS: Final = 180
 """How far back Meta shares a phone's chats (meta-protocol 5.4)."""
 FRESH_MINUTES: Final = 10
 """How long the count of a whole number is good enough."""
+COMING_IN_S: Final = 15
+"""How long it is good enough while the number's history is another than when it was counted."""
 TALKS_SHOWN: Final = 50
 
 
@@ -64,8 +67,17 @@ SELECT (m.sent_at AT TIME ZONE 'UTC')::date AS day, count(*) AS message_count,
 
 # Who comes while somebody counts waits here, and then finds it counted.
 CLAIM: Final = """
-INSERT INTO coverages AS known (inbox_id, counted_at) VALUES (%(inbox_id)s, %(now)s)
-    ON CONFLICT (inbox_id) DO UPDATE SET counted_at = EXCLUDED.counted_at WHERE known.counted_at < %(stale)s
+WITH history AS (
+    SELECT concat_ws(' ', s.state, s.onboarded_at, s.last_arrival_at, (
+               SELECT count(*) FROM history_chunks h
+                WHERE h.inbox_id = s.inbox_id AND h.onboarded_at = s.onboarded_at)) AS seen
+      FROM syncs s WHERE s.inbox_id = %(inbox_id)s AND s.kind = 'history'
+     ORDER BY s.onboarded_at DESC LIMIT 1)
+INSERT INTO coverages AS known (inbox_id, counted_at, history_seen)
+VALUES (%(inbox_id)s, %(now)s, coalesce((SELECT seen FROM history), ''))
+    ON CONFLICT (inbox_id) DO UPDATE SET counted_at = EXCLUDED.counted_at, history_seen = EXCLUDED.history_seen
+ WHERE known.counted_at < %(stale)s
+    OR known.counted_at < %(coming_in)s AND known.history_seen <> EXCLUDED.history_seen
 RETURNING inbox_id
 """
 
@@ -82,10 +94,15 @@ SELECT day, message_count, placeholders, exported FROM coverage_days WHERE inbox
 
 
 async def of_inbox(conn: Connection, account_id: int, inbox_id: int) -> CoverageMap:
-    """Return the map of a number, at most FRESH_MINUTES old. Raises NotFound."""
+    """Return the map of a number, at most FRESH_MINUTES old, or COMING_IN_S while it changes. Raises NotFound."""
     inbox = await inboxes.get(conn, account_id, inbox_id)
     now = clock.now()
-    values = {"inbox_id": inbox_id, "now": now, "stale": now - timedelta(minutes=FRESH_MINUTES)}
+    values = {
+        "inbox_id": inbox_id,
+        "now": now,
+        "stale": now - timedelta(minutes=FRESH_MINUTES),
+        "coming_in": now - timedelta(seconds=COMING_IN_S),
+    }
     if (await conn.execute(CLAIM, values)).rowcount:
         await conn.execute(FORGET, values)
         await conn.execute(COUNT, values)

@@ -13,8 +13,8 @@ from coexist.meta.graph import Health, PhoneNumber, TokenInfo
 
 INACTIVITY: Final = timedelta(days=14)
 """WhatsApp disconnects a number whose phone app was not opened for so long (meta-protocol 8.3)."""
-PHONE_AMBER: Final = timedelta(days=10)
-PHONE_RED: Final = timedelta(days=12)
+PHONE_AMBER: Final = timedelta(days=7)
+PHONE_RED: Final = timedelta(days=11)
 TOKEN_AMBER: Final = timedelta(days=7)
 """How long before its end an access token is worth a word."""
 TOKEN_RED: Final = timedelta(days=1)

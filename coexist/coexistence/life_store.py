@@ -13,7 +13,7 @@ from coexist.base import clock
 from coexist.base.database import Connection
 from coexist.coexistence.life_rules import INACTIVITY, Sign, Stage
 from coexist.coexistence.rules import SILENCE_HOURS
-from coexist.inbox import connection
+from coexist.inbox import connection, restrictions
 from coexist.inbox.connection import Line
 from coexist.inbox.pauses import ACCOUNT_GOES_ON, APP_GOES_ON
 
@@ -113,6 +113,7 @@ SELECT known.at, known.source
        UNION ALL
        SELECT at, 'reconnected' FROM inbox_timeline
         WHERE inbox_id = i.id AND field = 'account_update' AND event = 'ACCOUNT_RECONNECTED'
+          AND NOT EXISTS (SELECT FROM inboxes o WHERE o.waba_id = i.waba_id AND o.id <> i.id)
        UNION ALL
        SELECT i.onboarded_at, 'connected'
         WHERE NOT EXISTS (SELECT FROM inbox_timeline t
@@ -130,6 +131,7 @@ async def sign(conn: Connection, inbox_id: int) -> Sign | None:
     A message written there (``message``), its contacts or history (``contacts``, ``history``), its return
     (``reconnected``), or its sign-up (``connected``). A sign-up from longer ago than WhatsApp lets a phone be silent,
     when the number was connected here by hand, tells nothing: its phone was opened since, and nobody here saw it.
+    A return names a WhatsApp account: where that has several numbers, it may be another one's phone.
     """
     async with conn.cursor(row_factory=class_row(Sign)) as cursor:
         await cursor.execute(SIGN, {"inbox_id": inbox_id, "reach": INACTIVITY})
@@ -158,6 +160,8 @@ NEAR_S: Final = 60
 WHOLE_ACCOUNT: Final = ("ACCOUNT_OFFBOARDED", "ACCOUNT_RECONNECTED")
 """Events that never name a number (meta-protocol 5.7)."""
 
+APP_TAKEN_OFF: Final = "PARTNER_APP_UNINSTALLED"
+
 QUESTION: Final = """
 INSERT INTO connection_questions (inbox_id, since, next_at)
 SELECT DISTINCT t.inbox_id, %(now)s::timestamptz, %(soon)s::timestamptz
@@ -167,7 +171,6 @@ SELECT DISTINCT t.inbox_id, %(now)s::timestamptz, %(soon)s::timestamptz
    AND t.at >= date_trunc('second', i.onboarded_at)
    AND (t.event = ANY(%(whole)s)
         OR t.value ->> 'phone_number' IS NULL
-           AND EXISTS (SELECT FROM inboxes o WHERE o.waba_id = i.waba_id AND o.id <> i.id)
         OR EXISTS (SELECT FROM inbox_timeline n
                     WHERE n.inbox_id = t.inbox_id AND n.field = t.field AND n.event = ANY(%(events)s)
                       AND n.event <> t.event
@@ -178,7 +181,12 @@ SELECT DISTINCT t.inbox_id, %(now)s::timestamptz, %(soon)s::timestamptz
 
 
 async def question(conn: Connection, lines: Sequence[Line]) -> None:
-    """Have Meta asked about the numbers of those lines that do not say for sure what became of them (G2)."""
+    """Have Meta asked about the numbers of those lines that do not say for sure what became of them (G2).
+
+    And about those whose WhatsApp account was disabled, or restricted without an end: that it is over, nobody may tell.
+    And when an app was taken off the account: if it is ours, Meta refuses the question, and that decides.
+    """
+    await connection.doubt(conn, {line.inbox_id for line in lines if _is_doubtful(line)})
     told = [line for line in lines if line.event in connection.PHONE_EVENTS]
     if not told:
         return
@@ -195,6 +203,12 @@ async def question(conn: Connection, lines: Sequence[Line]) -> None:
     await conn.execute(QUESTION, values)
 
 
+def _is_doubtful(line: Line) -> bool:
+    if line.event == APP_TAKEN_OFF:
+        return True
+    return connection.disables(line) or (line.event == restrictions.EVENT and restrictions.is_endless(line.value))
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """A number that Meta is being asked about. ``attempts`` includes this one."""
@@ -206,26 +220,34 @@ class Question:
     is_coexistence: bool
     state: str
     standing_codes: Sequence[int]
+    is_held: bool
     since: datetime
     attempts: int
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether Meta keeps it from sending, until its health status says that this is over."""
+        return bool(self.standing_codes) or self.is_held or self.state == connection.State.RESTRICTED
 
 
 CLAIM_QUESTIONS: Final = f"""
 UPDATE connection_questions q SET attempts = q.attempts + 1, next_at = %(again)s
   FROM inboxes i
  WHERE i.id = q.inbox_id
-   AND q.inbox_id IN (SELECT inbox_id FROM connection_questions WHERE next_at <= %(now)s
-                       ORDER BY next_at LIMIT %(count)s FOR UPDATE SKIP LOCKED)
-   AND {ACCOUNT_GOES_ON}
+   AND q.inbox_id IN (SELECT due.inbox_id FROM connection_questions due JOIN inboxes i ON i.id = due.inbox_id
+                       WHERE due.next_at <= %(now)s AND {ACCOUNT_GOES_ON}
+                       ORDER BY due.next_at LIMIT %(count)s FOR UPDATE OF due SKIP LOCKED)
 RETURNING q.inbox_id, i.account_id, i.phone_number_id, i.waba_id, i.is_coexistence, i.state::text, i.standing_codes,
-          q.since, q.attempts
+          coalesce(%(forever)s IN (i.begins_held_until, i.replies_held_until), false) AS is_held, q.since, q.attempts
 """
 
 
 async def claim_questions(conn: Connection, count: int, again: datetime) -> Sequence[Question]:
     """Return what Meta is to be asked now. Until it is settled, each is due again at ``again``."""
     async with conn.cursor(row_factory=class_row(Question)) as cursor:
-        await cursor.execute(CLAIM_QUESTIONS, {"now": clock.now(), "again": again, "count": count})
+        await cursor.execute(
+            CLAIM_QUESTIONS, {"now": clock.now(), "again": again, "count": count, "forever": restrictions.FOREVER}
+        )
         return await cursor.fetchall()
 
 
@@ -238,6 +260,20 @@ SELECT value FROM inbox_timeline WHERE inbox_id = %s AND field = 'coexist' AND e
 async def last_told(conn: Connection, inbox_id: int) -> Any:
     """Return what Meta answered last when it was asked about a number; None before the first time."""
     row = await (await conn.execute(LAST_TOLD, (inbox_id,))).fetchone()
+    return None if row is None else row[0]
+
+
+REJECTED_AT: Final = """
+SELECT CASE WHEN event = 'REJECTED' THEN at END FROM inbox_timeline t
+ WHERE inbox_id = %s AND field = 'account_review_update'
+   AND at >= (SELECT date_trunc('second', onboarded_at) FROM inboxes i WHERE i.id = t.inbox_id)
+ ORDER BY at DESC, id DESC LIMIT 1
+"""
+
+
+async def rejected_at(conn: Connection, inbox_id: int) -> datetime | None:
+    """Return when Meta did not approve a number's WhatsApp account, if its last review since the onboarding says so."""
+    row = await (await conn.execute(REJECTED_AT, (inbox_id,))).fetchone()
     return None if row is None else row[0]
 
 

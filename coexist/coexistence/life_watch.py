@@ -20,7 +20,7 @@ from coexist.coexistence.life_rules import Forecast, Stage
 from coexist.coexistence.life_store import Question
 from coexist.events import feed
 from coexist.events.feed import Kind, NewEvent
-from coexist.inbox import connection, credentials, inboxes, refusals
+from coexist.inbox import connection, credentials, inboxes, pauses, refusals
 from coexist.inbox.connection import Line, State
 from coexist.meta import graph as meta
 from coexist.meta.errors import Action
@@ -79,21 +79,22 @@ async def ask_due(pool: Pool, graph: Graph, keyring: Keyring) -> int:
 
 async def _ask(pool: Pool, graph: Graph, keyring: Keyring, question: Question) -> None:
     asked_at = clock.now()
+    later = asked_at + HEALTH_EVERY if question.is_stopped else None
     async with pool.connection() as conn:
         token = await credentials.token_of(conn, keyring, question.inbox_id)
     if token is None:
-        return await _settle(pool, question, asked_at, None, {"error": "There is no access token."}, None)
+        return await _settle(pool, question, asked_at, None, {"error": "There is no access token."}, later)
     try:
         number = await _number(graph, question, token)
-        health = await meta.health(graph, question.phone_number_id, token) if question.standing_codes else None
+        health = await meta.health(graph, question.phone_number_id, token) if question.is_stopped else None
     except GraphFailed as error:
         code = error.code if isinstance(error, GraphError) else None
         logger.warning("number_not_read", inbox_id=question.inbox_id, code=code, error=str(error))
         if isinstance(error, GraphError) and error.meaning.action is not Action.ASK_META:  # which is being done
-            await refusals.heed_error(pool, question.inbox_id, error)
-        if question.attempts < ASKED_COUNT or question.standing_codes:
+            await refusals.heed_error(pool, question.inbox_id, error, asked_at=asked_at)
+        if question.attempts < ASKED_COUNT:
             return None  # it is due again by itself
-        return await _settle(pool, question, asked_at, None, {"error": str(error), "code": code}, None)
+        return await _settle(pool, question, asked_at, None, {"error": str(error), "code": code}, later)
     if number is None:
         return await _settle(pool, question, asked_at, State.REMOVED, {"status": "not in the WhatsApp account"}, None)
     state = rules.state_of(number, is_coexistence=question.is_coexistence)
@@ -101,7 +102,7 @@ async def _ask(pool: Pool, graph: Graph, keyring: Keyring, question: Question) -
     if health is not None and rules.goes_on(health, question.since, asked_at):
         return await _settle(pool, question, asked_at, state, told, None, goes_on=True)
     if health is not None:
-        return await _settle(pool, question, asked_at, state, told, asked_at + HEALTH_EVERY)
+        return await _settle(pool, question, asked_at, state, told, later)
     is_doubtful = state != question.state and question.attempts < ASKED_COUNT
     return await _settle(pool, question, asked_at, state, told, asked_at + ASK_AGAIN if is_doubtful else None)
 
@@ -140,7 +141,8 @@ async def _settle(
 ) -> None:
     """Keep an answer, unless it is the same as before and will be asked for again; ``goes_on``: nothing stands.
 
-    It counts from when Meta was asked: what happened while the answer was on its way happened after it.
+    It counts from when Meta was asked: what happened while the answer was on its way happened after it. What waited
+    for it goes on.
     """
     value = {**told, "state": state} if state else told
 
@@ -153,6 +155,7 @@ async def _settle(
             lines.append(Line(question.inbox_id, at, connection.OURS, connection.SENDING_GOES_ON, health))
         await connection.record(conn, lines)
         await store.settle_question(conn, question, again)
+        await pauses.end_rest(conn, question.inbox_id)
         changed = await connection.refresh(conn, [question.inbox_id])
         await feed.append(conn, changed or [NewEvent(question.account_id, Kind.INBOX_CHANGED, question.inbox_id)])
 
@@ -177,6 +180,8 @@ async def watch_tokens(pool: Pool, graph: Graph, keyring: Keyring, settings: Set
             await _watch_token(pool, graph, keyring, settings, inbox_id)
         except AppError as error:
             logger.warning("token_not_checked", inbox_id=inbox_id, error=str(error))
+            if isinstance(error, GraphFailed):  # the app itself asked
+                await refusals.heed_limit(pool, error)
             problem = str(error)
             async with transaction(pool) as conn:
                 await store.note_token_problem(conn, inbox_id, problem)

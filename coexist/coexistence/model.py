@@ -59,6 +59,8 @@ class Existing:
     waba_id: str
     is_coexistence: bool
     onboarded_at: datetime
+    state: str
+    state_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

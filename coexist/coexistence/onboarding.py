@@ -80,6 +80,8 @@ async def connect_number(conn: Connection, keyring: Keyring, account_id: int, nu
     """
     known = await inboxes.by_phone_number_ids(conn, [number.phone_number_id])
     before = known.get(number.phone_number_id)
+    if before is not None and before.account_id != account_id:
+        before = None  # it becomes another inbox, or is refused
     inbox = await actions.connect(
         conn,
         keyring,

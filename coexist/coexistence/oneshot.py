@@ -6,12 +6,13 @@ unknown": what arrives moves it on, and nobody calls again.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
-from coexist.base import log
+from coexist.base import clock, log
 from coexist.base.crypto import Keyring
 from coexist.base.database import Connection, Pool, in_lasting_transaction, transaction
-from coexist.coexistence import rules, store
+from coexist.coexistence import checks_store, rules, store
 from coexist.coexistence.model import Request, SyncKind, SyncState
 from coexist.coexistence.rules import Answer
 from coexist.events import feed
@@ -29,6 +30,7 @@ logger = log.get(__name__)
 async def ask(pool: Pool, graph: Graph, keyring: Keyring, inbox_id: int) -> None:
     """Ask Meta for what is wanted of a number and was never asked for: contacts first, then history (B1)."""
     for kind in SyncKind:
+        asked_at = clock.now()
         async with pool.connection() as conn:
             token = await credentials.token_of(conn, keyring, inbox_id)
         if token is None:
@@ -38,10 +40,10 @@ async def ask(pool: Pool, graph: Graph, keyring: Keyring, inbox_id: int) -> None
             if request is not None:
                 await feed.append(conn, [_progressed(request)])
         if request is not None:
-            await _call(pool, graph, token, request)
+            await _call(pool, graph, token, request, asked_at)
 
 
-async def _call(pool: Pool, graph: Graph, token: str, request: Request) -> None:
+async def _call(pool: Pool, graph: Graph, token: str, request: Request, asked_at: datetime) -> None:
     sync_type = SYNC_TYPES[SyncKind(request.kind)]
     with log.context(inbox_id=request.inbox_id, sync_type=sync_type):
         try:
@@ -49,7 +51,7 @@ async def _call(pool: Pool, graph: Graph, token: str, request: Request) -> None:
         except GraphError as error:
             logger.warning("sync_refused", code=error.code, fbtrace_id=error.fbtrace_id)
             await _answered(pool, request, rules.answer_of(error.code), code=error.code, error=str(error))
-            await refusals.heed_error(pool, request.inbox_id, error)
+            await refusals.heed_error(pool, request.inbox_id, error, asked_at=asked_at)
         except GraphNotSent as error:
             logger.warning("sync_not_asked", error=str(error))
             await _answered(pool, request, Answer.REFUSED, error=str(error))
@@ -78,6 +80,8 @@ async def _answered(
                 await store.settle(conn, request, SyncState.FAILED, code=code, error=error)
             case Answer.REFUSED:
                 await store.give_back(conn, request, code, error or "")
+                if code is not None and rules.passes(code):  # not in a loop: Meta is looked at before
+                    await checks_store.expire(conn, request.inbox_id)
             case Answer.UNKNOWN:
                 await store.settle(conn, request, SyncState.REQUESTING, code=code, error=error)
         await feed.append(conn, [_progressed(request)])

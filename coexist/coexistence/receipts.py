@@ -165,6 +165,13 @@ ZEROS: Final = {
             WHERE e.account_id = %(account_id)s AND e.kind = 'message_added' AND m.inbox_id = %(inbox_id)s
               AND m.imported""",
     ),
+    "webhooks": (
+        "events",
+        """SELECT e.id FROM events e JOIN messages m ON m.id = e.message_id
+            WHERE e.account_id = %(account_id)s AND e.kind = 'message_added' AND m.inbox_id = %(inbox_id)s
+              AND m.imported AND NOT e.payload ? 'is_import'
+              AND EXISTS (SELECT FROM webhooks w WHERE w.account_id = e.account_id AND w.added_at <= e.at)""",
+    ),
     "automations": (
         "messages",
         """SELECT m.id FROM outbox o JOIN messages m ON m.id = o.message_id

@@ -14,10 +14,14 @@ REQUEST_HOURS: Final = 24
 """Meta takes a request only this long after the onboarding (meta-protocol 2.8)."""
 SILENCE_HOURS: Final = 6
 """Nothing within this time of asking: shown as such, with the likely causes (requirement B5)."""
+STALLED_HOURS: Final = 24
+"""A history of which nothing came for so long will hardly go on: a chunk was lost, or the phone was closed for good."""
 CONTACTS_QUIET_MINUTES: Final = 10
 """The contacts have no end signal: they count as complete after this much silence."""
 CALL_MINUTES: Final = 5
 """A request without an answer for longer than this was interrupted: its outcome stays unknown."""
+CLOCK_SKEW: Final = timedelta(minutes=1)
+"""How far the clocks of two of our hosts may differ when one asks and the other receives."""
 REFUSALS_MAX: Final = 3
 """How often one sync may be refused by Meta before it counts as failed (requirement B10)."""
 
@@ -45,6 +49,21 @@ def answer_of(code: int | None) -> Answer:
     return Answer.UNKNOWN if is_unknown else Answer.REFUSED
 
 
+def passes(code: int | None) -> bool:
+    """Whether an error says nothing of the request itself, which then stays wanted and is no refusal.
+
+    Meta was asked too much, was away for a moment, or takes our access no more; without a code it was not reached.
+    """
+    return code is None or explain(code).kind in (ErrorClass.LIMIT, ErrorClass.TRANSIENT, ErrorClass.REAUTHORISE)
+
+
+def is_coming_in(sync: Sync, now: datetime) -> bool:
+    """Whether more of it is to be expected."""
+    if sync.state != SyncState.RECEIVING:
+        return sync.state in (SyncState.REQUESTING, SyncState.REQUESTED)
+    return sync.last_arrival_at is None or sync.last_arrival_at > now - timedelta(hours=STALLED_HOURS)
+
+
 def deadline(onboarded_at: datetime) -> datetime:
     """Return when the 24 hours in which a sync can be asked for end."""
     return onboarded_at + timedelta(hours=REQUEST_HOURS)
@@ -61,14 +80,17 @@ def can_be_asked(syncs: Iterable[Sync], kinds: Collection[SyncKind], now: dateti
     )
 
 
-def onboarding_of(received_at: datetime, onboardings: Iterable[datetime]) -> datetime:
-    """Return the onboarding to which something received at a time belongs.
+def onboarding_of(received_at: datetime, asked: Mapping[datetime, datetime | None]) -> datetime:
+    """Return the onboarding to which something received at a time belongs: the last one before it.
 
-    It is the last one before it. What came before the first (the number wrote to us before it was connected
-    here) counts for the first. ``onboardings`` must not be empty.
+    ``asked`` is when Meta was asked for this kind of data, by onboarding; it must not be empty. Meta delivers for days
+    what failed before: until a new onboarding's own data was asked for, what comes belongs to the former one's request.
+    What came before the first (the number wrote to us before it was connected here) counts for the first.
     """
-    known = sorted(onboardings)
-    return max((each for each in known if each <= received_at), default=known[0])
+    known = sorted(asked)
+    begun = [each for each in known if each <= received_at] or known[:1]
+    answered = [each for each in begun if (at := asked[each]) is not None and at - CLOCK_SKEW <= received_at]
+    return max(answered, default=begun[-1])
 
 
 def progress_of(phases: Mapping[int, int]) -> tuple[int, bool]:

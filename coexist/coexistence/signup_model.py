@@ -54,6 +54,7 @@ class Problem(StrEnum):
     OVERRIDE_REFUSED = "override_refused"
     META_REFUSED = "meta_refused"
     UNREACHABLE = "unreachable"
+    APP_SECRET = "app_secret"  # noqa: S105  a name of a problem
     FORGOTTEN = "forgotten"
 
 

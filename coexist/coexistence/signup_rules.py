@@ -9,8 +9,10 @@ from enum import StrEnum
 from typing import Final
 
 from coexist.coexistence.signup_model import Choice, Problem, Signup, Stopped, Way
+from coexist.inbox.connection import State
+from coexist.inbox.inboxes import Inbox
 from coexist.meta.errors import ErrorClass
-from coexist.meta.graph import GraphError, GraphFailed, PhoneNumber, TokenInfo
+from coexist.meta.graph import GraphError, GraphFailed, PhoneNumber, SecretRefused, TokenInfo
 from coexist.meta.phones import digits
 
 MANAGING: Final = "whatsapp_business_management"
@@ -80,6 +82,18 @@ def is_since(number: PhoneNumber, at: datetime) -> bool:
     return onboarded_at is not None and onboarded_at >= at
 
 
+def onboarded_at(number: PhoneNumber, known: Inbox | None, now: datetime) -> datetime | None:
+    """Return when Meta says that a number was onboarded, to be connected as the inbox that it is already, if any.
+
+    One that was removed and is back can only have been onboarded since, whatever Meta's lists tell that lag behind:
+    then it is ``now``, which no time that Meta tells later is after.
+    """
+    told = onboarding_time(number.last_onboarded_time)
+    if known is None or known.state != State.REMOVED or not number.is_coexistence:
+        return told
+    return told if told is not None and told > known.state_at else now
+
+
 def onboarding_time(raw: str | int | None) -> datetime | None:
     """``last_onboarded_time``: seconds, or ISO 8601 with or without a colon in the offset."""
     try:
@@ -100,6 +114,8 @@ DEAD_TOKEN: Final = frozenset({0, 190})
 
 def stopped_by(error: GraphFailed, problem: Problem | None = None) -> Stopped:
     """What a call to Meta that failed means for an attempt: ``problem`` if given, else by what Meta said."""
+    if isinstance(error, SecretRefused):
+        return Stopped(Problem.APP_SECRET, error.message)
     if not isinstance(error, GraphError):
         return Stopped(problem or Problem.UNREACHABLE, str(error))
     if problem is None:

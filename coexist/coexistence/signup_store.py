@@ -57,10 +57,15 @@ async def recent(conn: Connection, account_id: int, count: int) -> list[Signup]:
     return await _signups(conn, SIGNUP + where, {"account_id": account_id, "count": count})
 
 
+# A later attempt that connected a number of the same WhatsApp account, or of the same person where that is not known,
+# has done what is missed here.
 UNFINISHED: Final = """
- WHERE account_id = %(account_id)s AND state = 'authorised'
-   AND began_at > coalesce((SELECT max(began_at) FROM signups
-                             WHERE account_id = %(account_id)s AND state = 'connected'), '-infinity')
+ WHERE account_id = %(account_id)s AND state = 'authorised' AND NOT EXISTS (
+       SELECT FROM signups later JOIN inboxes i ON i.id = later.inbox_id
+        WHERE later.account_id = signups.account_id AND later.state = 'connected' AND later.began_at > signups.began_at
+          AND (i.waba_id = signups.waba_id
+               OR signups.waba_id IS NULL AND (later.user_id, later.link_id)
+                                              IS NOT DISTINCT FROM (signups.user_id, signups.link_id)))
  ORDER BY began_at DESC, id
 """
 
@@ -68,7 +73,7 @@ UNFINISHED: Final = """
 async def unfinished(conn: Connection, account_id: int) -> list[Signup]:
     """Return the attempts of an account that have access and wait for somebody to go on, newest first.
 
-    Once a later attempt has connected a number, those before it are no longer missed.
+    Without those that a later attempt has made needless.
     """
     return await _signups(conn, SIGNUP + UNFINISHED, {"account_id": account_id})
 
@@ -130,7 +135,7 @@ async def authorise(
     conn: Connection, keyring: Keyring, signup_id: UUID, token: str, waba_id: str | None = None
 ) -> None:
     """Keep the access token of an attempt, sealed, whatever was told of the attempt before."""
-    sealed = keyring.encrypt(token.encode(), row=_row(signup_id))
+    sealed = keyring.encrypt(token.encode(), row=row_of(signup_id))
     await conn.execute(AUTHORISE, {"id": signup_id, "token": sealed, "waba_id": waba_id, "now": clock.now()})
 
 
@@ -150,7 +155,7 @@ async def claim(conn: Connection, keyring: Keyring, signup_id: UUID, chosen_id: 
     now = clock.now()
     values = {"id": signup_id, "chosen_id": chosen_id, "now": now, "until": now + timedelta(seconds=BUSY_S)}
     row = await (await conn.execute(CLAIM, values)).fetchone()
-    return None if row is None else keyring.decrypt(row[0], row=_row(signup_id)).decode()
+    return None if row is None else keyring.decrypt(row[0], row=row_of(signup_id)).decode()
 
 
 STOP: Final = """
@@ -210,7 +215,8 @@ async def forget_tokens(conn: Connection) -> int:
     return (await conn.execute(FORGET_TOKENS, {"problem": Problem.FORGOTTEN, "old": old})).rowcount
 
 
-def _row(signup_id: UUID) -> str:
+def row_of(signup_id: UUID) -> str:
+    """What a token is sealed for."""
     return f"signup:{signup_id}:token"
 
 
@@ -270,16 +276,20 @@ async def revoke_link(conn: Connection, account_id: int, link_id: int) -> bool:
     return (await conn.execute(REVOKE_LINK, values)).rowcount == 1
 
 
-# An attempt that was stopped after it had connected its number may go on: it is the one that used the link.
+# An attempt that was stopped after it had connected its number may go on, with that number: it used the link for it.
 USE_LINK: Final = """
 UPDATE signup_links l
    SET used_at = coalesce(used_at, %(now)s)
  WHERE l.id = %(id)s AND l.revoked_at IS NULL
-   AND (l.used_at IS NULL OR EXISTS (SELECT FROM signups s WHERE s.id = %(signup_id)s AND s.inbox_id IS NOT NULL))
+   AND (l.used_at IS NULL OR EXISTS (SELECT FROM signups s WHERE s.id = %(signup_id)s AND s.inbox_id = %(inbox_id)s))
 """
 
 
-async def use_link(conn: Connection, link_id: int, signup_id: UUID) -> bool:
-    """Spend a link for an attempt, once; False when another spent it, or it was taken back."""
-    cursor = await conn.execute(USE_LINK, {"id": link_id, "signup_id": signup_id, "now": clock.now()})
+async def use_link(conn: Connection, link_id: int, signup_id: UUID, inbox_id: int | None) -> bool:
+    """Spend a link for an attempt, once; False when another spent it, or it was taken back.
+
+    ``inbox_id`` is the number that is about to be connected, if it is known here.
+    """
+    values = {"id": link_id, "signup_id": signup_id, "inbox_id": inbox_id, "now": clock.now()}
+    cursor = await conn.execute(USE_LINK, values)
     return cursor.rowcount == 1

@@ -120,8 +120,9 @@ PROBLEMS: Final[Mapping[Problem, tuple[str, str, str, str]]] = {
     Problem.TAKEN: (
         "This number is connected elsewhere",
         "It belongs to another account of this installation. One number can be in one place only.",
-        "Ask whoever runs this installation: it has to be removed there first.",
-        "on",
+        "To move it here: on its phone, in the WhatsApp Business app, Settings > Account > Business Platform > "
+        "Disconnect. Wait a minute, then sign up again. Its chats so far stay in the other account.",
+        "again",
     ),
     Problem.REFUSED: (
         "This number cannot be connected like this",
@@ -152,6 +153,14 @@ PROBLEMS: Final[Mapping[Problem, tuple[str, str, str, str]]] = {
         "Meta does not answer",
         "The access is here and safe; only the rest is missing.",
         "Try again in a moment.",
+        "on",
+    ),
+    Problem.APP_SECRET: (
+        "This installation's app secret is not right",
+        "Meta does not take the secret of our app: it was changed there, or set wrongly here. The number is not the "
+        "cause.",
+        "Whoever runs this installation sets COEXIST_APP_SECRET to what Meta shows under App settings > Basic, and "
+        "restarts. Then try again.",
         "on",
     ),
     Problem.FORGOTTEN: (
@@ -226,6 +235,8 @@ def _problem(signup: Signup) -> Ending:
         steps += [CAUSES[cause] for cause in causes_of(signup.meta_error, signup.detail)]
     if problem is Problem.REPORTED and not steps:
         steps += CHECKLIST
+    if way_on == "on" and signup.state != State.AUTHORISED:  # there is no access to go on with
+        way_on = "again"
     if way_on == "again" and signup.way == Way.TOKEN:
         way_on = "token"
     colour = "quiet" if problem in (Problem.CLOSED, Problem.LEFT, Problem.WHICH_NUMBER) else "bad"

@@ -18,6 +18,7 @@ from coexist.base.database import Connection, Pool, in_lasting_transaction, in_t
 from coexist.base.errors import Conflict, Invalid, NotFound, TooMany
 from coexist.coexistence import signup_rules as rules
 from coexist.coexistence import signup_store as store
+from coexist.coexistence.actions import has_left
 from coexist.coexistence.onboarding import (
     Connected,
     NewNumber,
@@ -27,7 +28,7 @@ from coexist.coexistence.onboarding import (
     listen,
 )
 from coexist.coexistence.signup_model import Party, Problem, Signup, State, Stopped, Way
-from coexist.inbox import inboxes
+from coexist.inbox import inboxes, refusals
 from coexist.meta import graph as meta
 from coexist.meta.embedded_signup import Cancelled, Failed, Finished, parse_event
 from coexist.meta.graph import Graph, GraphError, GraphFailed, PhoneNumber, Waba
@@ -132,6 +133,7 @@ async def take_code(
             )
 
         logger.warning("signup_code_refused", signup_id=str(signup_id), meta_code=_code(error))
+        await refusals.heed_limit(pool, error)
         await in_lasting_transaction(pool, refused)
         return
 
@@ -199,9 +201,11 @@ async def _finish(pool: Pool, graph: Graph, keyring: Keyring, settings: Settings
         connected = await in_transaction(pool, lambda conn: _connect(conn, keyring, signup, waba, number, token))
         await listen(graph, settings, waba_id, token)
     except NotListening as error:
+        await refusals.heed_limit(pool, error.cause, waba_id)
         problem = Problem.OVERRIDE_REFUSED if error.is_override else Problem.NOT_SUBSCRIBED
         raise rules.stopped_by(error.cause, problem) from error
     except GraphFailed as error:
+        await refusals.heed_limit(pool, error, signup.waba_id)
         raise rules.stopped_by(error) from error
     except (Conflict, Invalid) as error:
         raise Stopped(Problem.REFUSED, str(error)) from error
@@ -252,9 +256,14 @@ async def _connect(
     conn: Connection, keyring: Keyring, signup: Signup, waba: Waba, number: PhoneNumber, token: str
 ) -> Connected:
     known = (await inboxes.by_phone_number_ids(conn, [number.id])).get(number.id)
+    onboarded_at = rules.onboarded_at(number, known, clock.now())
     if known is not None and known.account_id != signup.account_id:
-        raise Stopped(Problem.TAKEN)
-    if signup.link_id is not None and not await store.use_link(conn, signup.link_id, signup.id):
+        if not has_left(known.state, known.state_at, onboarded_at):
+            raise Stopped(Problem.TAKEN)
+        known = None
+    if signup.link_id is not None and not await store.use_link(
+        conn, signup.link_id, signup.id, known.id if known else None
+    ):
         raise Stopped(Problem.LINK_ENDED)
     connected = await connect_number(
         conn,
@@ -266,7 +275,7 @@ async def _connect(
             display_phone_number=number.display_phone_number or "",
             token=token,
             is_coexistence=number.is_coexistence,
-            onboarded_at=rules.onboarding_time(number.last_onboarded_time),
+            onboarded_at=onboarded_at,
             first_name=number.verified_name,
             portfolio_id=waba.owner_business_info.id,
             by=signup.person,

@@ -18,6 +18,7 @@ from coexist.coexistence.model import (
     Sync,
     SyncKind,
 )
+from coexist.inbox.pauses import ACCOUNT_GOES_ON
 
 CHANNEL: Final = "coexist_syncs"
 """PostgreSQL's notification channel for "somebody wants a sync"; the payload is the inbox's id."""
@@ -39,7 +40,7 @@ async def conversations(conn: Connection, inbox_id: int) -> list[int]:
 
 
 FIND_NUMBER: Final = """
-SELECT id, account_id, waba_id, is_coexistence, onboarded_at
+SELECT id, account_id, waba_id, is_coexistence, onboarded_at, state::text, state_at
   FROM inboxes WHERE phone_number_id = %s FOR NO KEY UPDATE
 """
 
@@ -68,9 +69,9 @@ async def put_scope(conn: Connection, account_id: int, portfolio_id: str) -> int
 
 INSERT_INBOX: Final = """
 INSERT INTO inboxes (account_id, scope_id, name, waba_id, phone_number_id, display_phone_number,
-                     is_coexistence, onboarded_at, state_at, keep_open_days)
+                     is_coexistence, onboarded_at, state_at, journal_from, keep_open_days)
 VALUES (%(account_id)s, %(scope_id)s, %(name)s, %(waba_id)s, %(phone_number_id)s, %(display_phone_number)s,
-        %(is_coexistence)s, %(onboarded_at)s, %(onboarded_at)s,
+        %(is_coexistence)s, %(onboarded_at)s, %(onboarded_at)s, %(journal_from)s,
         (SELECT keep_open_days FROM accounts WHERE id = %(account_id)s))
     ON CONFLICT (phone_number_id) DO NOTHING
 RETURNING id
@@ -82,6 +83,29 @@ async def insert_inbox(conn: Connection, values: Mapping[str, Any]) -> int | Non
     cursor = await conn.execute(INSERT_INBOX, values)
     row = await cursor.fetchone()
     return None if row is None else int(row[0])
+
+
+MOVE: Final = """
+UPDATE inboxes
+   SET moved_number = phone_number_id, token = NULL, phone_number_id = phone_number_id || '-' || id,
+       waba_id = waba_id || '-' || id,
+       moved_to = coalesce((SELECT id FROM journal WHERE received_at < %(since)s ORDER BY id DESC LIMIT 1), 0)
+ WHERE id = %(id)s
+RETURNING moved_to
+"""
+
+# What came since the number was signed up anew was taken for the former inbox.
+REQUEUE_SINCE: Final = """
+INSERT INTO backlog (lane, journal_id) SELECT lane, id FROM journal WHERE id > %s ON CONFLICT DO NOTHING
+"""
+
+
+async def move_away(conn: Connection, inbox_id: int, since: datetime) -> int:
+    """Take the number from an inbox, which keeps its chats; return the last delivery that is still its own."""
+    row = await (await conn.execute(MOVE, {"id": inbox_id, "since": since})).fetchone()
+    assert row is not None
+    await conn.execute(REQUEUE_SINCE, row)
+    return int(row[0])
 
 
 UPDATE_INBOX: Final = """
@@ -215,9 +239,9 @@ async def wanted_inboxes(conn: Connection) -> list[int]:
 
 
 # The one guard of the one chance (B3): who turns requested_at from null may call Meta, and nobody else ever.
-# Only after a look that found all in order (A1).
+# Only after a look that found all in order (A1), and not while Meta wants to be asked nothing.
 # The history waits until Meta has answered for the contacts, or until that answer was lost (B1).
-CLAIM: Final = """
+CLAIM: Final = f"""
 UPDATE syncs s
    SET state = 'requesting', requested_at = %(now)s, error_code = NULL, error = NULL, error_at = NULL
   FROM inboxes i
@@ -227,7 +251,7 @@ UPDATE syncs s
    AND i.is_coexistence AND i.state = 'connected'
    AND NOT EXISTS (SELECT FROM switched_off o WHERE o.account_id = i.account_id AND o.kind::text = %(kind)s::text
                                                 AND (o.inbox_id IS NULL OR o.inbox_id = i.id))
-   AND i.onboarded_at > %(too_old)s
+   AND i.onboarded_at > %(too_old)s AND {ACCOUNT_GOES_ON}
    AND EXISTS (SELECT FROM preflights p
                 WHERE p.inbox_id = i.id AND p.onboarded_at = i.onboarded_at AND p.passed_until > %(now)s)
    AND (s.kind = 'contacts' OR EXISTS (
@@ -281,17 +305,27 @@ async def settle(
 
 GIVE_BACK: Final = """
 UPDATE syncs
-   SET requested_at = NULL, wanted_at = NULL, refusals = refusals + 1,
+   SET requested_at = NULL, wanted_at = CASE WHEN %(stays)s THEN wanted_at END, refusals = refusals + %(counted)s,
        error_code = %(code)s, error = %(error)s, error_at = %(error_at)s,
-       state = CASE WHEN refusals + 1 >= %(refusals)s THEN 'failed' ELSE 'not_requested' END::sync_state
+       state = CASE WHEN refusals + %(counted)s >= %(refusals)s THEN 'failed' ELSE 'not_requested' END::sync_state
  WHERE inbox_id = %(inbox_id)s AND kind = %(kind)s::sync_kind AND onboarded_at = %(onboarded_at)s
    AND requested_at = %(requested_at)s AND state = 'requesting'
 """
 
 
 async def give_back(conn: Connection, request: Request, code: int | None, error: str) -> None:
-    """Give the right back after an answer that proves the request was not accepted."""
-    values = {"code": code, "error": error, "error_at": clock.now(), "refusals": rules.REFUSALS_MAX}
+    """Give the right back after an answer that proves the request was not accepted; ``code`` None: it reached nobody.
+
+    One that says nothing of the request never ends it: it stays wanted, and is asked for when the way is free.
+    """
+    values = {
+        "counted": int(not rules.passes(code)),
+        "stays": rules.passes(code),
+        "code": code,
+        "error": error,
+        "error_at": clock.now(),
+        "refusals": rules.REFUSALS_MAX,
+    }
     await conn.execute(GIVE_BACK, {**_key(request), **values})
 
 

@@ -7,16 +7,17 @@ breaking off anywhere leaves nothing half done, and beginning again goes on wher
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
 from psycopg.rows import class_row
 
+from coexist.base import clock
 from coexist.base.database import Connection
 from coexist.base.errors import Conflict, Invalid
-from coexist.coexistence import coverage, store
-from coexist.coexistence.model import SyncKind, SyncState
+from coexist.coexistence import coverage, rules, store
+from coexist.coexistence.model import SyncKind
 from coexist.events.feed import Kind, NewEvent
 from coexist.inbox import inboxes, locks, purge, summary
 from coexist.inbox.inboxes import Inbox
@@ -25,7 +26,6 @@ from coexist.meta.phones import digits, same_number
 STEP_MESSAGES: Final = 5_000
 """Messages removed in one transaction, unless a single conversation has more."""
 STEP_CONVERSATIONS: Final = 50
-MOVING: Final = frozenset({SyncState.REQUESTING, SyncState.REQUESTED, SyncState.RECEIVING})
 
 REASONS: Final = {
     "live": "have messages that came or were written after connecting",
@@ -105,7 +105,12 @@ SELECT t.reason, count(*)::int AS conversations, coalesce(sum(t.messages), 0)::i
 """
 
 CAME_AT: Final = "SELECT min(first_arrival_at) FROM syncs WHERE inbox_id = %s AND kind = 'history'"
-JOURNAL_FROM: Final = "SELECT received_at FROM journal WHERE lane = 1 ORDER BY id LIMIT 1"
+# Of a number that went to another account nothing is applied again.
+JOURNAL_FROM: Final = """
+SELECT received_at FROM journal
+ WHERE lane = 1 AND NOT EXISTS (SELECT FROM inboxes WHERE id = %s AND moved_number IS NOT NULL)
+ ORDER BY id LIMIT 1
+"""
 
 
 async def plan(conn: Connection, account_id: int, inbox_id: int) -> Plan:
@@ -119,7 +124,7 @@ async def plan(conn: Connection, account_id: int, inbox_id: int) -> Plan:
         found = await cursor.fetchall()
     goes = [stay for stay in found if stay.reason is None] or [Stay(None, 0, 0, 0)]
     came = await (await conn.execute(CAME_AT, (inbox_id,))).fetchone()
-    kept = await (await conn.execute(JOURNAL_FROM)).fetchone()
+    kept = await (await conn.execute(JOURNAL_FROM, (inbox_id,))).fetchone()
     stays = [stay for stay in found if stay.reason is not None]
     return Plan(goes[0], stays, came[0] if came else None, kept[0] if kept else None)
 
@@ -139,7 +144,7 @@ async def check(conn: Connection, account_id: int, inbox_id: int, *, typed: str)
     if not same_number(digits(typed.strip()), inbox.display_phone_number):
         raise Invalid("What you typed is not this number: nothing was removed.", next_step="Type the number in full.")
     syncs = await store.syncs(conn, inbox_id)
-    if any(sync.kind == SyncKind.HISTORY and sync.state in MOVING for sync in syncs):
+    if any(sync.kind == SyncKind.HISTORY and rules.is_coming_in(sync, clock.now()) for sync in syncs):
         raise Conflict("The history is still coming in.", next_step="Wait until the sync has ended.")
     return inbox
 
@@ -194,7 +199,8 @@ async def _remove_conversations(conn: Connection, inbox: Inbox, ids: Sequence[in
         deleted = await conn.execute("DELETE FROM messages WHERE id = ANY(%s)", ([id_ for id_, _ in rows],))
         step.messages += deleted.rowcount
     await conn.execute("DELETE FROM conversations WHERE id = ANY(%s)", (list(ids),))
-    step.events += [NewEvent(inbox.account_id, Kind.CONVERSATION_CHANGED, inbox.id, id_) for id_ in ids]
+    place = (inbox.account_id, Kind.CONVERSATION_CHANGED, inbox.id)
+    step.events += [NewEvent(*place, id_, is_import=True) for id_ in ids]
 
 
 # Whom the address book names, another number talks with, or a change of number told of, is known without the import.
@@ -216,6 +222,7 @@ async def _remove_contacts(conn: Connection, inbox: Inbox, ids: Sequence[int], s
     rows = await (await conn.execute(UNKNOWN, {"ids": list(ids)})).fetchall()
     gone = [row[0] for row in rows]
     if gone:
-        step.events += await purge.remove_people(conn, inbox.account_id, inbox.scope_id, gone, ())
+        removed = await purge.remove_people(conn, inbox.account_id, inbox.scope_id, gone, ())
+        step.events += [replace(event, is_import=True) for event in removed]
         step.contacts = len(gone)
     await summary.refresh(conn, (), set(ids) - set(gone))

@@ -1,4 +1,4 @@
-"""The states of a sync, in words for a person."""
+"""The states of a sync, and why a number was disconnected, in words for a person."""
 
 from __future__ import annotations
 
@@ -74,3 +74,27 @@ def sentence(sync: Sync, now: datetime) -> str:
     elif state is SyncState.NOT_REQUESTED and now >= deadline(sync.onboarded_at):
         parts.append(TOO_LATE_WORDS)
     return " ".join(parts)
+
+
+REASONS: Final = {
+    "PRIMARY_INACTIVITY": "the phone app was not opened for about 14 days",
+    "COMPANION_INACTIVITY": "the connection was not used for about 30 days",
+    "ACCOUNT_DISCONNECTED": "it was disconnected, or WhatsApp closed the account",
+    "BUSINESS_DOWNGRADE": "the number moved to the consumer app",
+    "CHANGE_NUMBER": "the phone changed its number",
+    "USER_RE_REGISTERED": "the number was registered again on a phone",
+}
+"""``disconnection_info.reason`` (meta-protocol 5.7)."""
+INITIATORS: Final = {"USER": "by the business, on the phone", "SYSTEM": "by WhatsApp"}
+
+
+def why(reason: object, initiated_by: object) -> str:
+    """Return Meta's reason and who began it, in words."""
+    said = REASONS.get(str(reason), plain(str(reason))) if reason else ""
+    by = INITIATORS.get(str(initiated_by), f"by {plain(str(initiated_by))}") if initiated_by else ""
+    return ", ".join(part for part in (said, by) if part)
+
+
+def plain(word: str) -> str:
+    """``Tier 1k`` of ``TIER_1K``; what is no constant of Meta's stays as it is."""
+    return word.replace("_", " ").capitalize() if word.isupper() and "_" in word else word

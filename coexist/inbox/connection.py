@@ -20,6 +20,8 @@ from psycopg.rows import class_row
 from coexist.base import clock
 from coexist.base.database import Connection
 from coexist.events.feed import Kind, NewEvent
+from coexist.inbox import pauses, restrictions
+from coexist.inbox.restrictions import Restrictions
 from coexist.meta.errors import Action, codes_of, explain
 from coexist.meta.phones import digits, same_number
 
@@ -110,12 +112,14 @@ def verdict(number: Number, lines: Iterable[Line]) -> Verdict:
             restriction = _ban(line, restriction)
             refusal = Verdict(State.CONNECTED, line.at) if _reinstates(line) else refusal
         elif (line.field, line.event) == (OURS, SENDING_REFUSED) and line.value.get("code") in STOPPING:
-            refusal = Verdict(State.RESTRICTED, line.at, explain(line.value["code"]).what.rstrip("."))
+            refused = Verdict(State.RESTRICTED, line.at, explain(line.value["code"]).what.rstrip("."))
+            refusal = refusal if refusal.state is State.RESTRICTED else refused
         elif (line.field, line.event) == (OURS, SENDING_GOES_ON):
-            refusal = Verdict(State.CONNECTED, line.at)
+            refusal = restriction = Verdict(State.CONNECTED, line.at)
             token = Verdict(State.CONNECTED, line.at) if "by" in line.value else token
         elif (line.field, line.event) == (OURS, TOKEN_REFUSED):
-            token = Verdict(State.TOKEN_INVALID, line.at, _word(line.value.get("reason")))
+            refused = Verdict(State.TOKEN_INVALID, line.at, _word(line.value.get("reason")))
+            token = token if token.state is State.TOKEN_INVALID else refused
         elif (line.field, line.event) == (OURS, AUTHORISED):
             token = Verdict(State.CONNECTED, line.at)
     for each in (phone, token, restriction, refusal):
@@ -133,6 +137,20 @@ def standing_codes(number: Number, lines: Iterable[Line]) -> list[int]:
         elif (line.field, line.event) == (OURS, SENDING_GOES_ON) or _reinstates(line):
             codes.clear()
     return sorted(codes)
+
+
+def held(number: Number, lines: Iterable[Line]) -> Restrictions:
+    """Return what Meta keeps the number from doing, and until when; what is over by then is for who asks to see."""
+    deciding = {("account_update", restrictions.EVENT), (OURS, SENDING_GOES_ON)}
+    found = [line for line in lines if (line.field, line.event) in deciding]
+    found.sort(key=lambda line: msgspec.json.encode(line.value, order="deterministic"))  # of one second, any order
+    holds = Restrictions()
+    for line in _current(number, found):
+        if line.event == restrictions.EVENT:
+            holds = holds.with_told(line.value)
+        else:
+            holds = holds.settled(by_a_person="by" in line.value)
+    return holds
 
 
 def _current(number: Number, lines: Iterable[Line]) -> list[Line]:
@@ -172,7 +190,12 @@ def _ban(line: Line, before: Verdict) -> Verdict:
     """DISABLED_UPDATE: the state is a word, in an older sample an array of words (meta-protocol 10.25)."""
     if _reinstates(line):
         return Verdict(State.CONNECTED, line.at)
-    return Verdict(State.RESTRICTED, line.at, "DISABLED") if "DISABLE" in _ban_words(line) else before
+    return Verdict(State.RESTRICTED, line.at, "DISABLED") if disables(line) else before
+
+
+def disables(line: Line) -> bool:
+    """Whether Meta tells with this line that it has disabled the WhatsApp account."""
+    return line.field == "account_update" and line.event == "DISABLED_UPDATE" and "DISABLE" in _ban_words(line)
 
 
 def _reinstates(line: Line) -> bool:
@@ -189,17 +212,28 @@ def _word(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
+# An access that was refused before, and not renewed since, was found refused once more: that is no news.
 RECORD = """
 INSERT INTO inbox_timeline (inbox_id, at, field, event, value, digest)
-SELECT inbox_id, at, field, event, value, digest
+SELECT line.inbox_id, line.at, line.field, line.event, line.value, line.digest
   FROM json_to_recordset(%s::json) AS line (
        inbox_id int, at timestamptz, field text, event text, value jsonb, digest text)
+ WHERE NOT (line.field = 'coexist' AND line.event = 'TOKEN_REFUSED' AND EXISTS (
+       SELECT FROM inbox_timeline t JOIN inboxes i ON i.id = t.inbox_id
+        WHERE t.inbox_id = line.inbox_id AND t.field = 'coexist' AND t.event = 'TOKEN_REFUSED' AND t.at <= line.at
+          AND t.at >= date_trunc('second', i.onboarded_at)
+          AND NOT EXISTS (
+              SELECT FROM inbox_timeline r
+               WHERE r.inbox_id = t.inbox_id AND r.field = 'coexist' AND r.at BETWEEN t.at AND line.at
+                 AND (r.event = 'AUTHORISED' OR r.event = 'SENDING_GOES_ON' AND r.value ? 'by'))))
     ON CONFLICT (inbox_id, field, event, at, digest) DO NOTHING
 """
 
 
 async def record(conn: Connection, lines: Sequence[Line]) -> None:
-    """Add lines to the timelines; one that is there already is not added again."""
+    """Add lines to the timelines; one that is there already, or is no news, is not added."""
+    if any(line.event == TOKEN_REFUSED for line in lines):  # calls under way together see each other's
+        await conn.execute(LOCK_NUMBERS, (sorted({line.inbox_id for line in lines}),))
     rows = [
         {
             "inbox_id": line.inbox_id,
@@ -232,12 +266,17 @@ SELECT inbox_id, at, field, event, value FROM inbox_timeline
 """
 
 SET_STATE = """
-UPDATE inboxes
+UPDATE inboxes i
    SET state = %(state)s::inbox_state, state_at = %(at)s,
-       state_reason = %(reason)s, state_initiated_by = %(by)s, standing_codes = %(standing)s
- WHERE id = %(id)s
-   AND (state, state_at, state_reason, state_initiated_by, standing_codes)
-       IS DISTINCT FROM (%(state)s::inbox_state, %(at)s, %(reason)s, %(by)s, %(standing)s::integer[])
+       state_reason = %(reason)s, state_initiated_by = %(by)s, standing_codes = %(standing)s,
+       begins_held_until = %(begins)s, replies_held_until = %(replies)s
+  FROM inboxes was
+ WHERE i.id = %(id)s AND was.id = i.id
+   AND (i.state, i.state_at, i.state_reason, i.state_initiated_by, i.standing_codes,
+        i.begins_held_until, i.replies_held_until)
+       IS DISTINCT FROM (%(state)s::inbox_state, %(at)s, %(reason)s, %(by)s, %(standing)s::integer[],
+        %(begins)s::timestamptz, %(replies)s::timestamptz)
+RETURNING i.state = 'connected' AND (was.state <> 'connected' OR NOT was.standing_codes <@ i.standing_codes)
 """
 
 DOUBT = """
@@ -254,7 +293,10 @@ async def doubt(conn: Connection, inbox_ids: Collection[int]) -> None:
 
 
 async def refresh(conn: Connection, inbox_ids: Collection[int]) -> list[NewEvent]:
-    """Compute the states of the inboxes from their timelines, and return an event for each that changed."""
+    """Compute the states of the inboxes from their timelines, and return an event for each that changed.
+
+    What waited for one that goes on is released.
+    """
     async with conn.cursor(row_factory=class_row(Number)) as cursor:
         await cursor.execute(LOCK_NUMBERS, (sorted(inbox_ids),))
         numbers = await cursor.fetchall()
@@ -267,7 +309,12 @@ async def refresh(conn: Connection, inbox_ids: Collection[int]) -> list[NewEvent
         of_number = lines.get(number.id, [])
         told = verdict(number, of_number)
         row = {"id": number.id, "state": told.state, "at": told.at, "standing": standing_codes(number, of_number)}
-        changed = await conn.execute(SET_STATE, {**row, "reason": told.reason, "by": told.initiated_by})
-        if changed.rowcount:
+        holds = held(number, of_number)
+        row |= {"reason": told.reason, "by": told.initiated_by}
+        row |= {"begins": holds.begins_until, "replies": holds.replies_until}
+        changed = await (await conn.execute(SET_STATE, row)).fetchone()
+        if changed is not None:
+            if changed[0]:
+                await pauses.release(conn, number.id)
             events.append(NewEvent(number.account_id, Kind.INBOX_CHANGED, inbox_id=number.id))
     return events

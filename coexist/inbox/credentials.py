@@ -12,7 +12,7 @@ async def token_of(conn: Connection, keyring: Keyring, inbox_id: int) -> str | N
     row = await cursor.fetchone()
     if row is None or row[0] is None:
         return None
-    return keyring.decrypt(row[0], row=_row(inbox_id)).decode()
+    return keyring.decrypt(row[0], row=row_of(inbox_id)).decode()
 
 
 async def unreadable(conn: Connection, keyring: Keyring) -> list[int]:
@@ -21,7 +21,7 @@ async def unreadable(conn: Connection, keyring: Keyring) -> list[int]:
     rows = await (await conn.execute("SELECT id, token FROM inboxes WHERE token IS NOT NULL ORDER BY id")).fetchall()
     for inbox_id, sealed in rows:
         try:
-            keyring.decrypt(sealed, row=_row(inbox_id))
+            keyring.decrypt(sealed, row=row_of(inbox_id))
         except SecretUnreadable:
             found.append(int(inbox_id))
     return found
@@ -29,9 +29,10 @@ async def unreadable(conn: Connection, keyring: Keyring) -> list[int]:
 
 async def seal_token(conn: Connection, keyring: Keyring, inbox_id: int, token: str) -> None:
     """Keep a new access token for the inbox."""
-    sealed = keyring.encrypt(token.encode(), row=_row(inbox_id))
+    sealed = keyring.encrypt(token.encode(), row=row_of(inbox_id))
     await conn.execute("UPDATE inboxes SET token = %s WHERE id = %s", (sealed, inbox_id))
 
 
-def _row(inbox_id: int) -> str:
+def row_of(inbox_id: int) -> str:
+    """What a token is sealed for."""
     return f"inbox:{inbox_id}:token"

@@ -18,7 +18,9 @@ from coexist.inbox.switches import EVERYTHING, Switch
 class Inbox:
     """One business phone number as connected. ``switched_off``: what its own or the account's switch leaves out.
 
-    ``standing_codes``: errors with which Meta refused to send, until that is over.
+    ``standing_codes``: errors with which Meta refused to send, until that is over. ``begins_held_until`` and
+    ``replies_held_until``: until then it may not begin conversations, or answer in them; None and the past: it may.
+    Deliveries up to ``journal_from`` were another account's.
     """
 
     id: int
@@ -38,7 +40,10 @@ class Inbox:
     switched_off: Sequence[str]
     keep_open_days: int
     standing_codes: Sequence[int]
+    begins_held_until: datetime | None
+    replies_held_until: datetime | None
     echo_effect: str
+    journal_from: int
 
     def takes(self, switch: Switch) -> bool:
         """Whether contacts, history or files of this number are taken in."""
@@ -56,7 +61,8 @@ SELECT i.id, i.account_id, i.scope_id, i.name, i.waba_id, i.phone_number_id, i.d
        i.is_coexistence, i.onboarded_at, i.state::text, i.state_reason, i.state_initiated_by, i.state_at,
        ARRAY(SELECT o.kind::text FROM switched_off o
               WHERE o.account_id = i.account_id AND (o.inbox_id IS NULL OR o.inbox_id = i.id)) AS switched_off,
-       i.keep_open_days, i.standing_codes, i.echo_effect::text
+       i.keep_open_days, i.standing_codes, i.begins_held_until, i.replies_held_until, i.echo_effect::text,
+       i.journal_from
   FROM inboxes i
 """
 

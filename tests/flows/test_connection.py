@@ -46,9 +46,10 @@ async def test_a_number_that_is_taken_away_and_connected_anew(database_url: str,
         await connect(shop.product, shop.phone)
         await shop.tell("new-customer", text="Oi", name="Quitéria Lobo")
         async with signed_in(shop) as agent:
-            await shop.quiet()
+            await shop.quiet()  # the customer's name is here
             talk = await agent.conversation("Quitéria Lobo")
             for is_by_portfolio in (False, True):  # both documented shapes of the news
+                await shop.quiet()  # a file that is not fetched before the end waits until the number is back
                 await shop.tell("disconnect", by_portfolio=is_by_portfolio, initiated_by="USER")
                 await until_shown(agent, "/inboxes", "The number was disconnected from here")
                 await until_shown(agent, talk, "WhatsApp&#39;s reason: ACCOUNT_DISCONNECTED.")

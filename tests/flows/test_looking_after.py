@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import sys
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ from coexist.intake import worker
 from coexist.intake.figures import has_worker
 from tests.store.test_applying import BAD_DATA, PART, allow, message, refuse, rows, several, texts
 from tests.support import intake, wire
+from tests.support.business import open_business
 from tests.support.command_line import Coexist
 from tests.support.intake import KEYRING, SHOP, Number, body_of
 
@@ -186,3 +188,19 @@ async def test_help_is_there_at_once() -> None:
     out, _ = await process.communicate()
     heavy = {"psycopg", "aiohttp", "structlog", "starlette", "phonenumbers", "cryptography", "coexist.worker"}
     assert heavy & set(out.decode().split()) == set()
+
+
+async def test_a_former_key_is_let_go(coexist: Coexist, pool: Pool) -> None:
+    def keys(*letters: bytes) -> str:
+        return ",".join(base64.b64encode(letter * 32).decode() for letter in letters)
+
+    await open_business(pool)
+    await intake.journal(pool, [body_of(message("wamid.A", "Olá"))])
+    left = (await coexist("reseal", "--dry-run", COEXIST_SECRET_KEY=keys(b"n", b"k"))).out
+    assert "Access tokens               1 are not encrypted with the first key" in left
+    refused = await coexist("reseal", COEXIST_SECRET_KEY=keys(b"n"))
+    assert (refused.code, "no former key may go" in refused.err) == (1, True)
+    done = await coexist("reseal", COEXIST_SECRET_KEY=keys(b"n", b"k"))
+    assert "Journaled deliveries        1 encrypted anew\n" in done.out
+    assert done.out.endswith("Everything is encrypted with the first key now: COEXIST_SECRET_KEY needs no other.\n")
+    assert "wamid.A" in (await coexist("journal", "show", "1", COEXIST_SECRET_KEY=keys(b"n"))).out

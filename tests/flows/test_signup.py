@@ -8,6 +8,7 @@ import pytest
 from playwright.async_api import Page, async_playwright, expect
 
 from tests.flows.shop import Shop, next_second, of_kind, open_shop
+from tests.support.dialog import go_through, open_window
 from tests.support.product import ACCOUNT
 from tests.web.conftest import CHROMIUM_ARGS
 
@@ -23,16 +24,6 @@ async def become_owner(page: Page, shop: Shop) -> None:
     await page.get_by_role("button", name="Make the account").click()
 
 
-async def sign_up(page: Page) -> None:
-    """Through Meta's window, sharing everything."""
-    async with page.expect_popup() as opened:
-        await page.get_by_role("button", name="Open Meta's window").click()
-    window = await opened.value
-    for title in ("Choose a business", "Connect your", "Look at the phone", "Share your chats?", "is connected"):
-        await expect(window.locator("form h1")).to_contain_text(title, timeout=SLOW_MS)
-        await window.locator("form button.strong").click()
-
-
 @pytest.mark.requirement("A4", "A5", "B1", "B7")
 async def test_from_an_empty_account_to_a_full_inbox(database_url: str, tmp_path: Path, chromium_path: str) -> None:
     async with open_shop(database_url, tmp_path, message_count=80) as shop, async_playwright() as playwright:
@@ -41,7 +32,7 @@ async def test_from_an_empty_account_to_a_full_inbox(database_url: str, tmp_path
         page.set_default_timeout(SLOW_MS)
         await become_owner(page, shop)
         await page.get_by_role("link", name="Connect WhatsApp").click()
-        await sign_up(page)
+        await go_through(await open_window(page))
         await expect(page.locator("#signup h2")).to_have_text("Connected", timeout=SLOW_MS)
         await page.get_by_role("link", name="See what comes in").click()
         await expect(page.locator("#sync")).to_contain_text("The chat history is complete", timeout=SLOW_MS)
@@ -53,7 +44,7 @@ async def test_from_an_empty_account_to_a_full_inbox(database_url: str, tmp_path
         await page.goto(f"{shop.url}/inboxes")
         await page.get_by_role("link", name="Connect again").click()
         await next_second()  # an onboarding of the same second would be older than the news
-        await sign_up(page)
+        await go_through(await open_window(page))
         await expect(page.locator("#signup h2")).to_have_text("Connected", timeout=SLOW_MS)
         (inbox,) = of_kind(await shop.check(), "inbox")
         assert (inbox["state"], inbox["sync"]["history"]["progress"]) == ("connected", 100)

@@ -280,6 +280,35 @@ async def test_each_onboarding_has_its_own_progress(pool: Pool) -> None:
         assert (panel.history.sync.state, panel.progress) == ("receiving", 40)
 
 
+@pytest.mark.requirement("B3", "B7")
+@pytest.mark.parametrize("late", ["chunk", "refusal", "error"])
+async def test_what_still_comes_of_the_former_history_spends_no_new_chance(pool: Pool, late: str) -> None:
+    facts: dict[str, Fact] = {
+        "chunk": _chunk(2, 1, 100),
+        "refusal": HistoryDeclined(part="", phone_number_id=NUMBER, at=SINCE, details=None),
+        "error": HistoryFailed(part="", phone_number_id=NUMBER, at=SINCE, code=131000, details="Oops."),
+    }
+    async with transaction(pool) as conn:
+        inbox = await _connect(conn)
+        await conn.execute("UPDATE syncs SET state = 'requested', requested_at = %s", (SINCE,))
+        await _deliver(conn, [_chunk(1, 1, 60)], minutes=60)
+        again = await _connect(conn, since=SINCE + timedelta(minutes=100))
+        await _deliver(conn, [facts[late]], minutes=110)
+        history = (await store.syncs(conn, inbox.id))[1]
+        assert (history.state, history.declined_at, history.error) == ("not_requested", None, None)
+        former = (await store.syncs(conn, inbox.id, SINCE))[1]
+        told = {"chunk": former.state == "completed", "refusal": former.declined_at, "error": former.error}
+        assert told[late], "it is told of the one that it answers"
+        await conn.execute(
+            "UPDATE syncs SET state = 'requested', requested_at = %s WHERE onboarded_at = %s",
+            (SINCE + timedelta(minutes=120), again.onboarded_at),
+        )
+        await _deliver(conn, [_chunk(0, 1, 40)], minutes=121)
+        await _deliver(conn, [facts[late]], minutes=110)  # a replay counts as it did
+        panel = await overview.sync_panel(conn, inbox.account_id, inbox.id)
+        assert (panel.history.sync.state, panel.progress) == ("receiving", 40)
+
+
 @pytest.mark.requirement("G2")
 async def test_a_removal_acts_on_the_number_it_names_alone(pool: Pool) -> None:
     async with transaction(pool) as conn:

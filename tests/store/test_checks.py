@@ -15,6 +15,7 @@ from coexist.base.errors import Conflict, Invalid
 from coexist.coexistence import checks, checks_rules, checks_self_test, checks_store, checks_watch, onboarding, worker
 from coexist.coexistence.checks_model import Level, Name, Preflight
 from coexist.inbox import inboxes
+from coexist.inbox.connection import State
 from coexist.inbox.inboxes import Inbox
 from tests.support.scripted_graph import error
 from tests.support.signup import APP, KEYRING, NUMBER, WABA, Desk, open_desk
@@ -119,12 +120,23 @@ async def answers_503(body: bytes, signature: str | None) -> int:
     return 503
 
 
+def change_secret(desk: Desk) -> None:
+    """The app secret was changed at Meta, and not yet here."""
+    usual = desk.meta._usual
+    wrong = {True: (190, "Invalid OAuth access token signature."), False: (100, "Invalid appsecret_proof provided")}
+    answers = [lambda what: error(*wrong["|" in what.token]) if "POST" not in what.what else usual(what)]
+    desk.meta.answers.extend(answers * 20)
+
+
 SPOILED: list[tuple[Name, Level, Spoil, str]] = [
     (Name.WEBHOOK, Level.RED, wrong_signature, "did not accept our signature"),
     (Name.WEBHOOK, Level.RED, lambda desk: setattr(desk.meta, "webhook", answers_503), "answered 503"),
     (Name.WEBHOOK, Level.RED, lambda desk: setattr(desk, "settings", replace(desk.settings, base_url="http://127.0.0.1:9")),
      "nothing answers there"),
     (Name.META_HEARD, Level.AMBER, forget_meta, "only our own network"),
+    (Name.FIELDS, Level.RED, change_secret, "does not take our app secret"),
+    (Name.TOKEN, Level.RED, change_secret, "does not take our app secret"),
+    (Name.NUMBER, Level.RED, change_secret, "does not take our app secret"),
     (Name.FIELDS, Level.RED, lambda desk: desk.ready.tick("messages", "history", "account_update"),
      "smb_app_state_sync and smb_message_echoes"),
     (Name.FIELDS, Level.RED, lambda desk: desk.ready.tick(*desk.ready.fields, callback_url="https://old.example/webhook"),
@@ -163,6 +175,23 @@ async def test_whatever_is_wrong_is_seen_and_nothing_is_asked(
     assert found.is_waiting
     assert await asked(desk) == 0
     assert desk.meta.of("subscriptions")[-1].what.startswith("GET"), "the app's list is read, never written"
+
+
+async def test_a_secret_that_was_changed_at_meta_is_to_be_changed_here(desk: Desk) -> None:
+    inbox = await connected(desk)
+    change_secret(desk)
+    found = await look(desk, inbox)
+    for name in (Name.FIELDS, Name.TOKEN, Name.NUMBER, Name.SUBSCRIBED):
+        assert "COEXIST_APP_SECRET" in found[name].next_step, found[name]
+    assert await desk.ask("SELECT state::text FROM inboxes") == [("connected",)], "the token is none the worse for it"
+
+
+async def test_while_the_secret_changes_the_self_test_is_signed_with_the_new_one(desk: Desk) -> None:
+    inbox = await connected(desk)
+    desk.ready.secret = b"new"
+    assert (await look(desk, inbox))[Name.WEBHOOK].level == Level.RED, "a process that has the former one alone"
+    desk.settings = replace(desk.settings, app_secrets=(b"new", b"secret"))
+    assert (await look(desk, inbox))[Name.WEBHOOK].level == Level.GREEN
 
 
 async def test_a_delivery_that_is_not_applied_here_is_seen(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,3 +273,21 @@ async def test_a_wish_outlives_no_look_that_is_old(desk: Desk) -> None:
     assert await asked(desk) == 0
     await checks_watch.look_again(desk.pool, desk.graph, KEYRING, desk.settings)
     assert await asked(desk) == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "state", "rests"),
+    [
+        (190, State.TOKEN_INVALID, []),
+        (200, State.CONNECTED, []),
+        (4, State.CONNECTED, [""]),
+        (80007, State.CONNECTED, [WABA]),
+    ],
+)
+async def test_what_a_look_is_refused_with_is_heeded(desk: Desk, code: int, state: State, rests: list[str]) -> None:
+    inbox = await connected(desk)
+    desk.meta.answers.append(error(code, "refused", 400))
+    found = await look(desk, inbox)
+    assert {one.level for one in found.values()} > {Level.GREEN}
+    assert await desk.ask("SELECT state::text FROM inboxes") == [(state,)]
+    assert await desk.ask("SELECT waba_id FROM call_pauses") == [(one,) for one in rests]

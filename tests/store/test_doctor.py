@@ -11,11 +11,12 @@ import pytest
 
 from coexist.base import clock
 from coexist.base.config import Settings
-from coexist.base.database import Pool, transaction
+from coexist.base.database import Pool, in_transaction, transaction
 from coexist.coexistence import checks_bundle, checks_doctor
 from coexist.coexistence.checks_model import Diagnosis, Level, Question
-from coexist.inbox import connection
+from coexist.inbox import connection, refusals
 from coexist.inbox.connection import Line
+from coexist.inbox.refusals import Refusal
 from tests.support.business import (
     BSUID,
     KEYRING,
@@ -149,6 +150,31 @@ async def test_sending_is_answered_by_code_with_the_next_step(business: Business
     assert (await answer(business, "sending")).level == Level.RED
     await ask(business, "UPDATE inboxes SET token = NULL")
     assert "no access token" in (await answer(business, "sending")).verdict
+
+
+@pytest.mark.requirement("G12")
+async def test_what_keeps_a_number_from_sending_is_no_reason_why_nothing_comes(business: Business) -> None:
+    await deliver(business.pool, inbound("wamid.1", "hello"))
+    refusal = Refusal(business.inbox.id, 131042, clock.now(), "as Meta says it")
+    await in_transaction(business.pool, lambda conn: refusals.heed(conn, [refusal]))
+    assert (await answer(business, "app_messages")).level == Level.GREEN
+    assert "131042" not in "".join(check.seen for check in (await answer(business, "contacts")).checks)
+    found = await answer(business, "sending")
+    assert (found.level, "could not charge" in found.verdict) == (Level.AMBER, True)
+    info = {"restriction_type": "RESTRICTED_CUSTOMER_INITIATED_MESSAGING", "expiration": 4102444800}
+    value = {"event": "ACCOUNT_RESTRICTION", "restriction_info": [info]}
+    await deliver(business.pool, {"field": "account_update", "value": value})
+    assert "does not let this number answer customers until 2100-01-01" in (await answer(business, "sending")).verdict
+    assert (await answer(business, "app_messages")).level == Level.GREEN
+
+
+async def test_why_a_number_is_disconnected_is_said_in_words(business: Business) -> None:
+    told = {"event": "PARTNER_REMOVED", "disconnection_info": {"reason": "CHANGE_NUMBER", "initiated_by": "USER"}}
+    await deliver(business.pool, {"field": "account_update", "value": told})
+    assert (
+        "Why: the phone changed its number, by the business, on the phone."
+        in (await answer(business, "contacts")).verdict
+    )
 
 
 async def test_a_failure_told_by_a_status_counts(business: Business) -> None:

@@ -64,6 +64,20 @@ async def timeline(business: Business, event: str) -> list[Any]:
     return [entry.value for entry in found if entry.event == event]
 
 
+@pytest.mark.requirement("G1")
+async def test_an_app_that_lost_its_access_was_ours_if_meta_refuses_us(
+    business: Business, graphs: tuple[ScriptedGraph, Graph]
+) -> None:
+    scripted, graph = graphs
+    info = {"waba_id": WABA, "owner_business_id": "601", "partner_app_id": "4004"}
+    told = {"field": "account_update", "value": {"event": "PARTNER_APP_UNINSTALLED", "waba_info": info}}
+    await deliver(business.pool, told)
+    assert await state(business) == "connected", "it may have been another's"
+    scripted.answers.extend([error(190, status=401)])
+    assert await ask(business, graph) == 1
+    assert await state(business) == "token_invalid"
+
+
 @pytest.mark.requirement("G1", "G2")
 @pytest.mark.parametrize(("events", "says", "wanted"), [((ON, OFF), "CONNECTED", "connected"),
                                                         ((OFF, ON), "OFFLINE", "offboarded")])  # fmt: skip
@@ -105,17 +119,22 @@ async def test_what_happens_while_meta_answers_happened_after_the_answer(
     assert await state(business) == "removed"
 
 
+async def connect_another(business: Business) -> Inbox:
+    """A second number of the same WhatsApp account."""
+    async with transaction(business.pool) as conn:
+        return await actions.connect(
+            conn, KEYRING, account_id=business.inbox.account_id, waba_id=WABA, phone_number_id="2",
+            display_phone_number="351210559001", token="EAAother", is_coexistence=True,
+            onboarded_at=clock.now() - timedelta(hours=1),
+        )  # fmt: skip
+
+
 @pytest.mark.requirement("G2")
 async def test_each_number_of_the_account_is_asked_about(
     business: Business, graphs: tuple[ScriptedGraph, Graph]
 ) -> None:
     scripted, graph = graphs
-    async with transaction(business.pool) as conn:
-        other = await actions.connect(
-            conn, KEYRING, account_id=business.inbox.account_id, waba_id=WABA, phone_number_id="2",
-            display_phone_number="351210559001", token="EAAother", is_coexistence=True,
-            onboarded_at=clock.now() - timedelta(hours=1),
-        )  # fmt: skip
+    other = await connect_another(business)
     await tell(business, OFF)
 
     def answer(asked: Any) -> web.Response:
@@ -124,6 +143,19 @@ async def test_each_number_of_the_account_is_asked_about(
     scripted.answers.extend([answer, answer])
     assert await ask(business, graph) == 2
     assert (await state(business), await state(business, other)) == ("offboarded", "connected")
+
+
+@pytest.mark.requirement("G2")
+async def test_a_removal_that_names_no_number_may_be_another_ones(
+    business: Business, graphs: tuple[ScriptedGraph, Graph]
+) -> None:
+    scripted, graph = graphs
+    value = {"event": "PARTNER_REMOVED", "waba_info": {"waba_id": WABA, "owner_business_id": "7"}}
+    await deliver(business.pool, {"field": "account_update", "value": value})
+    assert await state(business) == "removed"
+    scripted.answers.extend([number("CONNECTED"), number("CONNECTED")])
+    assert await ask(business, graph) == 1
+    assert await state(business) == "connected", "another number of the account, which is not connected here, left"
 
 
 async def test_a_question_without_an_answer_is_asked_again_and_ends(
@@ -193,6 +225,14 @@ async def test_the_newest_sign_of_the_phone_counts(business: Business) -> None:
     assert clock.now() - at < timedelta(minutes=1)
 
 
+@pytest.mark.requirement("G2", "G5")
+async def test_a_return_that_may_be_another_numbers_is_no_sign_of_this_phone(business: Business) -> None:
+    await tell(business, ON)
+    assert (await sign(business))[0] == "reconnected"
+    await connect_another(business)
+    assert (await sign(business))[0] == "connected", "the account came back: with which of its phones, nobody said"
+
+
 @pytest.mark.requirement("G5")
 async def test_a_sign_up_of_long_ago_is_no_sign_of_the_phone(business: Business) -> None:
     """A number that is connected by hand has lived on its phone all the time, and WhatsApp has kept it."""
@@ -216,15 +256,15 @@ async def test_people_are_reminded_once_per_stage(business: Business) -> None:
             await life_watch.remind_all(business.pool)
         return sorted(value["stage"] for value in await timeline(business, life_watch.PHONE_QUIET))
 
-    assert await remind(9.9) == []
-    assert await remind(10) == ["amber"]
-    assert await remind(10.1) == ["amber"]
-    assert await remind(12.5) == ["amber", "red"]
+    assert await remind(6.9) == []
+    assert await remind(7) == ["amber"]
+    assert await remind(10.9) == ["amber"]
+    assert await remind(11) == ["amber", "red"]
     assert await remind(20) == ["amber", "red"]
     await deliver(business.pool, echo("wamid.ECHO", "Olá"))  # it lives: a new silence is a new story
     begun = (await sign(business))[1]
-    assert await remind(9) == ["amber", "red"]
-    assert await remind(11) == ["amber", "amber", "red"]
+    assert await remind(6) == ["amber", "red"]
+    assert await remind(8) == ["amber", "amber", "red"]
 
 
 # ── the token ─────────────────────────────────────────────────────────────────────────────────────────────

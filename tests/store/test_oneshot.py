@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from coexist.base import clock, database
 from coexist.base.database import Pool, in_transaction, transaction
 from coexist.base.errors import Conflict, Unavailable
-from coexist.coexistence import actions, oneshot, overview, store, worker
+from coexist.coexistence import actions, oneshot, overview, rules, store, worker
 from coexist.coexistence.model import Sync, SyncKind
 from coexist.inbox.switches import EVERYTHING, Switch
 from coexist.meta.graph import Graph
@@ -304,3 +305,18 @@ async def test_what_arrives_before_the_answer_is_not_undone_by_it(
         await store.settle(conn, request, "requested", request_id="late")
     contacts = (await syncs(business))[0]
     assert (contacts.state, contacts.request_id) == ("receiving", "late")
+
+
+@pytest.mark.requirement("B3", "B10")
+async def test_what_never_reached_meta_is_asked_for_again_however_often(
+    business: Business, graphs: tuple[ScriptedGraph, Graph]
+) -> None:
+    scripted, graph = graphs
+    nowhere = replace(graph, base_url="http://127.0.0.1:9")
+    await want(business)
+    for _ in range(rules.REFUSALS_MAX + 1):
+        await worker.step(business.pool, nowhere, KEYRING)
+        assert [(sync.state, sync.refusals) for sync in await syncs(business)] == [("not_requested", 0)] * 2
+    await worker.step(business.pool, graph, KEYRING)
+    assert asked(scripted) == ["smb_app_state_sync", "history"]
+    assert await states(business) == ["requested", "requested"]

@@ -15,9 +15,11 @@ from structlog.testing import capture_logs
 from coexist.base import clock
 from coexist.base.database import Pool, transaction
 from coexist.base.errors import Invalid
-from coexist.coexistence import checks_rules, signup_store, signups, store
+from coexist.coexistence import checks_rules, life_watch, signup_store, signups, store
 from coexist.coexistence.signup_model import Party, Problem, State
-from coexist.inbox import credentials, inboxes
+from coexist.coexistence.signup_words import ending_of
+from coexist.inbox import connection, credentials, inboxes
+from coexist.inbox.connection import Line
 from coexist.meta import graph as meta
 from coexist.people import actions as people
 from tests.support.scripted_graph import error
@@ -161,6 +163,42 @@ async def test_a_number_that_was_connected_anew_may_sync_again(desk: Desk) -> No
     assert await desk.ask("SELECT count(*), count(wanted_at) FROM syncs") == [(4, 2)]  # the first came too late
 
 
+@pytest.mark.requirement("A7", "G1")
+@pytest.mark.parametrize("told", ["the former time", "nothing"])
+async def test_a_number_that_was_removed_and_signed_up_again_is_onboarded_anew(desk: Desk, told: str) -> None:
+    """Meta's lists lag: right after the sign-up they may tell of the onboarding before it, or of none."""
+    former = clock.now() - timedelta(days=2)
+    desk.onboarded(former)
+    first = await desk.sign_up()
+    removed = Line(first.inbox_id or 0, clock.now() - timedelta(days=1), "account_update", "PARTNER_REMOVED", {})
+    async with transaction(desk.pool) as conn:
+        await connection.record(conn, [removed])
+        await connection.refresh(conn, [removed.inbox_id])
+    if told == "nothing":
+        desk.onboarded(former, last_onboarded_time=None)
+    again = await desk.sign_up()
+    assert (again.state, again.inbox_id, again.is_onboarding) == (State.CONNECTED, first.inbox_id, True)
+    assert await desk.ask("SELECT state::text, onboarded_at > now() - interval '1 minute' FROM inboxes") == [
+        ("connected", True)
+    ]
+    assert await desk.ask("SELECT count(wanted_at) FROM syncs WHERE onboarded_at > now() - interval '1 hour'") == [(2,)]
+
+
+@pytest.mark.requirement("A7", "G1")
+async def test_meta_is_asked_how_a_number_is_that_was_away_when_its_access_was_renewed(desk: Desk) -> None:
+    desk.onboarded(clock.now() - timedelta(hours=1), status="CONNECTED")
+    first = await desk.sign_up()
+    away = Line(first.inbox_id or 0, clock.now() - timedelta(minutes=5), "account_update", "ACCOUNT_OFFBOARDED", {})
+    async with transaction(desk.pool) as conn:
+        await connection.record(conn, [away])
+        await connection.refresh(conn, [away.inbox_id])
+    assert await desk.ask("SELECT state::text FROM inboxes") == [("offboarded",)]
+    again = await desk.sign_up(renews_id=first.inbox_id)
+    assert (again.state, again.is_onboarding) == (State.CONNECTED, False)
+    assert await life_watch.ask_due(desk.pool, desk.graph, KEYRING) == 1
+    assert await desk.ask("SELECT state::text FROM inboxes") == [("connected",)]
+
+
 async def test_renewing_with_another_number_asks_first(desk: Desk) -> None:
     first = await desk.sign_up()
     desk.onboarded(clock.now(), id="555", display_phone_number="+351 21 055 9001", verified_name="Outra")
@@ -275,6 +313,7 @@ async def test_the_override_comes_after_the_subscription_and_its_refusal_is_seen
     [
         (lambda: error(190, "expired", 401), Problem.TOKEN_REFUSED),
         (lambda: error(10, "no permission", 403), Problem.META_REFUSED),
+        (lambda: error(100, "Invalid appsecret_proof provided in the API argument"), Problem.APP_SECRET),
     ],
 )
 async def test_what_meta_refuses_is_said_and_can_be_tried_again(
@@ -282,9 +321,33 @@ async def test_what_meta_refuses_is_said_and_can_be_tried_again(
 ) -> None:
     signup_id = uuid4()
     await desk.take_code(signup_id)
-    desk.meta.answers.append(answer())
+    desk.meta.answers.extend([desk.meta._usual, answer()])
     assert (await desk.advance(signup_id)).problem == problem
     assert (await desk.advance(signup_id)).state == State.CONNECTED
+
+
+async def test_a_wrong_app_secret_is_the_operators_matter_and_no_fault_of_code_or_token(desk: Desk) -> None:
+    signup_id = uuid4()
+    desk.meta.answers.append(error(1, "Error validating client secret."))
+    await desk.take_code(signup_id)
+    async with transaction(desk.pool) as conn:
+        refused = await signups.find(conn, desk.party, signup_id)
+    assert (refused.state, refused.problem) == (State.FAILED, Problem.APP_SECRET)
+    assert ending_of(refused, clock.now()).way_on == "again", "there is no access to go on with"
+    await desk.take_code(signup_id)
+    desk.meta.answers.append(error(190, "Invalid OAuth access token signature."))  # of the app's own token
+    stopped = await desk.advance(signup_id)
+    assert (stopped.state, stopped.problem) == (State.AUTHORISED, Problem.APP_SECRET)
+    assert ending_of(stopped, clock.now()).way_on == "on"
+    assert (await desk.advance(signup_id)).state == State.CONNECTED
+
+
+async def test_a_limit_met_by_a_signup_rests_all_calls(desk: Desk) -> None:
+    signup_id = uuid4()
+    await desk.take_code(signup_id)
+    desk.meta.answers.append(error(4, "too many calls", 400))
+    assert (await desk.advance(signup_id)).problem == Problem.UNREACHABLE
+    assert await desk.ask("SELECT waba_id, code FROM call_pauses") == [("", 4)]
 
 
 @pytest.mark.requirement("A11")

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from aiohttp import web
@@ -87,6 +87,28 @@ async def test_attempts_and_inboxes_of_others_do_not_exist(desk: Desk) -> None:
             await signups.begin(conn, stranger, uuid4(), renews_id=mine.inbox_id)
 
 
+@pytest.mark.requirement("A5")
+async def test_what_is_unfinished_is_missed_until_it_is_done_another_way(desk: Desk) -> None:
+    async def missed() -> list[UUID]:
+        async with transaction(desk.pool) as conn:
+            return [one.id for one in await signup_store.unfinished(conn, desk.party.account_id)]
+
+    async with transaction(desk.pool) as conn:
+        token = await signup_links.make(conn, desk.member, "Padaria Sol", days=3)
+        link = await signup_links.find(conn, token)
+    client = replace(desk, party=signup_links.party_of(link, "Teresa Sol"))
+    theirs, ours, told = uuid4(), uuid4(), uuid4()
+    await client.take_code(theirs)
+    await desk.take_code(ours)
+    async with transaction(desk.pool) as conn:
+        await signups.begin(conn, desk.party, told)
+        await signups.hear(conn, desk.party, told, FINISHED % "702233445566778")
+    await desk.take_code(told)
+    assert set(await missed()) == {theirs, ours, told}
+    await desk.sign_up()
+    assert set(await missed()) == {theirs, told}, "a client's number, or another account's, is not connected by ours"
+
+
 async def test_a_link_connects_one_number(desk: Desk) -> None:
     async with transaction(desk.pool) as conn:
         token = await signup_links.make(conn, desk.member, "Padaria Sol", days=3)
@@ -125,7 +147,11 @@ async def test_a_link_goes_on_where_its_own_attempt_was_stopped(desk: Desk) -> N
     await client.take_code(signup_id)
     desk.meta.answers.extend([desk.meta._usual] * 3 + [error(200)])
     assert (await client.advance(signup_id)).problem == Problem.NOT_SUBSCRIBED
-    assert (await client.advance(signup_id)).state == State.CONNECTED
+    numbers = desk.meta.files["phone_numbers"][0]["data"]
+    numbers.append({**numbers[0], "id": "555", "display_phone_number": "+351 21 055 9001"})
+    assert (await client.advance(signup_id, "555")).problem == Problem.LINK_ENDED, "not with another number"
+    assert (await client.advance(signup_id, NUMBER)).state == State.CONNECTED
+    assert await desk.ask("SELECT phone_number_id FROM inboxes") == [(NUMBER,)]
 
 
 async def test_links_end(desk: Desk) -> None:

@@ -128,7 +128,7 @@ def test_progress_per_phase_and_overall(phases: dict[int, int], wanted: tuple[in
 def test_what_comes_belongs_to_the_onboarding_before_it() -> None:
     first, second = SINCE, SINCE + timedelta(days=2)
     for days, wanted in ((-1, first), (0, first), (1, first), (2, second), (9, second)):
-        assert rules.onboarding_of(SINCE + timedelta(days=days), [second, first]) == wanted
+        assert rules.onboarding_of(SINCE + timedelta(days=days), {second: None, first: None}) == wanted
 
 
 @pytest.mark.requirement("B4", "B9")
