@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sys
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Final
@@ -13,7 +12,7 @@ import typer
 
 from coexist.base.config import Settings
 from coexist.base.errors import Invalid, Unavailable
-from coexist.commands.opening import open_pool, run_command, time_of
+from coexist.commands.opening import open_pool, progress, run_command, time_of
 
 if TYPE_CHECKING:
     from coexist.base.database import Pool
@@ -104,8 +103,8 @@ async def _go_through(pool: Pool, span: Span, *, is_dry: bool) -> int:
             window = replace(span, first=first, last=min(end, span.last))
             total += await count(conn, window) if is_dry else await replay(conn, window, by="coexist replay")
         first = end + 1
-        _progress(f"{total} so far, delivery {min(end, span.last)} of {span.last}")
-    _progress("")
+        progress(f"{total} so far, delivery {min(end, span.last)} of {span.last}")
+    progress("")
     return total
 
 
@@ -124,13 +123,7 @@ async def _wait(pool: Pool, span: Span) -> None:
             raise Unavailable(
                 f"{left} deliveries wait, and no worker runs.", next_step="Start `coexist serve` or `coexist work`."
             )
-        _progress(f"{left} are still in line")
+        progress(f"{left} are still in line")
         await asyncio.sleep(LOOK_EVERY_S)
-    _progress("")
+    progress("")
     typer.echo(f"All are applied; {failed} parts of them are in quarantine." if failed else "All are applied.")
-
-
-def _progress(words: str) -> None:
-    """Replace the line that says how far it is; nothing where nobody looks."""
-    if sys.stderr.isatty():
-        typer.echo(f"\r\x1b[K{words}", err=True, nl=False)

@@ -80,15 +80,13 @@ def keep_open(
 def _throw(kind: str, account: str, inbox: int | None, *, is_on: bool) -> None:
     async def run(settings: Settings) -> None:
         from coexist.base.database import transaction
-        from coexist.coexistence.choices import again, choices_of
+        from coexist.coexistence.choices import choices_of
         from coexist.coexistence.switches import throw
-        from coexist.inbox.switches import Level, allowed
+        from coexist.inbox.switches import Switch, allowed
 
         switch, installation = _switch(kind), allowed(settings)
-        level = Level.ACCOUNT if inbox is None else Level.INBOX
         async with open_pool(settings) as pool, transaction(pool) as conn:
             account_id = await _account(conn, account)
-            before = await choices_of(conn, installation, account_id, inbox)
             is_changed = await throw(
                 conn, _operator(), account_id, inbox, switch, is_on=is_on, installation=installation
             )
@@ -97,9 +95,9 @@ def _throw(kind: str, account: str, inbox: int | None, *, is_on: bool) -> None:
         (choice,) = [one for one in after.switches if one.switch == switch]
         if is_on and choice.offs:
             typer.echo(f"Still nothing is taken in: {choice.words}")
-        was_off = next(one for one in before.switches if one.switch == switch).off_at(level)
-        if is_on and is_changed and was_off and (command := again(was_off)):
-            typer.echo(f"What came meanwhile is in the journal: `{command}` applies it.")
+        if is_on and is_changed and switch is not Switch.MEDIA:
+            of = "N` of each number" if inbox is None else f"{inbox}`"
+            typer.echo(f"What came meanwhile is in the journal: `coexist reapply-import --inbox {of} applies it.")
 
     run_command(run)
 

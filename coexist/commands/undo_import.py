@@ -90,24 +90,24 @@ def _page(plan: Plan) -> str:
 def reapply_import(inbox: OneInbox) -> None:
     """Bring the import of a number back from the journal. Meta is asked for nothing.
 
-    Puts in line what was received since the number was first connected; a running `serve` or `work` applies it. What
-    is here already stays as it is, and nobody is notified of it.
+    Puts in line its history and contacts, received since it was first connected; a running `serve` or `work` applies
+    them. What is here already stays as it is, and nobody is notified of it.
     """
 
     async def run(settings: Settings) -> None:
-        from coexist.base.database import transaction
+        from coexist.base.crypto import open_keyring
         from coexist.coexistence import undoing
-        from coexist.intake.replay import replay_since
+        from coexist.intake.replay import replay_import
 
         async with open_pool(settings, statement_timeout_ms=0) as pool:
             one = await _inbox(pool, inbox)
             async with pool.connection() as conn:
                 plan = await undoing.plan(conn, one.account_id, one.id)
+                since = await undoing.connected_at(conn, one.id)
             if not plan.can_come_back:
                 typer.echo("The journal no longer has all of this import: only a part comes back.", err=True)
-            async with transaction(pool) as conn:
-                since = await undoing.connected_at(conn, one.id)
-                count = await replay_since(conn, since, "bringing an import back")
+            keyring = open_keyring(settings)
+            count = await replay_import(pool, keyring, one.phone_number_id, since, "bringing an import back")
             typer.echo(f"{count} deliveries are in line to be applied again.")
 
     run_command(run)

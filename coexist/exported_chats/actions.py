@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -27,6 +28,10 @@ from coexist.meta.phones import digits, match_key
 
 FOLDER: Final = "exported-chats"
 PHONE_DIGITS: Final = range(7, 16)
+
+_BETWEEN: Final = r"[\s().\u2010-\u2015\u2066-\u2069\u202a-\u202e-]*"
+_NUMBER: Final = re.compile(rf"\+(?:{_BETWEEN}\d){{7,15}}|\d(?:{_BETWEEN}\d){{8,14}}")
+"""A phone number as WhatsApp puts it into a file's name. It is not kept: it may be a private one some day."""
 
 PRIVATE: Final = "This is a private number: what is written with it is not kept here."
 
@@ -54,20 +59,27 @@ async def receive(
     """Take in a file and return the id of its import, with nothing decided yet.
 
     Raises Invalid for what is no exported chat of one person, TooLarge, and WithPrivateNumber when a private
-    number is one of the names in the chat; then nothing stays.
+    number is one of the names in the chat, or in the file's; then nothing stays.
     """
     name = safe_name(PurePath(file_name).name) or "chat"
+    numbers = _NUMBER.findall(name)
     draft = settings.data_dir / FOLDER / f"{uuid.uuid4().hex}.part"
     await asyncio.to_thread(draft.parent.mkdir, parents=True, exist_ok=True)
     try:
         size = await _write(draft, chunks)
-        found, _ = await asyncio.to_thread(planning.survey, draft)
+        found, chat_name = await asyncio.to_thread(planning.survey, draft)
         async with transaction(pool) as conn:
-            for name_in_chat in found.names:
+            await conn.execute(private.SHARE)
+            for name_in_chat in (*found.names, *numbers, *_NUMBER.findall(chat_name)):
                 if await private.is_listed(conn, keyring, account_id, name_in_chat):
                     raise WithPrivateNumber(PRIVATE)
             chat_id = await store.insert(
-                conn, account_id, user_id, file_name=name, file_bytes=size, total_count=found.message_count
+                conn,
+                account_id,
+                user_id,
+                file_name=_NUMBER.sub("…", name),
+                file_bytes=size,
+                total_count=found.message_count,
             )
             await asyncio.to_thread(draft.replace, path_of(settings.data_dir, chat_id))
     finally:

@@ -24,6 +24,7 @@ from coexist.base.config import Settings
 from coexist.base.crypto import Keyring
 from coexist.base.database import Pool, transaction
 from coexist.base.errors import Invalid, TooLarge
+from coexist.coexistence import coverage
 from coexist.events import feed
 from coexist.events.feed import Kind as EventKind
 from coexist.events.feed import NewEvent
@@ -100,7 +101,9 @@ async def bring_in(pool: Pool, settings: Settings, keyring: Keyring, keep: Keep,
         conversation_id = here.conversation_id or people.conversation_id(inbox.id, choices.person, now)
         events = [await store.finish(conn, chat, State.APPLIED, report=report, conversation_id=conversation_id)]
         if here.new or here.filled:
-            events.append(NewEvent(chat.account_id, EventKind.CONVERSATION_CHANGED, inbox.id, conversation_id))
+            place = (chat.account_id, EventKind.CONVERSATION_CHANGED, inbox.id, conversation_id)
+            events.append(NewEvent(*place, is_import=True))
+        await coverage.forget(conn, inbox.id)
         await feed.append(conn, events)
     path.unlink(missing_ok=True)
     logger.info("exported_chat_brought_in", chat=chat.id, new=here.new, filled=here.filled, here=report.here)

@@ -17,6 +17,7 @@ from coexist.base.config import Settings
 from coexist.base.crypto import Keyring
 from coexist.base.database import Pool, transaction
 from coexist.base.errors import AppError, Unavailable
+from coexist.coexistence import coverage
 from coexist.events import feed
 from coexist.events.feed import Kind as EventKind
 from coexist.events.feed import NewEvent
@@ -141,10 +142,11 @@ async def _undo(pool: Pool, chat: Chat) -> None:
             undone, kept = undone + taken.undone_count, kept + taken.count - taken.undone_count
             if taken.count == 0:
                 events = [await store.finish(conn, chat, State.UNDONE, error=_said(kept))]
+                await coverage.forget(conn, inbox.id)
             else:
                 events = [await store.progress(conn, chat, undone)]
             events += [
-                NewEvent(chat.account_id, EventKind.CONVERSATION_CHANGED, inbox.id, conversation_id)
+                NewEvent(chat.account_id, EventKind.CONVERSATION_CHANGED, inbox.id, conversation_id, is_import=True)
                 for conversation_id in taken.conversation_ids
             ]
             await feed.append(conn, events)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -205,7 +205,8 @@ class Rows:
 
     def _add_change(self, fact: MessageEdited | MessageRevoked | MessageReacted, kind: str, text: str | None) -> None:
         at = _order_at(fact, fact.at)
-        self.changes.append(ChangeRow(self._inbox_id(fact), fact.wamid, fact.target, kind, fact.by, at, text))
+        row = ChangeRow(self._inbox_id(fact), fact.wamid, fact.target, kind, fact.by, at, text, fact.imported)
+        self.changes.append(row)
 
     def _add_profile(self, fact: ProfileSeen) -> None:
         person = fact.person
@@ -238,7 +239,7 @@ class Rows:
         if value:
             kind = "phone" if value == fact.person.phone else "bsuid"
             wish = "resume" if fact.wants else "stop"
-            self.wishes.append(WishRow(self.people.scope_id, kind, value, wish, fact.at))
+            self.wishes.append(WishRow(self.people.scope_id, kind, value, wish, _order_at(fact, fact.at)))
 
 
 NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -246,9 +247,12 @@ NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 delivery newer each time Meta sends it. It loses against any time, and equal ones are decided by value."""
 
 
-def _order_at(
-    fact: MessageTold | MessageEdited | MessageRevoked | MessageReacted | ProfileSeen | AddressBookChanged, at: datetime
-) -> datetime:
+TimedFact: TypeAlias = (
+    MessageTold | MessageEdited | MessageRevoked | MessageReacted | ProfileSeen | AddressBookChanged | MarketingWished
+)
+
+
+def _order_at(fact: TimedFact, at: datetime) -> datetime:
     return NEVER if fact.is_time_doubtful else at
 
 
@@ -296,6 +300,7 @@ async def _apply_messages(
     contact_ids: Collection[int],
     named: Mapping[int, Collection[summary.ProfileName]],
 ) -> list[NewEvent]:
+    heeded = await refusals.heed(conn, rows.refusals)
     await summary.lock(conn, {row.conversation_id for row in rows.messages if not row.imported})
     merged = await merge(conn, rows.messages) if rows.messages else Merged((), (), frozenset())
     await store_files(conn, rows.files)
@@ -303,26 +308,41 @@ async def _apply_messages(
     await changes.add_statuses(conn, rows.statuses)
     references = [(row.inbox_id, row.our_ref, row.wamid) for row in rows.statuses if row.our_ref]
     events = await sent.name_by_reference(conn, references)
-    live: set[MessageKey] = left | {(row.inbox_id, row.target) for row in rows.changes}
+    live: set[MessageKey] = left | {(row.inbox_id, row.target) for row in rows.changes if not row.imported}
     live |= {(row.inbox_id, row.wamid) for row in rows.statuses}
     live |= {(row.inbox_id, row.wamid) for row in rows.messages if not row.imported}
-    imported = [(row.inbox_id, row.wamid) for row in rows.messages if row.imported]
+    past = {(row.inbox_id, row.target) for row in rows.changes if row.imported}
+    imported = [*past, *((row.inbox_id, row.wamid) for row in rows.messages if row.imported)]
     if merged.is_merged:
         await changes.wake(conn, [*live, *imported])
     settled = await changes.settle(conn, [*live, *imported], left)
     failed = {(row.inbox_id, row.wamid) for row in rows.statuses if row.errors} & settled.keys()
     if failed:
         events += await refusals.heed_messages(conn, account_id, [settled[key][2] for key in failed])
-    events += await refusals.heed(conn, rows.refusals)
+    events += heeded
     conversations = merged.conversation_ids | {conversation_id for _, conversation_id, _ in settled.values()}
-    refreshed = await summary.refresh(conn, conversations, contact_ids, named)
+    extended = await summary.extend(conn, _added_alone(rows.messages, merged, settled))
+    refreshed = await summary.refresh(conn, conversations - extended, contact_ids, named)
     if len(refreshed.contact_ids) <= TOLD_CONTACTS_COUNT:
         events += [NewEvent(account_id, Kind.CONTACT_CHANGED, contact_id=id_) for id_ in sorted(refreshed.contact_ids)]
     changed = {*merged.changed, *(ids for key, ids in settled.items() if key in live)} - set(merged.added)
     events += [NewEvent(account_id, Kind.MESSAGE_ADDED, *ids) for ids in sorted(merged.added, key=lambda ids: ids[2])]
     events += [NewEvent(account_id, Kind.MESSAGE_CHANGED, *ids) for ids in sorted(changed)]
-    shown = {(inbox_id, conversation_id) for inbox_id, conversation_id, _ in changed | set(merged.added)}
-    return events + [
-        NewEvent(account_id, Kind.CONVERSATION_CHANGED, inbox_id, conversation_id)
-        for inbox_id, conversation_id in sorted(shown)
-    ]
+    shown = {ids[:2] for ids in changed | set(merged.added)}
+    events += [NewEvent(account_id, Kind.CONVERSATION_CHANGED, *place) for place in sorted(shown)]
+    # What a history tells of messages that are here, such as a reaction: bubbles show it, nobody is told.
+    quiet = {ids for key, ids in settled.items() if key in past} - changed - set(merged.added)
+    events += [NewEvent(account_id, Kind.MESSAGE_CHANGED, *ids, is_import=True) for ids in sorted(quiet)]
+    places = sorted({ids[:2] for ids in quiet} - shown)
+    return events + [NewEvent(account_id, Kind.CONVERSATION_CHANGED, *place, is_import=True) for place in places]
+
+
+def _added_alone(
+    rows: Sequence[MessageRow], merged: Merged, settled: Mapping[MessageKey, tuple[int, int, int]]
+) -> list[int]:
+    """The live messages that are new, of conversations to which this batch does nothing else."""
+    if merged.is_merged or not merged.added:
+        return []
+    others = {row.conversation_id for row in rows if row.imported}
+    others |= {conversation_id for _, conversation_id, _ in settled.values()}
+    return [id_ for _, conversation_id, id_ in merged.added if conversation_id not in others]

@@ -26,6 +26,7 @@ class ChangeRow(msgspec.Struct, frozen=True, gc=False):
     by: str
     at: datetime
     text: str | None
+    imported: bool = False
 
 
 class StatusRow(msgspec.Struct, frozen=True, gc=False):
@@ -66,17 +67,17 @@ SELECT inbox_id, before.target FROM before JOIN added USING (inbox_id, wamid) WH
 
 ADD_STATUSES = """
 INSERT INTO message_statuses AS old (inbox_id, wamid, status, at, our_ref, pricing, errors)
-SELECT DISTINCT ON (inbox_id, wamid, status) inbox_id, wamid, status,
-       min(at) OVER same, our_ref, pricing, errors
+SELECT inbox_id, wamid, status, min(at), max(our_ref::text)::uuid,
+       (array_agg(pricing ORDER BY pricing DESC NULLS LAST))[1], (array_agg(errors ORDER BY errors DESC NULLS LAST))[1]
   FROM json_to_recordset(%s::json) AS s (inbox_id int, wamid text, status smallint, at timestamptz,
                                          our_ref uuid, pricing jsonb, errors jsonb)
-WINDOW same AS (PARTITION BY inbox_id, wamid, status)
- ORDER BY inbox_id, wamid, status, our_ref DESC NULLS LAST, pricing DESC NULLS LAST, errors DESC NULLS LAST
+ GROUP BY inbox_id, wamid, status
+ ORDER BY inbox_id, wamid, status
     ON CONFLICT (inbox_id, wamid, status) DO UPDATE
-   SET at = least(old.at, excluded.at), our_ref = coalesce(old.our_ref, excluded.our_ref),
+   SET at = least(old.at, excluded.at), our_ref = greatest(old.our_ref, excluded.our_ref),
        pricing = greatest(old.pricing, excluded.pricing), errors = greatest(old.errors, excluded.errors),
        is_waiting = true
- WHERE excluded.at < old.at OR (old.our_ref IS NULL AND excluded.our_ref IS NOT NULL)
+ WHERE excluded.at < old.at OR greatest(old.our_ref, excluded.our_ref) IS DISTINCT FROM old.our_ref
     OR greatest(old.pricing, excluded.pricing) IS DISTINCT FROM old.pricing
     OR greatest(old.errors, excluded.errors) IS DISTINCT FROM old.errors
 """
@@ -131,6 +132,7 @@ UPDATE messages m
                               WHERE inbox_id = t.inbox_id AND target = t.target AND kind = 'reaction'
                               ORDER BY by, at DESC, text DESC NULLS LAST) newest) r ON true
  WHERE m.id = o.id
+   AND (m.edited_text, m.edited_at, m.revoked_at, m.reactions) IS DISTINCT FROM (e.text, e.at, v.at, r.reactions)
 RETURNING m.inbox_id, m.conversation_id, m.id, m.wamid
 """
 

@@ -58,7 +58,7 @@ WITH told AS (
                                              file_name text, url text, is_voice boolean, is_animated boolean,
                                              content_rank smallint, told_at timestamptz)
      ORDER BY inbox_id, wamid, content_rank DESC, told_at DESC, coalesce(media_id, '') DESC, coalesce(sha256, '') DESC,
-              coalesce(mime_type, '') DESC, coalesce(file_name, '') DESC)
+              coalesce(mime_type, '') DESC, coalesce(file_name, '') DESC, is_voice DESC, is_animated DESC)
 INSERT INTO media AS old (inbox_id, wamid, media_id, mime_type, sha256, file_name, url, is_voice, is_animated,
                           content_rank, told_at)
 SELECT inbox_id, wamid, media_id, mime_type, sha256, file_name, url, is_voice, is_animated, content_rank, told_at
@@ -70,9 +70,9 @@ SELECT inbox_id, wamid, media_id, mime_type, sha256, file_name, url, is_voice, i
        state = CASE WHEN old.state = 'stored' AND old.stored_sha256 = excluded.sha256 THEN old.state ELSE 'waiting' END,
        attempts = 0, known_at = now(), next_attempt_at = now(), reason = NULL, error = NULL
  WHERE (excluded.content_rank, excluded.told_at, coalesce(excluded.media_id, ''), coalesce(excluded.sha256, ''),
-        coalesce(excluded.mime_type, ''), coalesce(excluded.file_name, ''))
+        coalesce(excluded.mime_type, ''), coalesce(excluded.file_name, ''), excluded.is_voice, excluded.is_animated)
      > (old.content_rank, old.told_at, coalesce(old.media_id, ''), coalesce(old.sha256, ''),
-        coalesce(old.mime_type, ''), coalesce(old.file_name, ''))
+        coalesce(old.mime_type, ''), coalesce(old.file_name, ''), old.is_voice, old.is_animated)
 """
 
 

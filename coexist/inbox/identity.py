@@ -94,14 +94,6 @@ class Evidence:
                 return f"b:{(by_then or within)[-1 if by_then else 0].bsuid}"
         return f"p:{key}" if era == len(moves) else f"f:{key}@{int(moves[era].timestamp())}"
 
-    def node_of(self, bsuid: str | None, phone: str | None, at: datetime) -> str:
-        """Return the node an item with these ids and this time belongs to. One of the ids must be there."""
-        if bsuid:
-            return f"b:{bsuid}"
-        if not phone:
-            raise ValueError("an item without any id belongs to nobody")
-        return self.node_of_phone(phone, at)
-
     def is_contested(self, phone: str) -> bool:
         """Whether the owner of ``phone`` depends on the time one asks about."""
         key = match_key(phone)

@@ -109,6 +109,7 @@ class Conversation:
     inbox_state: str
     inbox_state_reason: str | None
     inbox_standing_codes: Sequence[int]
+    inbox_replies_held_until: datetime | None
     is_coexistence: bool
     is_ourselves: bool
     onboarded_at: datetime

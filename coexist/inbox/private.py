@@ -53,18 +53,20 @@ class Lists:
         keys = self.keys.get(account_id)
         if not keys:
             return None
-        return lambda key: not keys.isdisjoint(_fingerprints(self.keyring, account_id, key))
+        return lambda key: not keys.isdisjoint(fingerprints(self.keyring, account_id, key))
 
     def take(self, account_id: int, key: str) -> None:
         """Count an id that was just learned, for the rest of this moment."""
-        self.keys[account_id].update(_fingerprints(self.keyring, account_id, key))
+        self.keys[account_id].update(fingerprints(self.keyring, account_id, key))
 
 
-def _fingerprints(keyring: Keyring, account_id: int, key: str) -> list[bytes]:
+def fingerprints(keyring: Keyring, account_id: int, key: str) -> list[bytes]:
+    """What stands for an id in an account's list: under each key, the newest first."""
     return keyring.fingerprints(f"{account_id}:{key}", use=_USE)
 
 
-def _row(account_id: int) -> str:
+def row_of(account_id: int) -> str:
+    """What an account's list is sealed for."""
     return f"private:{account_id}"
 
 
@@ -112,9 +114,9 @@ async def learn(
     for account_id, known, key in sorted(set(learned)):
         values = {
             "account_id": account_id,
-            "known": _fingerprints(keyring, account_id, known),
-            "key": _fingerprints(keyring, account_id, key)[0],
-            "sealed": keyring.encrypt(key.encode(), row=_row(account_id)),
+            "known": fingerprints(keyring, account_id, known),
+            "key": fingerprints(keyring, account_id, key)[0],
+            "sealed": keyring.encrypt(key.encode(), row=row_of(account_id)),
             "is_purge_wanted": is_purge_wanted,
         }
         added = await conn.execute(LEARN, values)
@@ -156,7 +158,7 @@ async def numbers(conn: Connection, keyring: Keyring, account_id: int) -> Sequen
     """Return an account's list, the newest first. Raises ``SecretUnreadable`` when its key is not here."""
     rows = await (await conn.execute(NUMBERS, (account_id,))).fetchall()
     return [
-        PrivateNumber(id_, keyring.decrypt(bytes(sealed), row=_row(account_id)).decode(), *rest)
+        PrivateNumber(id_, keyring.decrypt(bytes(sealed), row=row_of(account_id)).decode(), *rest)
         for id_, sealed, *rest in rows
     ]
 
@@ -201,7 +203,8 @@ async def add(conn: Connection, keyring: Keyring, by: str, account_id: int, raw:
     """Put a number on the list, and return its id there: from the commit on nothing of it is kept.
 
     Waits until whatever is being applied has ended. BSUIDs that are known to be the number's come along. What is here
-    already stays until ``want_purge``, but its files are not fetched any more. Raises Invalid, Conflict, Unavailable.
+    already stays until ``want_purge``, but its files are not fetched any more, and exported chats that nobody has
+    decided about go: nobody knows whose they are. Raises Invalid, Conflict, Unavailable.
     """
     number = checked(raw)
     key = match_key(number)
@@ -211,23 +214,24 @@ async def add(conn: Connection, keyring: Keyring, by: str, account_id: int, raw:
         raise Invalid("That is a number of your own.", next_step="Give the number of the person.")
     held = await conn.execute(
         "SELECT FROM private_ids WHERE account_id = %s AND key = ANY(%s)",
-        (account_id, _fingerprints(keyring, account_id, key)),
+        (account_id, fingerprints(keyring, account_id, key)),
     )
     if held.rowcount:
         raise Conflict("This number is on the list already, in this form or another.")
     values = {
         "account_id": account_id,
-        "sealed": keyring.encrypt(number.encode(), row=_row(account_id)),
+        "sealed": keyring.encrypt(number.encode(), row=row_of(account_id)),
         "by": by,
         "at": clock.now(),
-        "key": _fingerprints(keyring, account_id, key)[0],
-        "sealed_key": keyring.encrypt(key.encode(), row=_row(account_id)),
+        "key": fingerprints(keyring, account_id, key)[0],
+        "sealed_key": keyring.encrypt(key.encode(), row=row_of(account_id)),
     }
     row = await (await conn.execute(INSERT, values)).fetchone()
     assert row is not None
     theirs = [(account_id, key, bsuid) for bsuid in await _bsuids(conn, account_id, key)]
     await learn(conn, keyring, theirs, is_purge_wanted=False)
     await conn.execute(LEAVE_FILES, {"account_id": account_id, "ids": [key, *(one[2] for one in theirs)]})
+    await conn.execute(FORGET_UPLOADS, (account_id,))
     return int(row[0])
 
 
@@ -257,6 +261,9 @@ UPDATE media f SET state = 'gone', reason = 'unwanted', claimed_until = NULL,
   FROM messages m JOIN conversations c ON c.id = m.conversation_id
  WHERE c.contact_id IN ({THEIRS}) AND f.inbox_id = m.inbox_id AND f.wamid = m.wamid AND f.state = 'waiting'
 """
+
+
+FORGET_UPLOADS: Final = "DELETE FROM exported_chats WHERE account_id = %s AND state = 'uploaded'"
 
 
 async def _own_list(conn: Connection) -> None:
@@ -317,7 +324,7 @@ async def ids_of(
 ) -> list[str]:
     """Return the ids of a private number's person in the clear, or those alone of which all is being removed."""
     rows = await (await conn.execute(IDS, (account_id, number_id, are_purging))).fetchall()
-    return [keyring.decrypt(bytes(sealed), row=_row(account_id)).decode() for (sealed,) in rows]
+    return [keyring.decrypt(bytes(sealed), row=row_of(account_id)).decode() for (sealed,) in rows]
 
 
 async def holdings(conn: Connection, keyring: Keyring, account_id: int, number_id: int) -> Holdings:

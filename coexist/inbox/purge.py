@@ -203,15 +203,24 @@ async def forget_lines(conn: Connection, line_ids: Sequence[int]) -> None:
 
 EXPORTED: Final = """
 SELECT id, choices FROM exported_chats
- WHERE account_id = %s AND choices IS NOT NULL AND state IN ('applied', 'failed', 'undone')
+ WHERE account_id = %s AND choices IS NOT NULL AND state IN ('applied', 'failed', 'undone', 'undoing')
 """
+
+FORGET_EXPORTED: Final = (
+    "DELETE FROM exported_chats WHERE id = ANY(%s) AND state <> 'undoing'",
+    "UPDATE exported_chats SET choices = NULL, file_name = 'chat' WHERE id = ANY(%s)",
+)
 
 
 async def exported_chats_of(conn: Connection, account_id: int) -> list[tuple[int, object]]:
-    """Return the exported chats (id, what was decided about each) that have come to an end, good or bad."""
+    """Return the exported chats (id, what was decided about each) but those that are being brought in.
+
+    Those end by themselves as soon as they meet the list, and forget whom they were about.
+    """
     return [(id_, choices) for id_, choices in await (await conn.execute(EXPORTED, (account_id,))).fetchall()]
 
 
 async def forget_exported_chats(conn: Connection, chat_ids: Sequence[int]) -> None:
-    """Remove imports of exported chats; their files go with the next tidying."""
-    await conn.execute("DELETE FROM exported_chats WHERE id = ANY(%s)", (list(chat_ids),))
+    """Remove imports of exported chats; their files go with the next tidying. One being taken back forgets whom."""
+    for statement in FORGET_EXPORTED:
+        await conn.execute(statement, (list(chat_ids),))

@@ -49,6 +49,14 @@ RETURNING id
 
 MOVE_MESSAGES = "UPDATE messages SET conversation_id = %s WHERE id = ANY(%s)"
 
+# What only an import made, and nobody here has touched, is joined in silence (D7). Of the rest programs may have heard.
+HEARD_OF = """
+SELECT c.id, c.contact_id FROM conversations c JOIN contacts k ON k.id = c.contact_id
+ WHERE c.contact_id = ANY(%s)
+   AND (c.set_state IS NOT NULL OR c.assignee_id IS NOT NULL OR k.agent_name IS NOT NULL OR k.note IS NOT NULL
+        OR EXISTS (SELECT FROM messages WHERE conversation_id = c.id AND NOT imported))
+"""
+
 RAISE_VERSION = "UPDATE contact_scopes SET version = version + 1 WHERE id = %s RETURNING account_id"
 
 
@@ -67,6 +75,8 @@ async def follow(conn: Connection, scope_id: int, *, before: Sequence[Identity],
     concerned = {i.contact_id for i in moved} | {now[i.kind, i.value] for i in moved if (i.kind, i.value) in now}
     if contested:  # anybody connected may have written from such a phone at some time
         concerned |= {i.contact_id for i in (*before, *after.identities)}
+    everybody = sorted({i.contact_id for i in (*before, *after.identities)})
+    heard_of = await (await conn.execute(HEARD_OF, (everybody,))).fetchall()
     groups = await (await conn.execute(GROUPS, (contested, sorted(concerned)))).fetchall()
     touched: set[int] = set()
     moves: dict[tuple[int, int], list[int]] = defaultdict(list)  # (inbox, contact) → message ids
@@ -82,9 +92,12 @@ async def follow(conn: Connection, scope_id: int, *, before: Sequence[Identity],
         touched.add(made[0])
     touched |= await _fold_contacts(conn, before, after)
     await summary.refresh(conn, touched, [*concerned, *after.contact_ids])
-    return [NewEvent(row[0], Kind.CONVERSATION_CHANGED, conversation_id=id_) for id_ in sorted(touched)] + [
-        NewEvent(row[0], Kind.CONTACT_CHANGED, contact_id=id_) for id_ in after.contact_ids
-    ]
+    heard_of += await (await conn.execute(HEARD_OF, (everybody,))).fetchall()
+    conversations, contacts = {id_ for id_, _ in heard_of}, {*after.contact_ids, *(id_ for _, id_ in heard_of)}
+    return [
+        NewEvent(row[0], Kind.CONVERSATION_CHANGED, conversation_id=id_, is_import=id_ not in conversations)
+        for id_ in sorted(touched)
+    ] + [NewEvent(row[0], Kind.CONTACT_CHANGED, contact_id=id_, is_import=id_ not in contacts) for id_ in everybody]
 
 
 def _node(after: Closure, peer: str) -> str:
@@ -105,6 +118,7 @@ UPDATE conversations AS kept
                         ELSE kept.set_state END,
        set_state_at = greatest(kept.set_state_at, gone.set_state_at),
        set_state_after = greatest(kept.set_state_after, gone.set_state_after),
+       discarded_refusal_at = greatest(kept.discarded_refusal_at, gone.discarded_refusal_at),
        snoozed_until = coalesce(kept.snoozed_until, gone.snoozed_until),
        assignee_id = coalesce(kept.assignee_id, gone.assignee_id),
        read_at = greatest(kept.read_at, gone.read_at),
@@ -134,9 +148,19 @@ UPDATE drafts SET conversation_id = kept.id
    AND NOT EXISTS (SELECT FROM drafts d WHERE d.conversation_id = kept.id AND d.user_id = drafts.user_id)
 """
 
+# Whoever looks for the conversation that is dropped, or for one folded into it before, finds the one that stays.
+LEAVE_TRAIL = """
+WITH pair AS (
+    SELECT gone.id, kept.id AS kept_id FROM conversations gone JOIN conversations kept ON kept.inbox_id = gone.inbox_id
+     WHERE gone.contact_id = %(gone)s AND kept.contact_id = %(kept)s),
+moved_on AS (UPDATE folded_conversations f SET kept_id = pair.kept_id FROM pair WHERE f.kept_id = pair.id)
+INSERT INTO folded_conversations (id, kept_id) SELECT id, kept_id FROM pair
+"""
+
 DROP_CONVERSATIONS = """
 DELETE FROM conversations gone USING conversations kept
  WHERE gone.contact_id = %(gone)s AND kept.contact_id = %(kept)s AND kept.inbox_id = gone.inbox_id
+RETURNING gone.id
 """
 
 # Conversations the successor has no counterpart of simply become theirs.
@@ -171,8 +195,9 @@ async def _fold_contacts(conn: Connection, before: Sequence[Identity], after: Cl
     for gone, kept in sorted(successor.items()):
         pair = {"gone": gone, "kept": kept}
         touched |= _ids(await (await conn.execute(FOLD_CONVERSATIONS, pair)).fetchall())
-        for statement in (JOIN_DRAFTS, FOLD_DRAFTS, DROP_CONVERSATIONS):
+        for statement in (JOIN_DRAFTS, FOLD_DRAFTS, LEAVE_TRAIL):
             await conn.execute(statement, pair)
+        touched |= _ids(await (await conn.execute(DROP_CONVERSATIONS, pair)).fetchall())  # pages are open on it
         touched |= _ids(await (await conn.execute(HAND_OVER, pair)).fetchall())
         for statement in (FOLD_CONTACT, DROP_CONTACT):
             await conn.execute(statement, pair)

@@ -11,8 +11,6 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-import msgspec
-
 from coexist.base.database import Connection, Pool, in_transaction
 from coexist.events import feed
 from coexist.events.feed import NewEvent
@@ -118,9 +116,6 @@ class People:
         return self.conversations[inbox_id, self.contact_id(person, at)]
 
 
-# What names these people is journaled, and what refers to them commits later: a crash loses both or neither.
-NO_WAIT = "SET LOCAL synchronous_commit = off"
-
 VERSION = "SELECT version FROM contact_scopes WHERE id = %s"
 
 
@@ -145,7 +140,6 @@ async def resolve(pool: Pool, scope_id: int, mentions: Collection[Mention], chan
             former = people.unknown_former(mentions) if is_covered else set()
             if is_covered and not former:
                 break
-            await conn.execute(NO_WAIT)
             events += await evidence.learn(
                 conn,
                 scope_id,
@@ -242,32 +236,36 @@ async def _people(conn: Connection, scope_id: int, wanted: Wanted) -> tuple[Peop
     return people, known.covers(wanted)
 
 
-PAIRS = "SELECT * FROM json_to_recordset(%s::json) AS p (inbox_id int, contact_id bigint)"
+PAIRS = "unnest(%s::int[], %s::bigint[]) AS p (inbox_id, contact_id)"
 
-FIND_CONVERSATIONS = f"SELECT inbox_id, contact_id, id FROM conversations JOIN ({PAIRS}) p USING (inbox_id, contact_id)"
+FIND_CONVERSATIONS = f"""
+SELECT inbox_id, contact_id, c.id
+  FROM {PAIRS}
+ CROSS JOIN LATERAL (
+       SELECT id FROM conversations WHERE inbox_id = p.inbox_id AND contact_id = p.contact_id OFFSET 0) c
+"""
 
 # Two who make the same conversation at once: the second waits here, makes none, and finds the first one's.
 MAKE_CONVERSATIONS = f"""
 INSERT INTO conversations (inbox_id, contact_id)
-SELECT inbox_id, contact_id FROM ({PAIRS}) p ORDER BY inbox_id, contact_id
+SELECT inbox_id, contact_id FROM {PAIRS} ORDER BY inbox_id, contact_id
     ON CONFLICT DO NOTHING
 """
 
 
 async def _conversations(conn: Connection, pairs: list[tuple[int, int]]) -> dict[tuple[int, int], int]:
     async def find(missing: Collection[tuple[int, int]]) -> dict[tuple[int, int], int]:
-        rows = await (await conn.execute(FIND_CONVERSATIONS, (_as_json(missing),))).fetchall()
+        rows = await (await conn.execute(FIND_CONVERSATIONS, _columns(missing))).fetchall()
         return {(inbox_id, contact_id): conversation_id for inbox_id, contact_id, conversation_id in rows}
 
     if not pairs:
         return {}
     found = await find(pairs)
     if missing := [pair for pair in pairs if pair not in found]:
-        await conn.execute(NO_WAIT)
-        await conn.execute(MAKE_CONVERSATIONS, (_as_json(missing),))
+        await conn.execute(MAKE_CONVERSATIONS, _columns(missing))
         found |= await find(missing)
     return found
 
 
-def _as_json(pairs: Collection[tuple[int, int]]) -> str:
-    return msgspec.json.encode([{"inbox_id": inbox, "contact_id": contact} for inbox, contact in pairs]).decode()
+def _columns(pairs: Collection[tuple[int, int]]) -> tuple[list[int], list[int]]:
+    return [inbox_id for inbox_id, _ in pairs], [contact_id for _, contact_id in pairs]

@@ -166,7 +166,7 @@ SELECT c.id, c.inbox_id, c.contact_id, {NAME} AS name, c.state::text, c.assignee
        c.unread_count, c.waiting_since, c.first_message_at, c.last_message_at, c.window_message_id,
        c.window_opened_at, c.window_refused_at, coalesce(d.text, '') AS draft, i.name AS inbox_name,
        i.state::text AS inbox_state, i.state_reason AS inbox_state_reason, i.standing_codes AS inbox_standing_codes,
-       i.is_coexistence, i.onboarded_at,
+       i.replies_held_until AS inbox_replies_held_until, i.is_coexistence, i.onboarded_at,
        EXISTS (SELECT FROM identities WHERE contact_id = k.id AND kind = 'phone' AND value = i.display_phone_number)
            AS is_ourselves
   FROM conversations c
@@ -184,11 +184,23 @@ async def conversation(conn: Connection, account_id: int, user_id: int, conversa
         await cursor.execute(CONVERSATION, {"account_id": account_id, "user_id": user_id, "id": conversation_id})
         row = await cursor.fetchone()
     if row is None:
-        raise NotFound(
-            "This conversation does not exist, or it belongs to another account.",
-            next_step="Two conversations of one person become one: look for the name in the list.",
-        )
+        raise NotFound("This conversation does not exist, or it belongs to another account.")
     return row
+
+
+KEPT: Final = """
+SELECT f.kept_id
+  FROM folded_conversations f
+  JOIN conversations c ON c.id = f.kept_id
+  JOIN inboxes i ON i.id = c.inbox_id AND i.account_id = %(account_id)s
+ WHERE f.id = %(id)s
+"""
+
+
+async def kept_conversation(conn: Connection, account_id: int, conversation_id: int) -> int | None:
+    """Return the conversation that another one was folded into, when two people turned out to be one."""
+    row = await (await conn.execute(KEPT, {"account_id": account_id, "id": conversation_id})).fetchone()
+    return None if row is None else int(row[0])
 
 
 # The messages are chosen first, and only then joined with what belongs to them. Names are subqueries: each relation

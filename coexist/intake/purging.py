@@ -35,6 +35,8 @@ WINDOW_ROWS: Final = 200
 WINDOW_BYTES: Final = 4 * 1024 * 1024
 """Deliveries searched in one transaction at most, unless one alone is larger: unfolded, eight times that."""
 
+MAX_ID: Final = 2**63 - 1
+
 PERSONAL_FIELDS: Final = (
     "messages", "history", "smb_message_echoes", "message_echoes", "user_preferences", "calls",
     "group_lifecycle_update", "group_participants_update", "group_settings_update", "group_status_update",
@@ -155,6 +157,9 @@ WITH sized AS (
 SELECT id, body FROM sized WHERE n = 1 OR bytes_so_far <= %(bytes)s ORDER BY id
 """
 
+# A number that went to another account: what came before is in the journal under Meta's own id of it.
+MOVED: Final = "SELECT moved_number, id, moved_to FROM inboxes WHERE account_id = %s AND moved_number IS NOT NULL"
+
 # The places of what could not be applied are counted anew when the delivery is tried again.
 RETRY: Final = """
 INSERT INTO backlog (lane, journal_id) SELECT DISTINCT 1, journal_id FROM quarantine WHERE journal_id = ANY(%s)
@@ -165,7 +170,9 @@ INSERT INTO backlog (lane, journal_id) SELECT DISTINCT 1, journal_id FROM quaran
 async def _search_window(conn: Connection, keyring: Keyring, wanted: Purge, ids: Collection[str]) -> Slice | None:
     """Take the person out of the next deliveries of the journal, and return what went with that; None at its end."""
     mine = await inboxes.of_account(conn, wanted.account_id)
-    numbers = {inbox.phone_number_id: inbox.id for inbox in mine}
+    own = [(inbox.phone_number_id, inbox.id, range(inbox.journal_from + 1, MAX_ID)) for inbox in mine]
+    for number, inbox_id, moved_to in await (await conn.execute(MOVED, (wanted.account_id,))).fetchall():
+        own.append((number, inbox_id, range(1, moved_to + 1)))
     values = {"after": wanted.purged_to, "to": wanted.purge_to, "rows": WINDOW_ROWS, "bytes": WINDOW_BYTES}
     rows = await (await conn.execute(WINDOW, values)).fetchall()
     if not rows:
@@ -174,7 +181,8 @@ async def _search_window(conn: Connection, keyring: Keyring, wanted: Purge, ids:
     named: dict[int, set[str]] = defaultdict(set)
     parts = 0
     for journal_id, body in rows:
-        found, stored = await searched(keyring, body, lambda number: ids.__contains__ if number in numbers else None)
+        here = {number: inbox_id for number, inbox_id, theirs in own if journal_id in theirs}
+        found, stored = await searched(keyring, body, dict.fromkeys(here, ids.__contains__).get)
         if stored is None:
             continue
         await conn.execute(REWRITE, (stored, journal_id))
@@ -183,7 +191,7 @@ async def _search_window(conn: Connection, keyring: Keyring, wanted: Purge, ids:
         rewritten.append(journal_id)
         parts += found.removed_count
         for number, wamid in found.wamids:
-            named[numbers[number]].add(wamid)
+            named[here[number]].add(wamid)
     removed = await purge.purge_messages(conn, wanted.account_id, {inbox.scope_id for inbox in mine}, named)
     await conn.execute(RETRY, (rewritten,))
     await conn.execute(REMOVED, (removed.message_count, parts, rows[-1][0], wanted.id))

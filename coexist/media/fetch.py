@@ -37,8 +37,9 @@ HOST_AT_ONCE_COUNT: Final = 6
 MISSING_CODES: Final = frozenset({33, 100})
 """What Graph says of a media id that it does not know, or not any more."""
 TOO_MANY: Final = 429
-STALE: Final = frozenset({401, 403, 404, 410})
-"""What an address says whose five minutes are over."""
+NOT_THERE: Final = frozenset({404, 410})
+STALE: Final = NOT_THERE | {401, 403}
+"""What an address says whose five minutes are over. Of a fresh one, 401 and 403 are about our access, not the file."""
 
 logger = log.get(__name__)
 
@@ -61,6 +62,7 @@ class HostBusy(Exception):
 
 async def fetch(means: Means, file: Wanted) -> None:
     """Fetch a claimed file, or note why it is not here. Errors that are bugs are raised."""
+    began_at = clock.now()
     async with _held(means.pool, file):
         try:
             async with asyncio.timeout(DOWNLOAD_MAX_S):
@@ -68,7 +70,7 @@ async def fetch(means: Means, file: Wanted) -> None:
         except TimeoutError:
             await _later(means, file, Reason.UPSTREAM, f"It took longer than {DOWNLOAD_MAX_S // 60} minutes.")
         except (AppError, HostBusy, WrongHash) as error:
-            await _failed(means, file, error)
+            await _failed(means, file, error, began_at)
 
 
 @asynccontextmanager
@@ -159,15 +161,15 @@ async def _from_host(means: Means, host: str, chunks: AsyncGenerator[bytes, None
             means.hosts[host] -= 1
 
 
-async def _failed(means: Means, file: Wanted, error: AppError | HostBusy | WrongHash) -> None:
+async def _failed(means: Means, file: Wanted, error: AppError | HostBusy | WrongHash, began_at: datetime) -> None:
     """What follows from a failure: later, or never; and for whom."""
     now = clock.now()
     match error:
         case GraphError():
-            await _refused(means, file, error)
+            await _refused(means, file, error, began_at)
         case DownloadRefused(http_status=status) if status == TOO_MANY:
             await _throttle(means, file, str(error))
-        case DownloadRefused(http_status=status) if status in STALE:
+        case DownloadRefused(http_status=status) if status in NOT_THERE:
             await _missing(means, file, str(error))
         case TooLarge():
             await _end(means, file, "failed", Reason.TOO_LARGE, error.message)
@@ -184,20 +186,20 @@ async def _failed(means: Means, file: Wanted, error: AppError | HostBusy | Wrong
             await _put_off(means, file, now + rules.jittered(rules.ROOM_PAUSE_S), Reason.NO_ROOM)
         case Unavailable():
             logger.error("file_not_kept", media_id=file.id, error=str(error))
-            await _put_off(means, file, now + rules.jittered(rules.ROOM_PAUSE_S), Reason.NOT_KEPT)
+            await _put_off(means, file, now + rules.jittered(rules.KEEP_PAUSE_S), Reason.NOT_KEPT)
         case UpstreamFailed():
             await _later(means, file, Reason.UPSTREAM, str(error))
         case _:
             raise error
 
 
-async def _refused(means: Means, file: Wanted, error: GraphError) -> None:
+async def _refused(means: Means, file: Wanted, error: GraphError, began_at: datetime) -> None:
     """A file Meta does not know may only be late; a refused token waits for a person; the rest for better times."""
     if error.code not in MISSING_CODES:
-        await refusals.heed_error(means.pool, file.inbox_id, error)
+        await refusals.heed_error(means.pool, file.inbox_id, error, asked_at=began_at)
     if error.meaning.kind is ErrorClass.LIMIT or error.http_status == TOO_MANY:
         await _throttle(means, file, str(error))
-    elif error.code in MISSING_CODES or error.http_status in (404, 410):
+    elif error.code in MISSING_CODES or error.http_status in NOT_THERE:
         await _missing(means, file, str(error))
     elif error.meaning.kind is ErrorClass.REAUTHORISE:
         async with transaction(means.pool) as conn:

@@ -27,6 +27,8 @@ THROTTLE_FIRST_S: Final = 60
 THROTTLE_MAX_S: Final = 3600
 """Meta counts calls by the hour."""
 ROOM_PAUSE_S: Final = 60
+KEEP_PAUSE_S: Final = 15
+"""Where files are kept, or the database, is away for a moment: a restart lasts seconds."""
 BUSY_PAUSE_S: Final = 5
 
 SENTENCES: Final[dict[Reason, str]] = {

@@ -14,7 +14,7 @@ from coexist.base.database import Connection
 from coexist.events.feed import Kind, NewEvent
 from coexist.inbox.pauses import APP_GOES_ON
 from coexist.media.model import Kept, Name, Reason, Wanted
-from coexist.media.rules import FORGOTTEN_AFTER
+from coexist.media.rules import FORGOTTEN_AFTER, ROOM_PAUSE_S, THROTTLE_MAX_S
 from coexist.meta.model import FROM_HISTORY_MEDIA
 
 LEASE_S: Final = 6
@@ -36,7 +36,8 @@ WITH usable AS MATERIALIZED (
       FROM inboxes i
      WHERE i.token IS NOT NULL AND i.state IN ('connected', 'offboarded', 'restricted') AND {APP_GOES_ON}
        AND EXISTS (SELECT FROM media WHERE inbox_id = i.id AND state = 'waiting' AND next_attempt_at <= %(now)s)
-       AND NOT EXISTS (SELECT FROM media_throttles WHERE inbox_id = i.id AND until > %(now)s)
+       AND NOT EXISTS (SELECT FROM media_throttles
+                        WHERE inbox_id = i.id AND until > %(now)s AND until <= %(now)s + interval '{THROTTLE_MAX_S} s')
        AND (SELECT count(*) FROM media WHERE inbox_id = i.id AND claimed_until > %(now)s) < %(at_once)s),
 next AS (
     SELECT m.id, u.account_id, u.phone_number_id
@@ -80,10 +81,12 @@ async def claim(conn: Connection, *, at_once_per_number: int, per_hour: int) -> 
 
 
 # Clocks jump. What was told or tried at a time that is yet to come waits for an hour that nobody meant: it is due now.
-RIGHT_TIMES: Final = """
+# So is what waits for room for longer than anything does.
+RIGHT_TIMES: Final = f"""
 UPDATE media SET next_attempt_at = %(now)s, claimed_until = NULL, known_at = least(known_at, %(now)s),
                  attempted_at = least(attempted_at, %(now)s)
- WHERE state = 'waiting' AND greatest(known_at, attempted_at) > %(clocks_differ)s
+ WHERE state = 'waiting' AND (greatest(known_at, attempted_at) > %(clocks_differ)s
+        OR reason = '{Reason.NO_ROOM}' AND next_attempt_at > %(clocks_differ)s + interval '{ROOM_PAUSE_S} s')
 """
 
 
@@ -99,9 +102,10 @@ async def renew(conn: Connection, wanted: Wanted) -> None:
     await conn.execute(RENEW, _of(wanted) | {"until": until, "attempts": wanted.attempts})
 
 
+# The attempt is of now: a clock that jumped meanwhile and is put right must not leave a time to come in one of the two.
 LATER: Final = f"""
 UPDATE media m
-   SET next_attempt_at = %(at)s, reason = %(reason)s, error = %(error)s, claimed_until = NULL,
+   SET next_attempt_at = %(at)s, attempted_at = %(now)s, reason = %(reason)s, error = %(error)s, claimed_until = NULL,
        attempts = attempts - %(uncounted)s
   FROM (SELECT id, reason AS reason_before FROM media WHERE {STILL_WANTED} FOR UPDATE) was
  WHERE m.id = was.id
@@ -113,7 +117,13 @@ async def later(
     conn: Connection, wanted: Wanted, at: datetime, reason: Reason, error: str, *, is_counted: bool = True
 ) -> list[NewEvent]:
     """Try a file again at a time, and say why; return the events to append when the reason is a new one."""
-    values = _of(wanted) | {"at": at, "reason": reason, "error": error, "uncounted": 0 if is_counted else 1}
+    values = _of(wanted) | {
+        "at": at,
+        "now": clock.now(),
+        "reason": reason,
+        "error": error,
+        "uncounted": 0 if is_counted else 1,
+    }
     row = await (await conn.execute(LATER, values)).fetchone()
     return await _changed(conn, wanted, row) if row is not None and row[2] else []
 
@@ -147,9 +157,18 @@ async def throttle(conn: Connection, inbox_id: int) -> int:
     return int(row[0])
 
 
+# A time that is longer ahead than any pause is a wrong clock's.
+THROTTLE_UNTIL: Final = f"""
+UPDATE media_throttles
+   SET until = CASE WHEN until > %(now)s + interval '{THROTTLE_MAX_S} s' THEN %(until)s
+                    ELSE greatest(until, %(until)s) END
+ WHERE inbox_id = %(inbox_id)s
+"""
+
+
 async def throttle_until(conn: Connection, inbox_id: int, until: datetime) -> None:
     """Ask Meta for no file of the number before then."""
-    await conn.execute("UPDATE media_throttles SET until = greatest(until, %s) WHERE inbox_id = %s", (until, inbox_id))
+    await conn.execute(THROTTLE_UNTIL, {"inbox_id": inbox_id, "until": until, "now": clock.now()})
 
 
 async def unthrottle(conn: Connection, inbox_id: int) -> None:
@@ -165,7 +184,7 @@ WITH late AS (
                AND (claimed_until IS NULL OR claimed_until <= %(now)s) FOR UPDATE SKIP LOCKED) was
      WHERE m.id = was.id
     RETURNING m.inbox_id, m.wamid, was.reason_before IS DISTINCT FROM m.reason AS is_news)
-SELECT i.account_id, g.inbox_id, g.conversation_id, g.id
+SELECT i.account_id, g.inbox_id, g.conversation_id, g.id, g.imported
   FROM late l
   JOIN inboxes i ON i.id = l.inbox_id
   JOIN messages g ON g.inbox_id = l.inbox_id AND g.wamid = l.wamid
@@ -178,7 +197,7 @@ async def put_off_all(conn: Connection, until: datetime, reason: Reason, error: 
     """Let everything that is due wait until then, and say why; return the events to append."""
     values = {"until": until, "reason": reason, "error": error, "now": clock.now()}
     rows = await (await conn.execute(PUT_OFF, values)).fetchall()
-    return [NewEvent(row[0], Kind.MESSAGE_CHANGED, row[1], row[2], row[3]) for row in rows]
+    return [_bubble(*row) for row in rows]
 
 
 EXPIRE: Final = """
@@ -186,7 +205,7 @@ WITH ended AS (
     UPDATE media SET state = 'gone', reason = %(reason)s, error = %(error)s, claimed_until = NULL, stored_sha256 = NULL
      WHERE state = 'waiting' AND known_at <= %(before)s AND (claimed_until IS NULL OR claimed_until <= %(now)s)
     RETURNING inbox_id, wamid)
-SELECT i.account_id, g.inbox_id, g.conversation_id, g.id
+SELECT i.account_id, g.inbox_id, g.conversation_id, g.id, g.imported
   FROM ended e
   JOIN inboxes i ON i.id = e.inbox_id
   JOIN messages g ON g.inbox_id = e.inbox_id AND g.wamid = e.wamid
@@ -199,7 +218,7 @@ async def expire(conn: Connection, error: str) -> list[NewEvent]:
     now = clock.now()
     values = {"reason": Reason.EXPIRED, "error": error, "now": now, "before": now - FORGOTTEN_AFTER}
     rows = await (await conn.execute(EXPIRE, values)).fetchall()
-    return [NewEvent(row[0], Kind.MESSAGE_CHANGED, row[1], row[2], row[3]) for row in rows]
+    return [_bubble(*row) for row in rows]
 
 
 AGAIN: Final = """
@@ -363,9 +382,14 @@ async def _changed(conn: Connection, wanted: Wanted, row: Sequence[Any] | None) 
     if row is None:
         return []
     cursor = await conn.execute(
-        "SELECT conversation_id, id FROM messages WHERE inbox_id = %s AND wamid = %s", (row[0], row[1])
+        "SELECT conversation_id, id, imported FROM messages WHERE inbox_id = %s AND wamid = %s", (row[0], row[1])
     )
     message = await cursor.fetchone()
     if message is None:
         return []
-    return [NewEvent(wanted.account_id, Kind.MESSAGE_CHANGED, wanted.inbox_id, message[0], message[1])]
+    return [_bubble(wanted.account_id, wanted.inbox_id, *message)]
+
+
+def _bubble(account_id: int, inbox_id: int, conversation_id: int, message_id: int, imported: bool) -> NewEvent:
+    """The event for a bubble that looks different now. The files of an import are its own doing."""
+    return NewEvent(account_id, Kind.MESSAGE_CHANGED, inbox_id, conversation_id, message_id, is_import=imported)

@@ -51,6 +51,7 @@ SELECT CASE WHEN m.origin = 'app' THEN 'free_phone'
                       WHERE s.inbox_id = m.inbox_id AND s.wamid = m.wamid AND s.pricing IS NOT NULL
                       ORDER BY s.status DESC LIMIT 1) p ON m.origin = 'api'
  WHERE i.id = ANY(%(inbox_ids)s) AND c.last_message_at >= %(since)s
+   AND (m.origin <> 'api' OR m.errors IS NULL AND m.status > {STATUS_RANK["queued"]})
    AND m.status IS DISTINCT FROM {STATUS_RANK["failed"]}
  GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2
 """

@@ -59,6 +59,7 @@ WITH said AS (
       JOIN messages m ON m.conversation_id = c.id AND NOT m.imported AND m.sent_at >= %(from)s
      WHERE i.id = ANY(%(inbox_ids)s) AND c.last_message_at >= %(since)s
        AND (m.direction = 'inbound' OR m.status IS DISTINCT FROM {STATUS_RANK["failed"]})
+       AND (m.origin <> 'api' OR m.errors IS NULL AND m.status > {STATUS_RANK["queued"]})
     WINDOW talk AS (PARTITION BY c.id ORDER BY m.sent_at, m.id)),
 sided AS (
     SELECT *, direction IS DISTINCT FROM lag(direction) OVER (PARTITION BY conversation_id ORDER BY sent_at, id)

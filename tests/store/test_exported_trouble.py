@@ -211,7 +211,10 @@ async def test_nothing_of_a_private_number_is_brought_in(desk: Desk) -> None:
     named = [replace(line, who="+351 910 559 111" if line.who == CONTACT else line.who) for line in CHAT]
     with pytest.raises(Forbidden, match="This is a private number"):
         await desk.give(zip_bytes(BR, named, FILES))
-    chat_id = await desk.give(zip_bytes(BR, CHAT, FILES))
+    with pytest.raises(Forbidden, match="This is a private number"):
+        await desk.give(zip_bytes(BR, CHAT, FILES), "WhatsApp Chat with +351 910-559 111.zip")
+    chat_id = await desk.give(zip_bytes(BR, CHAT, FILES), "WhatsApp Chat with +351 910 559 222.zip")
+    assert (await desk.chat(chat_id)).file_name == "WhatsApp Chat with ….zip", "it may become private yet"
     await desk.start(chat_id, desk.choices())
     await desk.work()
     assert "private number" in ((await desk.chat(chat_id)).error or "")
@@ -266,6 +269,32 @@ async def test_of_an_import_that_failed_nothing_tells_of_whom_it_was_once_they_a
         pass
     assert PHONE.encode() not in await _told(desk)
     await worker.tidy(desk.pool, desk.settings)
+
+
+@pytest.mark.requirement("G11")
+async def test_nothing_of_an_upload_is_left_once_somebody_is_private(desk: Desk) -> None:
+    """Nobody has said whose it is, so it may be theirs; and what is being taken back is known to be."""
+    await desk.bring_in(CHAT)
+    undoing = (await desk.last()).id
+    async with transaction(desk.pool) as conn:
+        await actions.undo(conn, desk.account_id, undoing)
+    waiting = await desk.give(zip_bytes(BR, CHAT, FILES))
+    async with transaction(desk.pool) as conn:
+        number_id = await private.add(conn, KEYRING, "Inês", desk.account_id, PHONE)
+    with pytest.raises(NotFound):
+        await desk.chat(waiting)
+    folder = desk.settings.data_dir / actions.FOLDER
+    for path in folder.iterdir():
+        os.utime(path, (0, 0))
+    await worker.tidy(desk.pool, desk.settings)
+    assert not list(folder.iterdir())
+    async with transaction(desk.pool) as conn:
+        await private.want_purge(conn, KEYRING, desk.account_id, number_id, typed=PHONE)
+    while await purging.step(desk.pool, KEYRING):
+        pass
+    await desk.work()
+    assert (await desk.chat(undoing)).state is State.UNDONE
+    assert PHONE.encode() not in await _told(desk)
 
 
 async def _told(desk: Desk) -> bytes:

@@ -5,6 +5,9 @@ from typing import Any, Final
 import pytest
 
 from coexist.base.database import Pool, transaction
+from coexist.inbox import actions
+from coexist.people import actions as people
+from coexist.people.model import Role
 from tests.support import intake, wire
 from tests.support.intake import BRANCH, SHOP, body_of
 
@@ -75,6 +78,19 @@ async def test_the_address_book_names_before_the_profile_and_after_the_team(shop
     assert await rows(shop, NAMES) == [("Ana jardim",)]
     await told(shop, wire.message("wamid.2", 3, wire.text("Oi"), name="Ana 🌻", **ana))
     assert await rows(shop, NAMES) == [("Ana jardim",)]
+    ((contact_id, account_id),) = await rows(shop, "SELECT k.id, account_id FROM contacts k, contact_scopes")
+    async with transaction(shop) as conn:
+        team = await people.add_user(conn, account_id, name="Inês", email="ines@example.com", role=Role.OWNER)
+        await actions.rename_contact(conn, team, contact_id, "Ana das orquídeas")
+    await told(
+        shop,
+        wire.entry(5, name="Ana jardim 2", phone=ana["phone"]),
+        wire.message("wamid.3", 6, wire.text("Oi"), name="Ana 🌼", **ana),
+    )
+    assert await rows(shop, NAMES) == [("Ana das orquídeas",)]
+    async with transaction(shop) as conn:
+        await actions.rename_contact(conn, team, contact_id, "")
+    assert await rows(shop, NAMES) == [("Ana jardim 2",)]
 
 
 @pytest.mark.requirement("F8")

@@ -105,6 +105,29 @@ async def test_what_somebody_was_writing_to_one_goes_along(pool: Pool) -> None:
     assert await rows(pool, "SELECT conversation_id, text FROM drafts") == [(await conversation_of(pool), "to be sent")]
 
 
+@pytest.mark.requirement("F4", "F7")
+@pytest.mark.parametrize("order", [(PHONE, BSUID), (BSUID, PHONE)], ids=["the younger last", "the older last"])
+async def test_of_two_names_the_team_gave_the_newer_stays_and_every_note_and_assignment(
+    pool: Pool, order: tuple[str, str]
+) -> None:
+    business = await open_business(pool)
+    strangers = await two_strangers(business)
+    contacts = dict(await rows(pool, "SELECT id, contact_id FROM conversations"))
+    for peer in order:
+        contact_id = contacts[strangers[peer].conversation_id]
+        async with transaction(pool) as conn:
+            await actions.rename_contact(conn, business.member, contact_id, f"called by {peer}")
+            await actions.write_note(conn, business.member, contact_id, f"noted of {peer}")
+    async with transaction(pool) as conn:
+        conversation_id = strangers[order[0]].conversation_id
+        await actions.assign(conn, business.member, conversation_id, business.member.user_id)
+    await deliver(pool, PAIR)
+    ((name, note),) = await rows(pool, "SELECT display_name, note FROM contacts")
+    assert name == f"called by {order[1]}"
+    assert sorted(note.split("\n\n")) == [f"noted of {PHONE}", f"noted of {BSUID}"]
+    assert await rows(pool, "SELECT assignee_id FROM conversations") == [(business.member.user_id,)]
+
+
 @pytest.mark.requirement("D1", "D6")
 async def test_a_message_of_a_phone_with_two_owners_has_one_place_whether_history_or_live_came_first(
     server_url: str, template_name: str

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, Final
 
 import pytest
 
+from coexist.base import clock
 from coexist.base.database import Connection, Pool, transaction
 from coexist.base.errors import Conflict, Invalid
-from coexist.coexistence import undoing
+from coexist.coexistence import rules, undoing
 from coexist.coexistence.undoing import Plan, Step
 from coexist.events import feed
 from coexist.export import lines
@@ -184,8 +186,11 @@ async def test_an_undo_needs_the_number_and_a_sync_that_has_ended(pool: Pool, ac
     async with transaction(pool) as conn:
         with pytest.raises(Invalid):
             await undoing.check(conn, account_id, 1, typed="5511985500102")
-        await conn.execute("UPDATE syncs SET state = 'receiving' WHERE kind = 'history'")
+        coming_in = "UPDATE syncs SET state = 'receiving', last_arrival_at = %s WHERE kind = 'history'"
+        await conn.execute(coming_in, (clock.now() - timedelta(hours=rules.STALLED_HOURS - 1),))
         with pytest.raises(Conflict):
             await undoing.check(conn, account_id, 1, typed=SHOP.display)
+        await conn.execute(coming_in, (clock.now() - timedelta(hours=rules.STALLED_HOURS + 1),))
+        await undoing.check(conn, account_id, 1, typed=SHOP.display)  # its last chunk was lost: it goes on no more
         assert (await inboxes.get(conn, account_id, 1)).id == 1
         assert await count(conn, "messages") == 5

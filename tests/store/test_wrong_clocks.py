@@ -10,6 +10,7 @@ import pytest
 from coexist.base import clock
 from coexist.base.database import Pool, transaction
 from coexist.media import store as media
+from coexist.media.model import Reason
 from coexist.meta.graph import Graph
 from coexist.outbound import store
 from tests.support.business import PHONE, Business, change, deliver, inbound, open_business
@@ -74,6 +75,33 @@ async def test_a_file_that_was_told_or_tried_by_a_clock_ahead_is_fetched_now(bus
             found = found or await media.claim(conn, **limits)
     assert found is not None
     assert (found.id, found.attempts) == (tried.id, 2)
+
+
+@pytest.mark.parametrize("reason", [Reason.UPSTREAM, Reason.NO_ROOM, Reason.THROTTLED])
+async def test_a_file_whose_fetching_failed_while_the_clock_was_ahead_is_fetched_soon(
+    business: Business, reason: Reason
+) -> None:
+    await deliver(business.pool, change("messages", messages=[photo("wamid.P", "901")]))
+    limits = {"at_once_per_number": 4, "per_hour": 100}
+    async with transaction(business.pool) as conn:
+        tried = await media.claim(conn, **limits)
+        assert tried is not None
+        with frozen(clock.now() + AHEAD):
+            until = clock.now() + timedelta(seconds=10)
+            if reason is Reason.THROTTLED:
+                await media.throttle(conn, tried.inbox_id)
+                await media.throttle_until(conn, tried.inbox_id, until)
+            await media.later(conn, tried, until, reason, "")
+            if reason is Reason.NO_ROOM:
+                await conn.execute("UPDATE media SET next_attempt_at = attempted_at, attempted_at = NULL")
+                await media.put_off_all(conn, until, reason, "")
+    found = None
+    with frozen(clock.now() + timedelta(seconds=20)):
+        for _ in range(2):  # the first finds nothing due, and puts the times right
+            async with transaction(business.pool) as conn:
+                found = found or await media.claim(conn, **limits)
+    assert found is not None
+    assert found.id == tried.id
 
 
 def photo(wamid: str, media_id: str) -> dict[str, Any]:
