@@ -14,6 +14,8 @@ from starlette.responses import RedirectResponse, Response
 
 from coexist.base.config import Settings
 from coexist.base.database import transaction
+from coexist.base.errors import NotFound
+from coexist.inbox import store
 from coexist.people import sessions
 from coexist.people.model import Member
 from coexist.quarantine.rules import may_keep
@@ -64,7 +66,7 @@ def signed_in(page: Page) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         viewer = await viewer_of(request)
         if viewer is not None:
-            return await page(request, web_of(request), viewer)
+            return await _or_where_it_went(request, web_of(request), viewer, page)
         if is_partial(request):
             return Response(status_code=401, headers={"HX-Redirect": "/sign-in"})
         if request.method != "GET" or request.url.path in ("/", "/live"):
@@ -72,6 +74,27 @@ def signed_in(page: Page) -> Callable[[Request], Awaitable[Response]]:
         return redirect(f"/sign-in?next={quote(request.url.path)}")
 
     return endpoint
+
+
+async def _or_where_it_went(request: Request, web: Web, viewer: Viewer, page: Page) -> Response:
+    """The page; of a conversation that was folded into another, the same page of that one, with all that was sent.
+
+    A part of a page that is asked for again has the browser load the whole page of the one that stays.
+    """
+    try:
+        return await page(request, web, viewer)
+    except NotFound:
+        folded_id = request.path_params.get("conversation_id")
+        if folded_id is None:
+            raise
+        async with transaction(web.pool) as conn:
+            kept_id = await store.kept_conversation(conn, viewer.account_id, folded_id)
+        if kept_id is None:
+            raise
+        if is_partial(request) and request.method == "GET":
+            return Response(headers={"HX-Redirect": f"/conversations/{kept_id}"})
+        there = request.url.path.replace(f"/conversations/{folded_id}", f"/conversations/{kept_id}", 1)
+        return RedirectResponse(f"{there}?{request.url.query}".rstrip("?"), status_code=307)
 
 
 def is_partial(request: Request) -> bool:

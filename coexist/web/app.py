@@ -41,6 +41,7 @@ from coexist.web import (
     signup,
     signup_links,
     undoing,
+    webhooks,
 )
 from coexist.web.access import signed_in
 from coexist.web.failures import FAILURES
@@ -49,6 +50,7 @@ from coexist.web.live import Hub
 from coexist.web.render import STATIC, STATIC_VERSION, bubble_renderer, create_templates
 from coexist.web.state import Replay, Web
 from coexist.web.stream import open_stream
+from coexist.webhooks import actions as outgoing
 
 A_YEAR: Final = "public, max-age=31536000, immutable"
 DECODER: Final = "js/voice-decoder.js"
@@ -142,14 +144,12 @@ def routes() -> list[BaseRoute]:
         Route("/inboxes/{inbox_id:int}/doctor", signed_in(doctor.ask_meta), methods=["POST"]),
         Route("/inboxes/{inbox_id:int}/doctor/bundle", signed_in(doctor.give_bundle)),
         Route("/inboxes/{inbox_id:int}/coverage", signed_in(coverage.show_coverage)),
-        Route("/inboxes/{inbox_id:int}/receipt", signed_in(receipt.show_receipt)),
-        Route("/inboxes/{inbox_id:int}/receipt/undo", signed_in(undoing.show_plan)),
-        Route("/inboxes/{inbox_id:int}/receipt/undo", signed_in(undoing.undo), methods=["POST"]),
-        Route("/inboxes/{inbox_id:int}/receipt/reapply", signed_in(undoing.reapply), methods=["POST"]),
+        *_receipt_routes(),
         Route("/inboxes/{inbox_id:int}/strip", signed_in(inboxes.show_strip)),
         Route("/reports", signed_in(reports.show_reports)),
         *_exported_chat_routes(),
         *_quarantine_routes(),
+        *_webhook_routes(),
         Route("/live", signed_in(open_stream)),
         Mount(f"/static/{STATIC_VERSION}", _LastingFiles(directory=STATIC)),
     ]
@@ -161,6 +161,16 @@ def _life_routes() -> list[BaseRoute]:
         Route(number, signed_in(life.show_life)),
         Route(f"{number}/notice", signed_in(life.show_notice)),
         Route(f"{number}/go-on", signed_in(doctor.go_on), methods=["POST"]),
+    ]
+
+
+def _receipt_routes() -> list[BaseRoute]:
+    paper = "/inboxes/{inbox_id:int}/receipt"
+    return [
+        Route(paper, signed_in(receipt.show_receipt)),
+        Route(f"{paper}/undo", signed_in(undoing.show_plan)),
+        Route(f"{paper}/undo", signed_in(undoing.undo), methods=["POST"]),
+        Route(f"{paper}/reapply", signed_in(undoing.reapply), methods=["POST"]),
     ]
 
 
@@ -188,6 +198,20 @@ def _quarantine_routes() -> list[BaseRoute]:
         Route(f"{part}/restore", signed_in(quarantine.restore_part), methods=["POST"]),
         Route("/quarantine/numbers/dismiss", signed_in(quarantine.dismiss_number), methods=["POST"]),
         Route("/quarantine/numbers/restore", signed_in(quarantine.restore_number), methods=["POST"]),
+    ]
+
+
+def _webhook_routes() -> list[BaseRoute]:
+    one, decide = f"{webhooks.PATH}/{{webhook_id:int}}", webhooks.decide
+    return [
+        Route(webhooks.PATH, signed_in(webhooks.show_list)),
+        Route(webhooks.PATH, signed_in(webhooks.add), methods=["POST"]),
+        Route(one, signed_in(webhooks.show_webhook)),
+        Route(f"{one}/secret", signed_in(webhooks.rotate), methods=["POST"]),
+        Route(f"{one}/test", signed_in(decide(outgoing.test)), methods=["POST"]),
+        Route(f"{one}/pause", signed_in(decide(outgoing.pause)), methods=["POST"]),
+        Route(f"{one}/resume", signed_in(decide(outgoing.resume)), methods=["POST"]),
+        Route(f"{one}/remove", signed_in(webhooks.remove), methods=["POST"]),
     ]
 
 

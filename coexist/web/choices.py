@@ -8,7 +8,7 @@ from starlette.responses import Response
 from coexist.base.database import Connection, in_transaction, transaction
 from coexist.base.errors import Forbidden, Invalid
 from coexist.coexistence import switches
-from coexist.coexistence.choices import again, choices_of
+from coexist.coexistence.choices import choices_of
 from coexist.events import feed
 from coexist.inbox import private
 from coexist.inbox.echoes import EchoEffect, choose
@@ -41,7 +41,6 @@ async def show_choices(request: Request, web: Web, viewer: Viewer) -> Response:
         choices=choices,
         path=_path(_inbox_id(request)),
         private_count=private_count,
-        again=again,
         days_max=switches.KEEP_OPEN_DAYS_MAX,
     )
 

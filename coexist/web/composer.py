@@ -20,6 +20,7 @@ SHUT: Final = {
     "restricted": "WhatsApp has restricted this number. Look at the WhatsApp Business app or Meta Business Suite.",
 }
 OFFBOARDED: Final = ". The number is disconnected for now: what you send waits until it is back"
+HELD: Final = ". WhatsApp keeps the number from answering: what you send waits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,10 @@ def composer_of(conversation: Conversation, window: Window, zone: tzinfo, now: d
         said = f"Closed since {words.moment(window.expires_at, zone, now)}: it opens with their next message.{on_phone}"
         why = f"{window.why} WhatsApp lets a business write freely for 24 hours after each one."
         return _closed(conversation, said, why, window_message=True)
-    waits = OFFBOARDED if conversation.inbox_state == "offboarded" else ""
+    held_until = conversation.inbox_replies_held_until
+    waits = HELD if held_until is not None and held_until > now else ""
+    if conversation.inbox_state == "offboarded":
+        waits = OFFBOARDED
     return Composer(
         is_open=True,
         said=f"You can write until {words.moment(window.expires_at, zone, now)}{waits}",

@@ -34,11 +34,16 @@ LEVELS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What stands between a number and its syncs. ``left`` is the time until Meta gives nothing any more."""
+    """What stands between a number and its syncs. ``left`` is the time until Meta gives nothing any more.
+
+    ``is_wanted``: they are asked for as soon as nothing does. ``refusal`` is what Meta said when it was asked last.
+    """
 
     look: Preflight | None
     left: timedelta
     may_decide: bool
+    is_wanted: bool
+    refusal: str | None
 
     @property
     def hours_left(self) -> str:
@@ -49,13 +54,15 @@ class Gate:
 
 async def gate_of(conn: Connection, inbox: Inbox, viewer: Viewer) -> Gate | None:
     """Return the list that a number's syncs wait for; None when there is nothing to ask for any more."""
-    now = clock.now()
-    if not inbox.is_coexistence or not rules.can_be_asked(await store.syncs(conn, inbox.id), list(SyncKind), now):
+    now, syncs = clock.now(), await store.syncs(conn, inbox.id)
+    if not inbox.is_coexistence or not rules.can_be_asked(syncs, list(SyncKind), now):
         return None
     look = await checks_store.preflight(conn, inbox.id)
     is_of_now = look is not None and look.onboarded_at == inbox.onboarded_at and look.checks
     left = rules.deadline(inbox.onboarded_at) - now
-    return Gate(look if is_of_now else None, left, viewer.member.role != Role.AGENT)
+    is_wanted = any(sync.wanted_at and not sync.requested_at for sync in syncs)
+    refusal = next((sync.error for sync in syncs if sync.error and not sync.requested_at), None)
+    return Gate(look if is_of_now else None, left, viewer.member.role != Role.AGENT, is_wanted, refusal)
 
 
 async def look_again(request: Request, web: Web, viewer: Viewer) -> Response:

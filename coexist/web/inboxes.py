@@ -12,11 +12,11 @@ from coexist.coexistence import checks_store, overview, receipts
 from coexist.coexistence import signup_store as signups
 from coexist.coexistence.choices import choices_of
 from coexist.coexistence.model import SyncState
+from coexist.coexistence.words import why
 from coexist.events import feed
 from coexist.inbox import inboxes
 from coexist.inbox.switches import allowed
 from coexist.people.model import Role
-from coexist.web import life_words
 from coexist.web.access import Viewer
 from coexist.web.conversations import shell
 from coexist.web.doctor import LEVELS, gate_of
@@ -72,7 +72,7 @@ async def show_inboxes(request: Request, web: Web, viewer: Viewer) -> Response:
         strips=strips,
         states=INBOX_STATES,
         sync_words=SYNC_WORDS,
-        why=life_words.why,
+        why=why,
     )
 
 

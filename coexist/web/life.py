@@ -15,11 +15,13 @@ from coexist.base.database import Connection, transaction
 from coexist.coexistence import life_rules as rules
 from coexist.coexistence import life_store as store
 from coexist.coexistence.life_rules import Forecast, Sign, Stage
+from coexist.coexistence.words import why
 from coexist.events import feed
 from coexist.inbox import inboxes, pauses
 from coexist.inbox.connection import State
 from coexist.inbox.inboxes import Inbox
-from coexist.meta.errors import ErrorMeaning, explain
+from coexist.inbox.restrictions import FOREVER
+from coexist.meta.errors import Action, ErrorMeaning, explain
 from coexist.people.model import Role
 from coexist.web import life_words as words
 from coexist.web.access import Viewer
@@ -55,6 +57,10 @@ FROM_HERE: Final = {
     "restricted": "Nobody, until WhatsApp lifts the restriction. Drafts stay.",
 }
 
+FROM_HERE_HELD: Final = "Every member of this account, and it waits: WhatsApp does not let the number answer now."
+MEANING_HELD: Final = "Messages come in. What is sent from here waits."
+"""The two sentences of a connected number that may not answer."""
+
 ONLY_ON_PHONE: Final = (
     ("Groups", "On the phone only: WhatsApp gives no groups to a number that is in the app."),
     ("Calls", "On the phone only: WhatsApp passes no calls on from a number that is in the app."),
@@ -66,9 +72,18 @@ NOT_HERE: Final = (
 """What a number can do besides chats, by whether it is in the phone app (meta-protocol 8.1, 9.3, 9.4; G8)."""
 
 
+BEGINS_HELD: Final = "WhatsApp does not let this number begin conversations. Replies go."
+REPLIES_HELD: Final = "WhatsApp does not let this number answer customers. What is sent from here waits."
+HOLDING: Final = {Action.STOP_ACCOUNT, Action.HOLD_BUSINESS_INITIATED, Action.HOLD_PAID}
+
+
 @dataclass(frozen=True, slots=True)
 class Life:
-    """What is known of a number's connection at this moment."""
+    """What is known of a number's connection at this moment.
+
+    ``held``: what Meta keeps it from doing, each with its end, None when Meta named none. ``rejected_at``: when its
+    WhatsApp account was not approved, if that was the last review.
+    """
 
     sign: Sign | None
     phone: Forecast
@@ -77,6 +92,8 @@ class Life:
     token_problem: str | None
     waiting_count: int
     troubles: Sequence[ErrorMeaning]
+    held: Sequence[tuple[str, datetime | None]]
+    rejected_at: datetime | None
     told: Mapping[str, Any]
     calls_rest_until: datetime | None
 
@@ -88,9 +105,15 @@ class Life:
         return max(0, -((clock.now() - self.phone.ends_at) // timedelta(days=1)))
 
     @property
+    def is_held(self) -> bool:
+        """Whether messages wait until a trouble is over; the others are only told of."""
+        return bool(self.held) or any(trouble.action in HOLDING for trouble in self.troubles)
+
+    @property
     def is_worth_a_word(self) -> bool:
         """Whether people should be told without asking."""
-        return bool(self.troubles) or bool({self.phone.stage, self.token.stage} & {Stage.AMBER, Stage.RED})
+        is_ending = not {self.phone.stage, self.token.stage}.isdisjoint({Stage.AMBER, Stage.RED})
+        return bool(self.troubles or self.held or self.rejected_at or is_ending)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +140,16 @@ async def life_of(conn: Connection, inbox: Inbox) -> Life:
         token_problem=watch.problem if watch else None,
         waiting_count=await store.waiting_count(conn, inbox.id),
         troubles=[explain(code) for code in inbox.standing_codes],
+        held=_held(inbox, now),
+        rejected_at=await store.rejected_at(conn, inbox.id),
         told=await store.last_told(conn, inbox.id) or {},
         calls_rest_until=await pauses.resting_until(conn, inbox.id),
     )
+
+
+def _held(inbox: Inbox, now: datetime) -> list[tuple[str, datetime | None]]:
+    held = ((BEGINS_HELD, inbox.begins_held_until), (REPLIES_HELD, inbox.replies_held_until))
+    return [(said, None if until == FOREVER else until) for said, until in held if until is not None and until > now]
 
 
 async def show_life(request: Request, web: Web, viewer: Viewer) -> Response:
@@ -130,6 +160,7 @@ async def show_life(request: Request, web: Web, viewer: Viewer) -> Response:
         inbox = await inboxes.get(conn, viewer.account_id, request.path_params["inbox_id"])
         life = await life_of(conn, inbox)
         shown, older = await store.timeline(conn, inbox.id, PAGE_COUNT, before)
+    is_held = inbox.state == State.CONNECTED and any(said == REPLIES_HELD for said, _ in life.held)
     return html(
         web,
         "life.html",
@@ -137,14 +168,15 @@ async def show_life(request: Request, web: Web, viewer: Viewer) -> Response:
         event_id=event_id,
         inbox=inbox,
         state=INBOX_STATES[inbox.state],
-        why=words.why(inbox.state_reason, inbox.state_initiated_by),
+        why=why(inbox.state_reason, inbox.state_initiated_by),
         life=life,
         chips=CHIPS,
         signs=words.SIGNS,
         on_phone=ON_PHONE[inbox.state],
-        from_here=FROM_HERE[inbox.state],
+        from_here=FROM_HERE_HELD if is_held else FROM_HERE[inbox.state],
+        meaning_held=MEANING_HELD if is_held else "",
         besides_chats=ONLY_ON_PHONE if inbox.is_coexistence else NOT_HERE,
-        happened=[Happened(entry.at, words.sentence(entry), words.details(entry)) for entry in shown],
+        happened=[Happened(entry.at, words.sentence(entry), words.details(entry, viewer.zone)) for entry in shown],
         before=before,
         older=older,
         may_decide=viewer.member.role != Role.AGENT,

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, tzinfo
 from typing import Any, Final
 
-from coexist.coexistence.life_store import Entry
+from coexist.coexistence.life_store import APP_TAKEN_OFF, Entry
+from coexist.coexistence.words import plain, why
+from coexist.inbox import restrictions
+from coexist.web import words
 
-REASONS: Final = {
-    "PRIMARY_INACTIVITY": "the phone app was not opened for about 14 days",
-    "COMPANION_INACTIVITY": "the connection was not used for about 30 days",
-    "ACCOUNT_DISCONNECTED": "it was disconnected, or WhatsApp closed the account",
-    "BUSINESS_DOWNGRADE": "the number moved to the consumer app",
-    "CHANGE_NUMBER": "the phone changed its number",
-    "USER_RE_REGISTERED": "the number was registered again on a phone",
-}
-"""``disconnection_info.reason`` (meta-protocol 5.7)."""
-INITIATORS: Final = {"USER": "by the business, on the phone", "SYSTEM": "by WhatsApp"}
 STATES: Final = {"connected": "it is connected", "offboarded": "its phone is away", "removed": "it is disconnected"}
 SIGNS: Final = {
     "message": "a message was written on the phone",
@@ -30,6 +24,7 @@ SIGNS: Final = {
 EVENTS: Final = {
     ("coexist", "CONNECTED"): "Connected here",
     ("coexist", "AUTHORISED"): "Access renewed",
+    ("coexist", "MOVED_AWAY"): "Connected to another account of this installation; the chats so far stay here",
     ("coexist", "TOKEN_REFUSED"): "WhatsApp refused our access",
     ("coexist", "TOKEN_LOOKED_AT"): "We asked Meta about the refused access",
     ("coexist", "SENDING_REFUSED"): "WhatsApp refused to send",
@@ -41,11 +36,31 @@ EVENTS: Final = {
     ("account_update", "ACCOUNT_RECONNECTED"): "The phone is back",
     ("account_update", "PARTNER_REMOVED"): "Disconnected from here",
     ("account_update", "PARTNER_ADDED"): "The WhatsApp account was shared with this app",
+    ("account_update", "PARTNER_APP_INSTALLED"): "An app was added to the WhatsApp account",
+    ("account_update", APP_TAKEN_OFF): "An app was taken off the WhatsApp account",
     ("account_update", "ACCOUNT_DELETED"): "The WhatsApp account was deleted",
     ("account_update", "DISABLED_UPDATE"): "WhatsApp changed whether the account is disabled",
     ("account_update", "ACCOUNT_VIOLATION"): "WhatsApp reported a breach of its rules",
     ("account_update", "ACCOUNT_RESTRICTION"): "WhatsApp restricted the account",
     ("account_update", "VERIFIED_ACCOUNT"): "The business was verified",
+    ("phone_number_quality_update", "ONBOARDING"): "Limits: the number begins",
+    ("phone_number_quality_update", "UPGRADE"): "Limits: the number may reach more people",
+    ("phone_number_quality_update", "DOWNGRADE"): "Limits: the number may reach fewer people",
+    ("phone_number_quality_update", "FLAGGED"): "Quality: people block or report the number",
+    ("phone_number_quality_update", "UNFLAGGED"): "Quality: the number is in order again",
+    ("phone_number_quality_update", "THROUGHPUT_UPGRADE"): "Limits: the number may send faster",
+    ("phone_number_name_update", "APPROVED"): "WhatsApp approved the display name",
+    ("phone_number_name_update", "REJECTED"): "WhatsApp rejected the display name",
+    ("phone_number_name_update", "DEFERRED"): "WhatsApp put off the display name",
+    ("phone_number_name_update", "PENDING"): "WhatsApp looks at the display name",
+    ("account_review_update", "APPROVED"): "WhatsApp approved the account",
+    ("account_review_update", "REJECTED"): "WhatsApp did not approve the account",
+    ("account_review_update", "DEFERRED"): "WhatsApp put off its review of the account",
+    ("account_review_update", "PENDING"): "WhatsApp reviews the account",
+    ("security", "PIN_CHANGED"): "Security: the two-step PIN was changed",
+    ("security", "PIN_RESET_REQUEST"): "Security: somebody asked to reset the two-step PIN",
+    ("security", "PIN_RESET_SUCCESS"): "Security: the two-step PIN was reset",
+    ("business_capability_update", ""): "Limits of the business changed",
 }
 SYNCS: Final = {
     ("SYNC_REQUESTED", "contacts"): "The phone's contacts were asked for",
@@ -71,12 +86,37 @@ FIELDS: Final = {
     "coexist": "Coexist",
 }
 DETAILS: Final = {
-    "current_limit": "limit", "old_limit": "before", "decision": "decision",
-    "requested_verified_name": "name", "rejection_reason": "why", "status": "status", "error": "error", "kind": "what",
-    "quality": "quality", "health": "may send",
-    "days": "days", "max_daily_conversations_per_business": "conversations a day",
+    "current_limit": "limit", "old_limit": "before", "requested_verified_name": "name", "rejection_reason": "why",
+    "status": "status", "error": "error", "kind": "what", "quality": "quality", "health": "may send", "days": "days",
+    "max_daily_conversations_per_business": "people a day", "max_daily_conversation_per_phone": "people a day",
+    "max_phone_numbers_per_business": "numbers of the business", "max_phone_numbers_per_waba": "numbers of the account",
 }  # fmt: skip
 """Values of a line that say something to a person, and what they are called."""
+WITHIN: Final = {
+    "waba_info": {"partner_app_id": "app"},
+    "violation_info": {"violation_type": "which", "remediation": "what to do"},
+    "alert_info": {"alert_description": "", "alert_severity": "severity"},
+}
+"""The same within an object of a line."""
+UNLIMITED: Final = -1
+WRITTEN: Final = {"requested_verified_name", "error", "alert_description", "remediation"}
+"""Values that are nobody's constant."""
+BANS: Final = {
+    "DISABLE": "It is disabled.",
+    "SCHEDULE_FOR_DISABLE": "It will be disabled.",
+    "REINSTATE": "It is in use again.",
+}
+"""``ban_info.waba_ban_state``, a word or in an older sample an array of words."""
+RESTRICTED: Final = {
+    restrictions.BEGINS: "it may not begin conversations",
+    restrictions.REPLIES: "it may not answer customers",
+    "RESTRICTED_ADD_PHONE_NUMBER_ACTION": "no numbers may be added",
+    "RESTRICTED_UTILITY_TEMPLATES": "no utility templates may be sent",
+    "RESTRICTED_DIRECT_SEND_UTILITY_TEMPLATES": "no utility templates may be sent directly",
+    "RESTRICTED_BUSINESS_INITIATED_CALLING": "it may not call",
+    "RESTRICTED_USER_INITIATED_CALLING": "it may not be called",
+}
+"""``restriction_info[].restriction_type``."""
 
 
 def sentence(entry: Entry) -> str:
@@ -90,8 +130,8 @@ def sentence(entry: Entry) -> str:
     return f"{field}: {plain(entry.event)}" if entry.event else field
 
 
-def details(entry: Entry) -> str:
-    """Return why, by whom and what else is known of a line; empty if nothing is."""
+def details(entry: Entry, zone: tzinfo) -> str:
+    """Return why, by whom and what else is known of a line, for viewers in ``zone``; empty if nothing is."""
     value: Mapping[str, Any] = entry.value if isinstance(entry.value, dict) else {}
     info = value.get("disconnection_info")
     told = info if isinstance(info, dict) else {}
@@ -99,9 +139,12 @@ def details(entry: Entry) -> str:
     parts += [f"by {value['by']}"] if isinstance(value.get("by"), str) else []
     if entry.event == "META_TOLD" and "error" not in value:
         parts.append(f"Meta says: {STATES.get(str(value.get('state')), 'nothing that decides it')}.")
-    parts += [
-        f"{name}: {plain(str(value[key]))}" for key, name in DETAILS.items() if isinstance(value.get(key), str | int)
-    ]
+    parts += _named(value, DETAILS)
+    parts += [said for key, names in WITHIN.items() for said in _named(value.get(key), names)]
+    parts += [_restricted(kind, until, zone) for kind, until in restrictions.told(value)]
+    parts += _ban(value.get("ban_info"))
+    if entry.event in ("PHONE_QUIET", "TOKEN_ENDS"):
+        parts.append(_reminder(entry.event, value, zone))
     if entry.event == "TOKEN_LOOKED_AT":
         parts.append(_token_words(value))
     parts += [word for word in value.get("problems") or () if isinstance(word, str)]
@@ -123,13 +166,38 @@ def _token_words(value: Mapping[str, Any]) -> str:
     )
 
 
-def why(reason: object, initiated_by: object) -> str:
-    """Return Meta's reason and who began it, in words."""
-    said = REASONS.get(str(reason), plain(str(reason))) if reason else ""
-    by = INITIATORS.get(str(initiated_by), f"by {plain(str(initiated_by))}") if initiated_by else ""
-    return ", ".join(part for part in (said, by) if part)
+def _named(value: object, names: Mapping[str, str]) -> list[str]:
+    if not isinstance(value, Mapping):
+        return []
+    known = [(name, _said(key, value[key])) for key, name in names.items() if isinstance(value.get(key), str | int)]
+    return [f"{name}: {said}" if name else said for name, said in known]
 
 
-def plain(word: str) -> str:
-    """``Tier 1k`` of ``TIER_1K``; what is no constant of Meta's stays as it is."""
-    return word.replace("_", " ").capitalize() if word.isupper() and "_" in word else word
+def _said(key: str, value: str | int) -> str:
+    """A value of Meta's: its constants in small letters, what people wrote as they wrote it."""
+    if value in (UNLIMITED, str(UNLIMITED)):
+        return "unlimited"
+    said = str(value)
+    return said if key in WRITTEN or not said.isupper() else said.replace("_", " ").capitalize()
+
+
+def _restricted(kind: str, until: datetime | None, zone: tzinfo) -> str:
+    said = RESTRICTED.get(kind, plain(kind))
+    return f"{said} until {words.plain_date(until, zone)}" if until else said
+
+
+def _ban(info: object) -> list[str]:
+    if not isinstance(info, Mapping):
+        return []
+    states = info.get("waba_ban_state")
+    said = [BANS.get(str(state), plain(str(state))) for state in (states if isinstance(states, list) else [states])]
+    date = info.get("waba_ban_date")
+    return [*said, f"date: {date}"] if isinstance(date, str) else said
+
+
+def _reminder(event: str, value: Mapping[str, Any], zone: tzinfo) -> str:
+    try:
+        since, ends = (words.plain_date(datetime.fromisoformat(value[key]), zone) for key in ("since", "ends_at"))
+    except (KeyError, TypeError, ValueError):
+        return ""
+    return f"last seen on {since}, disconnected from {ends} on" if event == "PHONE_QUIET" else f"it ends on {ends}"

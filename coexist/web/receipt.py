@@ -24,6 +24,7 @@ from coexist.web.strip import MOVING, PHASES
 
 ZERO_WORDS: Final = {
     "notifications": "Notifications",
+    "webhooks": "Webhooks",
     "automations": "Automatic answers",
     "sends": "Messages sent",
     "windows": "Windows opened",

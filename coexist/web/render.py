@@ -56,6 +56,10 @@ class Times:
         """For hovering."""
         return words.full(at, self.zone)
 
+    def there(self, text: str) -> str:
+        """A sentence of a check with its times as the viewer's."""
+        return words.told_there(text, self.zone, self.now)
+
     def date(self, at: datetime) -> str:
         """The date alone."""
         return words.plain_date(at, self.zone)

@@ -11,13 +11,13 @@ from starlette.requests import Request
 
 from coexist.base.config import Settings
 from coexist.base.crypto import Keyring
-from coexist.base.database import Connection, Pool
+from coexist.base.database import Pool
 from coexist.media.storage import Storage
 from coexist.meta.graph import Graph
 from coexist.web.live import Hub
 
-Replay = Callable[[Connection, datetime | None, str], Awaitable[int]]
-"""Has applied again what was received since a time, on whose behalf; returns how many deliveries."""
+Replay = Callable[[Pool, Keyring, str, datetime | None, str], Awaitable[int]]
+"""Has a number's import applied again that was received since a time, on whose behalf; returns how many deliveries."""
 
 
 @dataclass(frozen=True, slots=True)

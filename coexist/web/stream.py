@@ -35,10 +35,10 @@ async def open_stream(request: Request, web: Web, viewer: Viewer) -> Response:
     after = id_of(request.headers.get("last-event-id") or query.get("after", "0"), back_to="the inbox")
     stream = Stream(viewer.account_id, viewer.zone, None, None)
     if "conversation" in query:
+        id_ = id_of(query["conversation"], back_to="the inbox")
         async with transaction(web.pool) as conn:
-            conversation = await store.conversation(
-                conn, viewer.account_id, viewer.member.user_id, id_of(query["conversation"], back_to="the inbox")
-            )
+            id_ = await store.kept_conversation(conn, viewer.account_id, id_) or id_
+            conversation = await store.conversation(conn, viewer.account_id, viewer.member.user_id, id_)
         stream.conversation_id, stream.contact_id = conversation.id, conversation.contact_id
     return EventStream(request, web, stream, after)
 

@@ -29,9 +29,6 @@ from coexist.web.state import Web
 AT_ONCE_S: Final = 1.0
 """How long one request removes before it answers how far it is."""
 
-REPLAYED: Final = "a replay"
-"""Who had parts tried again, as the quarantine tells it: a replay is for every account, and names nobody of another."""
-
 
 async def show_plan(request: Request, web: Web, viewer: Viewer) -> Response:
     """What undoing the number's import would remove, what stays and why, and the ways to undo and to bring back."""
@@ -64,9 +61,9 @@ async def reapply(request: Request, web: Web, viewer: Viewer) -> Response:
     """Have the number's import applied again from the journal. Meta is asked for nothing."""
     inbox_id = _inbox_id(request, viewer)
     async with transaction(web.pool) as conn:
-        await inboxes.get(conn, viewer.account_id, inbox_id)
+        inbox = await inboxes.get(conn, viewer.account_id, inbox_id)
         since = await undoing.connected_at(conn, inbox_id)
-        count = await web.replay(conn, since, REPLAYED)
+    count = await web.replay(web.pool, web.keyring, inbox.phone_number_id, since, viewer.member.name)
     return redirect(f"/inboxes/{inbox_id}/receipt/undo?returned={count}")
 
 

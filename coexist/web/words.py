@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Final
@@ -56,6 +57,16 @@ def moment(at: datetime, zone: tzinfo, now: datetime) -> str:
     if words == "Today":
         return clock_time(at, zone)
     return f"{words.lower() if words == 'Yesterday' else words} {clock_time(at, zone)}"
+
+
+TOLD: Final = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2} UTC")
+
+
+def told_there(text: str, zone: tzinfo, now: datetime) -> str:
+    """A sentence of a check, whose times are ``2026-11-30 03:37 UTC``, with them as moments in the viewer's zone."""
+    return TOLD.sub(
+        lambda found: moment(datetime.strptime(found[0], "%Y-%m-%d %H:%M %Z").replace(tzinfo=UTC), zone, now), text
+    )
 
 
 def full(at: datetime, zone: tzinfo) -> str:

@@ -23,7 +23,7 @@ SELECT s.account_id, s.portfolio_id, who.ids, k.display_name, k.address_book_nam
  ORDER BY 1, 2, 3""",
     "identities": """
 SELECT s.account_id, s.portfolio_id, kind, value, match_key, is_wa_id, is_parent, is_contested, profile_name,
-       profile_name_at, username, username_at
+       profile_name_at, username, username_at, marketing_wish, marketing_wish_at, marketing_rests_until
   FROM identities JOIN contact_scopes s ON s.id = scope_id WHERE kind <> 'former_phone' ORDER BY 1, 2, 3, 4""",
     "sightings": """
 SELECT s.account_id, s.portfolio_id, phone, match_key, bsuid, first_at
@@ -67,7 +67,9 @@ SELECT i.account_id, i.phone_number_id, phase, chunk_order, progress, thread_cou
 SELECT i.account_id, i.phone_number_id, s.kind, s.state, s.declined_at, s.error_code, s.error, s.error_at
   FROM syncs s JOIN inboxes i ON i.id = s.inbox_id ORDER BY 1, 2, 3""",
     "inboxes": """
-SELECT account_id, phone_number_id, state, state_reason, state_initiated_by, state_at FROM inboxes ORDER BY 1, 2""",
+SELECT account_id, phone_number_id, state, state_reason, state_initiated_by, state_at, standing_codes,
+       begins_held_until, replies_held_until
+  FROM inboxes ORDER BY 1, 2""",
     # That a phone has been quiet for long is told by the clock.
     "timeline": """
 SELECT i.account_id, i.phone_number_id, at, field, event, value

@@ -21,7 +21,7 @@ LINES: Final = (
     {"people"},
     {"inbox"},
     {"outbound", "media", "coexistence", "quarantine"},
-    {"automations", "reports", "export", "exported_chats"},
+    {"automations", "reports", "export", "exported_chats", "webhooks"},
     {"intake", "web", "api"},
     {"__main__", "commands", "app", "worker", "demo", "processes"},
 )

@@ -13,10 +13,10 @@ DOC = Path(__file__).parents[2] / "docs" / "export.md"
 ROW = re.compile(r"^\| `([a-z0-9_]+)` \| .*[^|\s].* \|$")
 
 
-def documented() -> dict[str, list[str]]:
+def documented(doc: Path = DOC) -> dict[str, list[str]]:
     """The fields of each section that has a table, by the names in its heading."""
     sections: dict[str, list[str]] = {}
-    for part in re.split(r"^##+ ", DOC.read_text("utf-8"), flags=re.MULTILINE)[1:]:
+    for part in re.split(r"^##+ ", doc.read_text("utf-8"), flags=re.MULTILINE)[1:]:
         heading, _, body = part.partition("\n")
         rows = [match[1] for line in body.splitlines() if (match := ROW.match(line))]
         for name in heading.split(" and "):

@@ -1,23 +1,28 @@
-"""A running inbox on its own database and port, somebody signed in, and a browser."""
+"""A running inbox on its own database and port, somebody signed in, and a browser.
+
+A browser takes seconds of processor time to start, so one serves all tests of a session, each in a context of its own:
+cookies, storage, cache.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
+import playwright.async_api
 import pytest
 import uvicorn
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from coexist.base import config
 from coexist.base.database import Pool, transaction
-from coexist.intake.replay import replay_since
+from coexist.intake.replay import replay_import
 from coexist.people import actions as people
 from coexist.people import sessions
 from coexist.people.model import Member, Role
@@ -32,6 +37,16 @@ PHONE: Final = (390, 844)
 PATIENCE_MS: Final = 40_000
 """How long a browser may take for anything: nothing is timed here, and a busy machine is no failure."""
 expect.set_options(timeout=PATIENCE_MS)
+
+_has_failed: Final = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        item.stash[_has_failed] = True
+    return report
 
 
 @dataclass
@@ -55,12 +70,12 @@ class Site:
 
     async def get(self, path: str, **headers: str) -> tuple[int, str]:
         """The status and the text of a page, redirects as they are."""
-        async with self.http.get(self.url + path, headers=self._headers(headers), allow_redirects=False) as response:
+        async with self.http.get(self.url + path, headers=self.headers(**headers), allow_redirects=False) as response:
             return response.status, await response.text()
 
     async def post(self, path: str, method: str = "POST", **fields: str) -> aiohttp.ClientResponse:
         """Send a form as a page of ours does."""
-        headers = self._headers({"Origin": self.url})
+        headers = self.headers(Origin=self.url)
         async with self.http.request(
             method, self.url + path, data=fields or b"", headers=headers, allow_redirects=False
         ) as response:
@@ -71,7 +86,8 @@ class Site:
         """Have Meta tell something about the number."""
         await deliver(self.pool, *changes)
 
-    def _headers(self, headers: dict[str, str]) -> dict[str, str]:
+    def headers(self, **headers: str) -> dict[str, str]:
+        """What the member's browser sends, and these; ``_`` stands for ``-``."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return ({"Cookie": f"{SESSION_COOKIE}={self.cookie}"} if self.cookie else {}) | named
 
@@ -84,7 +100,7 @@ async def served(pool: Pool, database_url: str, data_dir: Path, **more: str) -> 
         port = listening.getsockname()[1]
         url = f"http://127.0.0.1:{port}"
         settings = config.load({"COEXIST_DATA_DIR": str(data_dir), "COEXIST_BASE_URL": url, **more})
-        web = create_web(settings, pool, database_url, replay_since)
+        web = create_web(settings, pool, database_url, replay_import)
         server = uvicorn.Server(
             uvicorn.Config(create_pages(web), log_config=None, timeout_graceful_shutdown=2, lifespan="off")
         )
@@ -125,13 +141,48 @@ async def stranger(site: Site) -> Member:
         return await people.add_user(conn, account.id, name="Mallory", email="mallory@example.com", role=Role.OWNER)
 
 
+@dataclass
+class Chromium:
+    """The browser of a test session: started when it is first asked for, and anew after it was stopped or crashed."""
+
+    path: str
+    _browser: Browser | None = None
+    _running: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    async def browser(self) -> Browser:
+        """One that answers."""
+        if self._browser is None or not self._browser.is_connected():
+            await self.stop()
+            driver = await self._running.enter_async_context(async_playwright())
+            self._browser = await driver.chromium.launch(executable_path=self.path, args=list(CHROMIUM_ARGS))
+            self._running.push_async_callback(self._browser.close)
+        return self._browser
+
+    async def stop(self) -> None:
+        """Stop it, whatever state it is in."""
+        self._browser = None
+        with suppress(playwright.async_api.Error):
+            await self._running.aclose()
+
+
+@pytest.fixture(scope="session")
+async def chromium(chromium_path: str) -> AsyncIterator[Chromium]:
+    """The browser of the session, for `browser`."""
+    made = Chromium(chromium_path)
+    yield made
+    await made.stop()
+
+
 @pytest.fixture
-async def browser(chromium_path: str) -> AsyncIterator[Browser]:
-    """A real browser."""
-    async with async_playwright() as playwright:
-        launched = await playwright.chromium.launch(executable_path=chromium_path, args=list(CHROMIUM_ARGS))
-        yield launched
-        await launched.close()
+async def browser(chromium: Chromium, request: pytest.FixtureRequest) -> AsyncIterator[Browser]:
+    """A real browser with nothing open. One in which a test failed is not used again: it may be what failed."""
+    opened = await chromium.browser()
+    yield opened
+    if request.node.stash.get(_has_failed, False):
+        await chromium.stop()
+    else:
+        for context in opened.contexts:
+            await context.close()
 
 
 OpenPage = Callable[..., Awaitable[Page]]
@@ -163,3 +214,13 @@ async def open_page(browser: Browser, site: Site) -> AsyncIterator[OpenPage]:
 
     yield open_
     assert not complaints
+
+
+SIDEWAYS: Final = """() => Math.max(...[...document.querySelectorAll("html, main, .scroller, .list, .panel")]
+    .filter(each => each.clientWidth).map(each => each.scrollWidth - each.clientWidth))"""
+"""The page itself never scrolls: what is too wide sticks out of a pane of it."""
+
+
+async def sideways(page: Page) -> int:
+    """By how many pixels the page, or a pane of it, is wider than its place: none, as it should be."""
+    return int(await page.evaluate(SIDEWAYS))

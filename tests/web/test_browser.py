@@ -13,7 +13,7 @@ from coexist.base.database import transaction
 from coexist.inbox import summary
 from tests.support.business import BSUID, PHONE, change, conversation_of, echo, inbound, status
 from tests.web.conftest import PHONE as NARROW
-from tests.web.conftest import OpenPage, Site
+from tests.web.conftest import OpenPage, Site, sideways
 
 
 async def talk(site: Site) -> str:
@@ -231,8 +231,7 @@ async def test_on_a_phone_there_is_one_pane_with_back(site: Site, open_page: Ope
     await expect(page.locator(".conversation")).to_be_visible()
     await expect(page.locator(".list-pane")).to_be_hidden()
     await expect(page.locator("#text")).to_be_in_viewport()
-    width = await page.evaluate("document.documentElement.scrollWidth")
-    assert width <= NARROW[0], "nothing sticks out sideways"
+    assert await sideways(page) == 0, "nothing sticks out"
     for button in await page.locator(".talk-header button:visible, .talk-header a:visible, .send").all():
         box = await button.bounding_box()
         assert box is not None

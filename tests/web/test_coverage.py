@@ -6,7 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from coexist.coexistence.coverage import CoverageMap, Day
+from coexist.base.database import transaction
+from coexist.coexistence.coverage import COMING_IN_S, CoverageMap, Day
 from coexist.people.model import Member
 from coexist.web.coverage import MONTHS_SHOWN, months_of, older_of
 from tests.support.business import conversation_of, inbound
@@ -56,6 +57,23 @@ async def test_a_number_and_a_conversation_have_a_map(site: Site) -> None:
     await site.deliver(inbound("wamid.NEW", "Olá"))
     _, page = await site.get(f"/inboxes/1/coverage?conversation={talk}")
     assert "1 message on 1 day," in page, "a conversation is counted now"
+
+
+async def counted_ago(site: Site, seconds: int) -> None:
+    async with transaction(site.pool) as conn:
+        await conn.execute("UPDATE coverages SET counted_at = counted_at - %s", (timedelta(seconds=seconds),))
+
+
+async def test_a_number_whose_history_comes_in_is_counted_anew(site: Site) -> None:
+    await site.deliver(chunk(past(1, 0, text("Tem jiboia?"))))
+    assert "1 message on 1 day" in (await site.get("/inboxes/1/coverage"))[1]
+    await site.deliver(chunk(past(2, 0, text("Tem sim")), order=2))
+    assert "1 message on 1 day" in (await site.get("/inboxes/1/coverage"))[1], "not at every look"
+    await counted_ago(site, COMING_IN_S + 1)
+    assert "2 messages on 1 day" in (await site.get("/inboxes/1/coverage"))[1]
+    await site.deliver(inbound("wamid.NEW", "Olá"))
+    await counted_ago(site, COMING_IN_S + 1)
+    assert "1 message on 1 day," not in (await site.get("/inboxes/1/coverage"))[1], "nothing more of it came"
 
 
 async def test_a_number_without_messages_has_an_empty_map(site: Site) -> None:

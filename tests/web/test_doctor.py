@@ -15,7 +15,7 @@ from coexist.people.model import Member, Role
 from tests.support.business import NUMBER, WABA, inbound, open_business
 from tests.support.ready import Ready
 from tests.support.scripted_graph import ScriptedGraph, scripted_graph
-from tests.web.conftest import DESK, PHONE, OpenPage, Site, served
+from tests.web.conftest import DESK, PHONE, OpenPage, Site, served, sideways
 
 APP = "1900100200300"
 KEY = "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
@@ -89,6 +89,35 @@ async def test_amber_is_asked_anyway_with_a_reason(site: Site, ready: Ready) -> 
         assert await (await conn.execute("SELECT count(wanted_at) FROM syncs")).fetchone() == (2,)
 
 
+@pytest.mark.requirement("B4", "B10")
+async def test_what_waits_for_whom_is_said_after_a_refusal(site: Site, ready: Ready) -> None:
+    async def said() -> str:
+        return (await site.get(f"{place(site)}/sync"))[1]
+
+    async def tell(query: str) -> None:
+        async with transaction(site.pool) as conn:
+            await conn.execute(query.encode())
+
+    await site.post(f"{place(site)}/sync/check")
+    await tell("UPDATE syncs SET wanted_at = now()")
+    await tell("UPDATE preflights SET is_waiting = false, passed_until = now() + interval '1 hour'")
+    assert "WhatsApp is being asked" in await said()
+    await tell(
+        "UPDATE syncs SET wanted_at = NULL, error = 'No. (Meta: 100: no)', error_at = now() WHERE kind = 'contacts'"
+    )
+    await tell("UPDATE syncs SET wanted_at = NULL")
+    page = await said()
+    assert "WhatsApp is being asked" not in page, "nobody asks by himself any more"
+    assert "WhatsApp refused when it was asked last: No. (Meta: 100: no)" in page
+    assert "check again and ask" in page
+    await tell("UPDATE inboxes SET state = 'token_invalid'")
+    page = await said()
+    assert "nothing can be asked before it is" in page
+    assert "/sync/check" not in page
+    await tell("UPDATE syncs SET state = 'receiving', requested_at = now(), error = NULL")
+    assert "nothing more comes before it is" in await said()
+
+
 @pytest.mark.requirement("G12")
 async def test_the_doctor_answers_four_questions_and_gives_a_bundle(site: Site, ready: Ready) -> None:
     status, page = await site.get(f"{place(site)}/doctor")
@@ -128,6 +157,6 @@ async def test_nothing_is_wider_than_the_screen(
     for name in ("sync", "doctor"):
         for scheme in ("light", "dark"):
             page = await open_page(f"{place(site)}/{name}", size=size, scheme=scheme)
-            assert not await page.evaluate("document.documentElement.scrollWidth > innerWidth")
+            assert await sideways(page) == 0
             if folder := os.environ.get("SHOTS"):
                 await page.screenshot(path=f"{folder}/{name}-{size[0]}-{scheme}.png", full_page=True)

@@ -26,7 +26,7 @@ from tests.support.business import conversation_of, inbound
 from tests.support.exported import CONTACT, PHONES, US, Line, clock, zip_bytes
 from tests.support.exported_desk import BR, CHAT, FILES, past
 from tests.support.switches import switch_off, switch_on
-from tests.web.conftest import PHONE, OpenPage, Site
+from tests.web.conftest import PHONE, OpenPage, Site, sideways
 
 EN = PHONES["en-GB android"]
 ASKED = [Line(clock(2026, 3, 4, 9, 5), CONTACT, "Olá, bom dia!"), Line(clock(2026, 3, 4, 9, 6), US, "Bom dia, Marta!")]
@@ -277,10 +277,7 @@ async def test_by_keyboard_on_a_phone(site: Site, open_page: OpenPage, tmp_path:
         await page.keyboard.press("Space")
     await (await chooser.value).set_files(str(file))
     await page.wait_for_url("**/exported-chats/*")
-    overflow = await page.evaluate(
-        "document.querySelector('main').scrollWidth - document.querySelector('main').clientWidth"
-    )
-    assert overflow <= 0
+    assert await sideways(page) == 0
     await page.locator("input[name=own]").first.focus()
     await page.keyboard.press("Space")
     await expect(page.locator("#preview")).not_to_contain_text("Say which of the names is us")

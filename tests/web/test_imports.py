@@ -24,8 +24,8 @@ def text(body: str) -> dict[str, Any]:
     return {"type": "text", "text": {"body": body}}
 
 
-def chunk(*messages: dict[str, Any], thread: str = PHONE) -> dict[str, Any]:
-    metadata = {"phase": 0, "chunk_order": 1, "progress": 100}
+def chunk(*messages: dict[str, Any], thread: str = PHONE, order: int = 1) -> dict[str, Any]:
+    metadata = {"phase": 0, "chunk_order": order, "progress": 100}
     return change("history", history=[{"metadata": metadata, "threads": [{"id": thread, "messages": list(messages)}]}])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -14,8 +15,8 @@ from coexist.inbox import connection
 from coexist.inbox.connection import Line
 from coexist.people import actions as people
 from coexist.people.model import Member, Role
-from tests.support.business import change, conversation_of, inbound
-from tests.web.conftest import DESK, PHONE, OpenPage, Site
+from tests.support.business import DISPLAY, NUMBER, WABA, change, conversation_of, inbound
+from tests.web.conftest import DESK, PHONE, OpenPage, Site, sideways
 from tests.wire.fixtures import FOLDER
 
 
@@ -39,6 +40,52 @@ async def test_each_state_says_who_may_send_and_what_to_do(site: Site) -> None:
     assert "Why: the phone app was not opened for about 14 days, by WhatsApp." in page
     assert "How it comes back" in page
     assert path in (await site.get("/inboxes"))[1]
+
+
+@pytest.mark.requirement("G1")
+async def test_what_meta_told_is_said_in_words(site: Site) -> None:
+    path, told = f"/inboxes/{inbox_id(site)}", [
+        ("account_update", {"event": "ACCOUNT_RESTRICTION", "restriction_info": [
+            {"restriction_type": "RESTRICTED_CUSTOMER_INITIATED_MESSAGING", "expiration": 4102400000},
+            {"restriction_type": "RESTRICTED_ADD_PHONE_NUMBER_ACTION"}]}),
+        ("account_update", {"event": "ACCOUNT_VIOLATION", "violation_info": {"violation_type": "SCAM"}}),
+        ("account_update", {"event": "DISABLED_UPDATE", "ban_info": {
+            "waba_ban_state": ["SCHEDULE_FOR_DISABLE"], "waba_ban_date": "December 1, 2099"}}),
+        ("account_update", {"event": "PARTNER_APP_UNINSTALLED", "waba_info": {"waba_id": WABA, "partner_app_id": "4"}}),
+        ("account_alerts", {"entity_type": "PHONE_NUMBER", "entity_id": NUMBER, "alert_info": {
+            "alert_type": "PROFILE_PICTURE_LOST", "alert_description": "Your picture was removed."}}),
+        ("phone_number_quality_update", {"display_phone_number": DISPLAY, "event": "DOWNGRADE",
+                                         "old_limit": "TIER_10K", "current_limit": "TIER_1K"}),
+        ("phone_number_name_update", {"display_phone_number": DISPLAY, "decision": "REJECTED",
+                                      "rejection_reason": "NAME_NOT_CONSISTENT"}),
+        ("security", {"display_phone_number": DISPLAY, "event": "PIN_CHANGED"}),
+        ("business_capability_update", {"max_daily_conversations_per_business": -1}),
+        ("account_review_update", {"decision": "REJECTED"}),
+    ]  # fmt: skip
+    await site.deliver(inbound("wamid.A", "Olá"))
+    await site.deliver(*({"field": field, "value": value} for field, value in told))
+    _, page = await site.get(path)
+    for said in (
+        "it may not answer customers until 31 Dec 2099 · no numbers may be added", "which: Scam",
+        "It will be disabled. · date: December 1, 2099", "An app was taken off the WhatsApp account<small>app: 4",
+        "Your picture was removed.", "may reach fewer people<small>limit: Tier 1k · before: Tier 10k",
+        "WhatsApp rejected the display name<small>why: Name not consistent", "the two-step PIN was changed",
+        "people a day: unlimited", "WhatsApp did not approve the account",
+    ):  # fmt: skip
+        assert said in page, said
+    assert "answer customers. What is sent from here waits.</b> Until" in page
+    assert "Messages come in. What is sent from here waits." in page
+    assert "Messages come in and go out" not in page
+    assert "WhatsApp did not approve the WhatsApp Business account</b>" in page
+    assert "It is settled: try again" in page
+    assert "did not approve" in (await site.get(f"{path}/notice"))[1]
+    _, talk = await site.get(f"/conversations/{await conversation_of(site.pool)}")
+    assert "keeps the number from answering: what you send waits" in talk
+    assert (await site.post(f"{path}/go-on")).status == 303
+    await site.deliver({"field": "account_review_update", "value": {"decision": "APPROVED"}})
+    _, page = await site.get(path)
+    assert "What keeps it from sending" not in page
+    assert "It is settled" not in page
 
 
 @pytest.mark.requirement("G8")
@@ -76,7 +123,7 @@ async def test_the_timeline_has_pages(site: Site) -> None:
     while path:
         status, page = await site.get(path)
         assert status == 200
-        seen += page.count("Quality and limits: UPGRADE")
+        seen += page.count("Limits: the number may reach more people")
         path = page.split('<a class="button" href="')[-1].split('"')[0] if ">Older</a>" in page else ""
     assert seen == 70
     assert (await site.get(f"/inboxes/{id_}?before=x"))[0] == 422
@@ -102,7 +149,9 @@ async def test_everybody_who_writes_is_told_of_a_silent_phone(site: Site) -> Non
     await site.sign_in(agent)
     assert "Open the WhatsApp Business app" in (await site.get(f"{path}/notice"))[1]
     _, page = await site.get(path)
-    assert "Reminder: no sign of the phone for long" in page
+    assert re.search(
+        "Reminder: no sign of the phone for long<small>last seen on .* 2026, disconnected from .* on", page
+    )
     assert "/doctor" not in page, "an agent may not go there"
 
 
@@ -114,6 +163,6 @@ async def test_the_page_and_the_notice_fit(site: Site, open_page: OpenPage, size
         await conn.execute("UPDATE inboxes SET onboarded_at = onboarded_at - interval '13 days'")
     await life_watch.remind_all(site.pool)
     page = await open_page(f"/inboxes/{inbox_id(site)}", size=size, scheme=scheme)
-    assert await page.evaluate("document.documentElement.scrollWidth") <= size[0]
+    assert await sideways(page) == 0
     page = await open_page(f"/conversations/{await conversation_of(site.pool)}", size=size, scheme=scheme)
     await page.get_by_text("Open the WhatsApp Business app on the phone.").wait_for()

@@ -82,7 +82,7 @@ class Line:
 @asynccontextmanager
 async def listening(site: Site, path: str, **headers: str) -> AsyncIterator[Line]:
     """A stream that is ready."""
-    async with site.http.get(site.url + path, headers=site._headers(headers)) as response:
+    async with site.http.get(site.url + path, headers=site.headers(**headers)) as response:
         assert response.status == 200
         assert response.headers["Content-Type"].startswith("text/event-stream")
         line = Line(response.content)

@@ -17,7 +17,7 @@ from coexist.people.model import Member, Role
 from tests.support.business import PHONE, change, inbound
 from tests.support.intake import KEYRING
 from tests.web.conftest import PHONE as NARROW
-from tests.web.conftest import OpenPage, Site
+from tests.web.conftest import OpenPage, Site, sideways
 
 STRANGE: Final = "555100020009999"
 
@@ -235,7 +235,7 @@ async def test_a_reason_that_is_being_written_survives_what_comes_in(site: Site,
     await expect(page.locator(".dismissed .tried")).to_contain_text("An advert that nobody needs")
     await page.get_by_role("button", name="Bring back").click()
     await expect(page.locator(".quarantined")).to_have_count(2)
-    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert await sideways(page) == 0
 
 
 async def test_a_broken_value_is_no_danger_to_the_page(site: Site, open_page: OpenPage) -> None:

@@ -60,7 +60,8 @@ async def test_a_receipt_counts_what_came_and_what_did_not(imported: Site) -> No
 @pytest.mark.requirement("D7")
 async def test_an_import_disturbed_nobody_and_the_page_says_so(imported: Site) -> None:
     assert [(zero.name, zero.count) for zero in (await receipt_of(imported)).zeros] == [
-        ("notifications", 0), ("automations", 0), ("sends", 0), ("windows", 0), ("unread", 0), ("assigned", 0)
+        ("notifications", 0), ("webhooks", 0), ("automations", 0), ("sends", 0), ("windows", 0), ("unread", 0),
+        ("assigned", 0),
     ]  # fmt: skip
     status, page = await imported.get("/inboxes/1/receipt")
     assert status == 200
@@ -72,6 +73,10 @@ async def test_an_import_disturbed_nobody_and_the_page_says_so(imported: Site) -
 
 DISTURBANCES = {
     "notifications": "INSERT INTO events (account_id, inbox_id, conversation_id, message_id, kind)"
+    " SELECT 1, inbox_id, conversation_id, id, 'message_added' FROM messages WHERE wamid = 'wamid.H1'",
+    "webhooks": "WITH w AS (INSERT INTO webhooks (account_id, url, tells_syncs, told_to, added_by, added_at, next_at)"
+    " VALUES (1, 'https://crm.example.com', false, 0, 'Inês', now() - interval '1 minute', now()))"
+    " INSERT INTO events (account_id, inbox_id, conversation_id, message_id, kind)"
     " SELECT 1, inbox_id, conversation_id, id, 'message_added' FROM messages WHERE wamid = 'wamid.H1'",
     "automations": "INSERT INTO outbox (our_ref, inbox_id, message_id, payload, created_at)"
     " SELECT gen_random_uuid(), inbox_id, id, '{}', (SELECT first_arrival_at FROM syncs WHERE kind = 'history')"

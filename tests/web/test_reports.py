@@ -68,7 +68,9 @@ async def test_answers_from_the_phone_and_from_the_team_are_counted_apart(site: 
         AnsweredBy.PHONE: Waits(AnsweredBy.PHONE, 1, 600, 600),
         AnsweredBy.NOBODY: Waits(AnsweredBy.NOBODY, 1, None, None),
     }
-    await send(site, "30 euros")
+    our_ref = await send(site, "30 euros")
+    assert AnsweredBy.TEAM not in await waits_of(site, began), "it is not under way yet"
+    await site.deliver(status("wamid.D", "sent", our_ref=our_ref))
     found = await waits_of(site, began)
     assert set(found) == {AnsweredBy.PHONE, AnsweredBy.TEAM}
     assert found[AnsweredBy.TEAM].median_s == pytest.approx(30 * 60, abs=10)
@@ -108,8 +110,10 @@ async def test_an_import_and_a_failed_message_are_in_no_report(site: Site) -> No
 async def test_what_is_free_and_what_is_charged_shows_in_the_report_and_at_the_message(site: Site) -> None:
     await site.deliver(inbound("wamid.A", "Olá", at=clock.now() - timedelta(minutes=5)), echo("wamid.B", "Bom dia"))
     free, charged = await send(site, "Temos sim"), await send(site, "Promoção")
-    await send(site, "Sem resposta ainda")
+    unpriced = await send(site, "Ainda sem preço")
+    await send(site, "Ainda na fila")
     await site.deliver(
+        status("wamid.3", "sent", our_ref=unpriced),
         priced(status("wamid.1", "sent", our_ref=free), billable=False, type="free_customer_service",
                category="service"),
         priced(status("wamid.2", "sent", our_ref=charged), billable=True, type="regular", category="marketing"),

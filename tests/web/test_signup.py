@@ -20,6 +20,7 @@ from coexist.people.model import Role
 from coexist.web.access import SESSION_COOKIE
 from coexist.web.guard import content_policy
 from simulator import Config, create_app
+from tests.support.dialog import go_through, open_window, press
 from tests.web.conftest import DESK, PHONE, Site, served
 
 APP, SECRET, CONFIG = "1900100200300", "the-secret-of-the-app", "1900100200301"
@@ -89,26 +90,9 @@ async def stand(pool: Pool, database_url: str, tmp_path: Path, monkeypatch: pyte
         await serving
 
 
-async def window_of(page: Page) -> Page:
-    """Open Meta's window and return it."""
-    await page.wait_for_function("document.querySelector('signup-dialog').trouble === ''")  # Meta's script is here
-    async with page.expect_popup() as opened:
-        await page.locator("[data-open]").click()
-    window = await opened.value
-    await expect(window.locator("form h1")).to_have_text("Choose a business", timeout=PATIENCE_MS)
-    return window
-
-
 async def ended(page: Page, title: str) -> None:
     """Wait until the attempt on the page is said to have ended so."""
     await expect(page.locator("#signup h2")).to_have_text(title, timeout=PATIENCE_MS)
-
-
-async def go_through(window: Page) -> None:
-    """All screens of Meta's window to its last button."""
-    for title in ("Choose a business", "Connect your", "Look at the phone", "Share your chats?", "is connected"):
-        await expect(window.locator("form h1")).to_contain_text(title, timeout=PATIENCE_MS)
-        await window.locator("form button.strong").click()
 
 
 @pytest.mark.requirement("G6", "G9", "F11", "B9")
@@ -183,7 +167,7 @@ async def test_without_settings_the_page_names_them(empty_site: Site) -> None:
 @pytest.mark.requirement("A4", "A5", "A7")
 async def test_a_number_is_connected_and_its_access_renewed(stand: Stand, browser: Browser) -> None:
     page = await stand.open(browser, "/inboxes/connect")
-    await go_through(await window_of(page))
+    await go_through(await open_window(page))
     await ended(page, "Connected")
     await expect(page.locator("#signup")).to_contain_text(
         "Link WhatsApp Web and the desktop app again", timeout=PATIENCE_MS
@@ -196,8 +180,8 @@ async def test_a_number_is_connected_and_its_access_renewed(stand: Stand, browse
     await page.goto(stand.site.url + "/inboxes")
     await page.get_by_text("Renew access").click()
     await expect(page.locator("h1")).to_have_text("Renew the access of Jardim Verde", timeout=PATIENCE_MS)
-    window = await window_of(page)
-    await window.locator("form button.strong").click()
+    window = await open_window(page)
+    await press(window)
     await expect(window.locator("form button.strong")).to_be_enabled(timeout=PATIENCE_MS)
     await window.close()  # closing the last screen is as good as its button
     await ended(page, "Access renewed")
@@ -218,24 +202,52 @@ async def test_every_ending_of_the_window_has_words_and_a_way_on(
     stand: Stand, browser: Browser, button: str, title: str, words: str, state: str
 ) -> None:
     page = await stand.open(browser, "/inboxes/connect")
-    window = await window_of(page)
+    window = await open_window(page)
     await ended(page, "Meta's window is open")
-    await window.get_by_role("button", name=button).click()
+    await press(window, button)
     await ended(page, title)
     await expect(page.locator("#signup")).to_contain_text(words, timeout=PATIENCE_MS)
     assert await stand.ask("SELECT state::text, person FROM signups") == [(state, OWNER)]
-    await go_through(await window_of(page))
+    await go_through(await open_window(page))
     await ended(page, "Connected")
     assert await stand.ask("SELECT count(*) FROM signups") == [(2,)]
 
 
+ANSWER_LATE = """() => {
+    const login = FB.login;
+    FB.login = (answer, asked) => { FB.login = login; login((said) => { window.late = () => answer(said); }, asked); };
+}"""
+
+
+@pytest.mark.requirement("A5", "A10")
+async def test_what_comes_late_of_a_window_before_does_not_cover_the_next_attempt(
+    stand: Stand, browser: Browser
+) -> None:
+    page = await stand.open(browser, "/inboxes/connect")
+    await expect(page.locator("signup-dialog")).to_have_js_property("trouble", "", timeout=PATIENCE_MS)
+    await page.evaluate(ANSWER_LATE)
+    await press(await open_window(page), "Cancel")
+    await ended(page, "Stopped half-way")
+    window = await open_window(page)
+    await ended(page, "Meta's window is open")
+    async with page.expect_response(lambda response: response.url.endswith("/closed")) as heard:
+        while not await page.evaluate("() => 'late' in window"):  # Meta's script looks now and then for the window
+            await page.wait_for_timeout(50)
+        await page.evaluate("() => window.late()")
+    assert (await heard.value).ok, "the server is told all the same"
+    await page.wait_for_timeout(300)
+    await ended(page, "Meta's window is open")
+    await go_through(window)
+    await ended(page, "Connected")
+
+
 async def test_the_wrong_business_has_its_own_ending(stand: Stand, browser: Browser) -> None:
     page = await stand.open(browser, "/inboxes/connect", size=PHONE)
-    window = await window_of(page)
+    window = await open_window(page)
     await window.get_by_text("Casa das Pedras").click()
-    await window.locator("form button.strong").click()
+    await press(window)
     await expect(window.locator("form h1")).to_contain_text("is connected", timeout=PATIENCE_MS)
-    await window.locator("form button.strong").click()
+    await press(window)
     await ended(page, "This number is not in the WhatsApp Business app")
     await expect(page.locator("#signup")).to_contain_text("+55 11 98550-0199", timeout=PATIENCE_MS)
     assert await stand.ask("SELECT 1 FROM inboxes") == []
@@ -269,11 +281,11 @@ async def test_messages_of_other_windows_are_not_listened_to(stand: Stand, brows
     await page.reload()
     posted: list[str] = []
     page.on("request", lambda request: posted.append(request.url) if request.method == "POST" else None)
-    window = await window_of(page)
+    window = await open_window(page)
     said = '{"type":"WA_EMBEDDED_SIGNUP","event":"CANCEL","data":{"error_message":"x"},"version":"3"}'
     await page.evaluate("(said) => postMessage(said, '*')", said)  # from our own origin, not Meta's
     await ended(page, "Meta's window is open")
-    await window.get_by_role("button", name="Cancel").click()
+    await press(window, "Cancel")
     await ended(page, "Stopped half-way")
     assert [url.rsplit("/", 1)[1] for url in posted if url.endswith(("event", "opened"))] == ["opened", "event"]
 
@@ -318,7 +330,7 @@ async def test_a_client_connects_over_a_link_once(stand: Stand, browser: Browser
     await client.locator("[data-open]").click()
     assert len(client.context.pages) == 1, "a name comes first"
     await client.locator("#person").fill("Teresa Sol")
-    await go_through(await window_of(client))
+    await go_through(await open_window(client))
     await ended(client, "Connected")
     await expect(client.locator("#signup")).to_contain_text("You can close this page.", timeout=PATIENCE_MS)
     assert await client.locator("#signup a").count() == 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import html
+from typing import Any, Final
 from uuid import uuid4
 
 import pytest
@@ -11,11 +12,19 @@ from coexist.base import clock
 from coexist.base.database import in_transaction, transaction
 from coexist.inbox import refusals
 from coexist.inbox.refusals import Refusal
+from coexist.meta.errors import Action, codes_of, explain
 from coexist.people import actions as people
 from coexist.people.model import Role
 from tests.support.business import PHONE as CUSTOMER
-from tests.support.business import change, conversation_of, inbound
-from tests.web.conftest import DESK, PHONE, OpenPage, Site
+from tests.support.business import change, conversation_of, inbound, status
+from tests.support.outbox import execute, write
+from tests.web.conftest import DESK, PHONE, OpenPage, Site, sideways
+
+AGAIN_BY_ITSELF: Final = (
+    Action.AGAIN, Action.AGAIN_IN_A_MINUTE, Action.SLOW_PERSON, Action.SLOW_NUMBER, Action.PAUSE_ALL,
+    Action.PAUSE_ACCOUNT,
+)  # fmt: skip
+"""What is tried again by itself when Meta says so at once, before it has taken the message."""
 
 
 async def meet(site: Site, code: int) -> int:
@@ -74,6 +83,23 @@ async def test_the_composer_of_a_stopped_number_names_the_reason_and_the_way_out
     assert answer.status == 409
 
 
+@pytest.mark.parametrize("code", codes_of(*AGAIN_BY_ITSELF))
+async def test_what_failed_for_good_promises_no_other_try(site: Site, code: int) -> None:
+    """Told by a status: Meta has taken the message, so it never goes again by itself, whatever the code is."""
+    assert site.business is not None
+    await site.deliver(inbound("wamid.IN", "Oi"))
+    await write(site.business)
+    await execute(site.business, "UPDATE outbox SET state = 'accepted', settled_at = now()")
+    await execute(site.business, "UPDATE messages SET wamid = 'wamid.OUT' WHERE origin = 'api'")
+    await site.deliver(status("wamid.OUT", "failed", errors=[{"code": code, "title": "As Meta says it."}]))
+    _, page = await site.get(f"/conversations/{await conversation_of(site.pool)}")
+    assert explain(code).what in html.unescape(page)
+    assert "by itself" not in page
+    assert "Send it again" in page
+    _, doctor = await site.get(f"/inboxes/{site.business.inbox.id}/doctor")
+    assert "Send it again" in doctor
+
+
 async def test_a_contact_says_that_they_want_no_marketing(site: Site) -> None:
     await site.deliver(inbound("wamid.IN", "Oi"))
     told: dict[str, Any] = {"wa_id": CUSTOMER, "category": "marketing_messages", "timestamp": 1795000800}
@@ -97,4 +123,4 @@ async def test_no_page_of_a_stopped_number_is_wider_than_the_screen(
     for path in (f"/inboxes/{inbox_id}", f"/conversations/{conversation_id}"):
         page = await open_page(path, size=size)
         await page.get_by_text("Business Support Home").first.wait_for(state="attached")
-        assert await page.evaluate("document.documentElement.scrollWidth") <= size[0]
+        assert await sideways(page) == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,16 +10,14 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-import pytest_asyncio
-from playwright.async_api import BrowserContext, Locator, Page, async_playwright, expect
+from playwright.async_api import BrowserContext, Locator, Page, expect
 
 from simulator.passing import Clock
 from tests.flows.shop import Shop, open_shop
 from tests.support import databases
+from tests.support.dialog import go_through, open_window
 from tests.support.product import until
-from tests.web.conftest import CHROMIUM_ARGS, DESK
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+from tests.web.conftest import DESK, Chromium
 
 PATIENCE_MS: Final = 40_000
 """For what a worker does by the quarter minute, on a machine that does much else."""
@@ -61,7 +58,7 @@ class Walk:
         else:
             await page.goto(self.shop.url + "/inboxes/connect")
         await self.shop.tell("faults", **{"missing_fields": [], "lost_chunk": None, "silent_sync": False, **faults})
-        await go_through(page, shares=shares)
+        await connect(page, shares=shares)
         await page.get_by_role("link", name="See what comes in").click()
         return page
 
@@ -91,19 +88,9 @@ def history(page: Page) -> Locator:
     return page.get_by_role("region", name="History")
 
 
-async def go_through(page: Page, *, shares: bool = True) -> None:
+async def connect(page: Page, *, shares: bool = True) -> None:
     """Open Meta's window and answer all its screens, until the page says that the number is connected."""
-    dialog = page.locator("signup-dialog")
-    while await dialog.evaluate("dialog => dialog.trouble !== ''"):  # until Meta's script is here
-        await asyncio.sleep(0.1)
-    async with page.expect_popup() as opened:
-        await page.get_by_role("button", name="Open Meta's window").click()
-    window = await opened.value
-    for title in ("Choose a business", "Connect your", "Look at the phone", "Share your chats?", "is connected"):
-        await expect(window.locator("form h1")).to_contain_text(title)
-        if title == "Share your chats?":
-            await window.get_by_text("Share the chats of" if shares else "Do not share chats").click()
-        await window.locator("form button.strong").click()
+    await go_through(await open_window(page), shares=shares)
     await expect(page.locator("#signup h2")).to_have_text("Connected")
 
 
@@ -114,21 +101,20 @@ async def open_talk(page: Page, name: str) -> None:
 
 
 @asynccontextmanager
-async def walking(url: str, folder: Path, chromium_path: str) -> AsyncIterator[Walk]:
+async def walking(url: str, folder: Path, chromium: Chromium) -> AsyncIterator[Walk]:
     """A product with an account and nothing in it, its phone, and a browser. Time can be let pass in both.
 
     A script error or a broken content policy on any page fails at the end.
     """
     file, complaints = folder / "ahead", list[str]()
     settings = {"COEXIST_CLOCK_FILE": str(file)}
+    browser = await chromium.browser()
     async with (
         open_shop(url, folder, settings=settings, clock=Clock(file), message_count=200) as shop,
-        async_playwright() as playwright,
-    ):
-        browser = await playwright.chromium.launch(executable_path=chromium_path, args=list(CHROMIUM_ARGS))
-        context = await browser.new_context(
+        await browser.new_context(
             viewport={"width": DESK[0], "height": DESK[1]}, reduced_motion="reduce", timezone_id="America/Sao_Paulo"
-        )
+        ) as context,
+    ):
         context.set_default_timeout(PATIENCE_MS)
         context.on("weberror", lambda error: complaints.append(str(error.error)))
         context.on(
@@ -137,7 +123,6 @@ async def walking(url: str, folder: Path, chromium_path: str) -> AsyncIterator[W
         made = Walk(shop, context)
         await first_run(made)
         yield made
-        await browser.close()
     assert not complaints
 
 
@@ -152,19 +137,19 @@ async def first_run(walk: Walk) -> None:
     await page.close()
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest.fixture(scope="module")
 async def account(
-    server_url: str, template_name: str, tmp_path_factory: pytest.TempPathFactory, chromium_path: str
+    server_url: str, template_name: str, tmp_path_factory: pytest.TempPathFactory, chromium: Chromium
 ) -> AsyncIterator[Walk]:
     """One account for the tests of a number's life, each of which connects the number anew."""
     async with (
         databases.clone(server_url, template_name) as url,
-        walking(url, tmp_path_factory.mktemp("walk"), chromium_path) as made,
+        walking(url, tmp_path_factory.mktemp("walk"), chromium) as made,
     ):
         yield made
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest.fixture
 async def walk(account: Walk) -> AsyncIterator[Walk]:
     """The account, with no tab open: a browser has few connections to one host, and every open tab keeps one."""
     yield account
@@ -181,8 +166,8 @@ WATCH: Final = """() => {
 
 
 @pytest.mark.requirement("A1", "B7", "B8", "B9", "D7", "D17")
-async def test_from_an_empty_account_to_the_map(database_url: str, tmp_path: Path, chromium_path: str) -> None:
-    async with walking(database_url, tmp_path, chromium_path) as walk:
+async def test_from_an_empty_account_to_the_map(database_url: str, tmp_path: Path, chromium: Chromium) -> None:
+    async with walking(database_url, tmp_path, chromium) as walk:
         await to_the_map(walk)
 
 
@@ -194,7 +179,7 @@ async def to_the_map(walk: Walk) -> None:
     await page.get_by_role("link", name="Choose first what is taken in").click()
     await expect(page.locator("h1")).to_have_text("What is taken in")
     await page.get_by_role("link", name="Connect WhatsApp").last.click()
-    await go_through(page)
+    await connect(page)
     await page.get_by_role("link", name="See what comes in").click()
     await expect(history(page)).to_be_visible()
     await page.evaluate(WATCH)
@@ -206,7 +191,7 @@ async def to_the_map(walk: Walk) -> None:
     await expect(page.locator("#sync details")).to_contain_text("all in order")
 
     await page.get_by_role("link", name="Receipt").click()
-    await expect(page.locator(".zeros dd")).to_have_text(["0"] * 6)
+    await expect(page.locator(".zeros dd")).to_have_text(["0"] * 7)
     told = [one for one in await walk.shop.phone.messages() if one["told"] == "history"]
     came = page.locator(".tallies div").filter(has_text="New messages").locator("dd")
     await expect(came).to_have_text(str(len(told)))
@@ -344,13 +329,19 @@ async def test_the_number_is_removed_and_connected_again(walk: Walk) -> None:
 @pytest.mark.requirement("G5")
 async def test_the_phone_is_silent_for_long(walk: Walk) -> None:
     await (await walk.synced()).close()
-    await walk.shop.tell("pass-time", hours=11 * 24)
+    await walk.shop.tell("pass-time", hours=7 * 24 + 1)
     page = await walk.open("/conversations?filter=all")
     await page.locator(".row").first.click()
     await expect(page.locator(".notice-line.busy")).to_contain_text("Open the WhatsApp Business app on the phone.")
     await page.get_by_role("link", name="More", exact=True).click()
     phone = page.locator("section").filter(has_text="Last sign of life")
     await expect(phone.locator(".chip")).to_have_text("Soon")
+    await walk.shop.tell("pass-time", hours=4 * 24)
+    await page.goto(walk.shop.url + "/conversations?filter=all")
+    await page.locator(".row").first.click()
+    await expect(page.locator(".notice-line.bad")).to_contain_text("within 3 days")
+    await page.get_by_role("link", name="More", exact=True).click()
+    await expect(phone.locator(".chip")).to_have_text("Now")
     await walk.shop.tell("owner/send", chat="joao-lima", text="Estamos aqui")
     await walk.shop.quiet()
     await page.reload()

@@ -14,13 +14,16 @@ from coexist.base.errors import Unavailable
 from coexist.people import actions as people
 from coexist.people.model import Member, Role
 from coexist.web.app import routes
-from tests.support.business import inbound
+from tests.support.business import change, inbound
 from tests.web.conftest import Site
 
 FOR_EVERYBODY: Final = ("/first-run", "/sign-in", "/connect/")
 """Forms of who is not signed in; those below /connect/ need a link's token."""
 
-OWN: Final = ("/sign-out", "/inboxes/choices", "/private-numbers", "/exported-chats", "/inboxes/connect", "/quarantine")
+OWN: Final = (
+    "/sign-out", "/inboxes/choices", "/private-numbers", "/exported-chats", "/inboxes/connect", "/quarantine",
+    "/webhooks",
+)  # fmt: skip
 """Forms that name nothing of an account, or what begins with them: they are about the viewer's own account."""
 
 ANSWERING: Final = ("/conversations/", "/messages/", "/contacts/", "/sign-out")
@@ -29,6 +32,7 @@ ANSWERING: Final = ("/conversations/", "/messages/", "/contacts/", "/sign-out")
 VALUES: Final = {
     "token": "invented", "step": "go", "signup_id": str(UUID(int=7)), "conversation_id": 1, "message_id": 1,
     "contact_id": 1, "inbox_id": 1, "link_id": 1, "chat_id": 1, "number_id": 1, "quarantine_id": 1,
+    "webhook_id": 1,
 }  # fmt: skip
 """What stands in the paths: the site's own rows, which are the first of their tables."""
 
@@ -36,6 +40,7 @@ FIELDS: Final = {
     "text": "Mallory was here", "our_ref": str(UUID(int=9)), "up_to": "1", "name": "Mallory", "typed": "5511985500100",
     "days": "3", "level": "inbox", "switch": "media", "turn": "off", "reason": "because", "why": "because",
     "made_for": "Mallory", "number": "+44 7700 900123", "code": "AQinvented", "effect": "leave",
+    "url": "https://crm.example.com/coexist",
 }  # fmt: skip
 
 
@@ -80,14 +85,18 @@ async def test_nobody_changes_anything_of_another_account(site: Site, stranger: 
         assert (await site.post(path, method, **FIELDS)).status == 404, (method, path)
 
 
-async def test_a_replay_by_one_account_names_nobody_to_another(site: Site, stranger: Member) -> None:
-    """The journal has the deliveries of all, and applying them again is harmless; who asked is not theirs to know."""
+async def test_bringing_back_an_import_touches_no_other_number(site: Site, stranger: Member) -> None:
+    """The journal has the deliveries of all: what another account has taken back stays so, and nobody counts it."""
+    owner = site.member
+    assert owner is not None
+    await site.deliver(change("history", history=[{"metadata": {"phase": 0, "chunk_order": 1, "progress": 100}}]))
     await site.deliver(inbound("wamid.1", "Olá"))
     async with transaction(site.pool) as conn:
         await conn.execute(
             "INSERT INTO quarantine (journal_id, part, phone_number_id, error, kind, part_bytes)"
-            " SELECT 1, '', phone_number_id, 'TypeError: a fault', 'message', 1 FROM inboxes"
+            " SELECT j.id, '', phone_number_id, 'TypeError: a fault', 'message', 1 FROM inboxes, journal j"
         )
+        await conn.execute("UPDATE journal SET lane = 1 WHERE id = 1")
         await conn.execute(
             "INSERT INTO contact_scopes (account_id, portfolio_id) SELECT id, '9' FROM accounts WHERE name = %s",
             ("Somebody else",),
@@ -98,10 +107,23 @@ async def test_a_replay_by_one_account_names_nobody_to_another(site: Site, stran
             " now() - interval '1 day', now() FROM contact_scopes WHERE portfolio_id = '9'"
         )
     await site.sign_in(stranger)
-    assert (await site.post("/inboxes/2/receipt/reapply")).status == 303
+    answered = await site.post("/inboxes/2/receipt/reapply")
+    assert answered.headers["Location"].endswith("?returned=0")
+    assert await wanted_again(site) == ([], [])
+    await site.sign_in(owner)
+    answered = await site.post("/inboxes/1/receipt/reapply")
+    assert answered.headers["Location"].endswith("?returned=1")
+    assert await wanted_again(site) == ([1], [1])
+
+
+async def wanted_again(site: Site) -> tuple[list[int], list[int]]:
+    """Deliveries in line, and those of which parts are to be tried again."""
     async with transaction(site.pool) as conn:
-        (wanted_by,) = await (await conn.execute("SELECT retry_wanted_by FROM quarantine")).fetchall()
-    assert wanted_by == ("a replay",)
+        waiting = await (await conn.execute("SELECT journal_id FROM backlog")).fetchall()
+        retried = await (
+            await conn.execute("SELECT journal_id FROM quarantine WHERE retry_wanted_at IS NOT NULL")
+        ).fetchall()
+    return [id_ for (id_,) in waiting], [id_ for (id_,) in retried]
 
 
 async def test_agents_answer_and_decide_nothing_else(site: Site) -> None:

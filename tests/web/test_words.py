@@ -60,6 +60,12 @@ def test_numbers_sizes_and_initials() -> None:
     assert [words.initials(name) for name in named] == ["MS", "AN", "@v", "+5", "AL", "?", "🌵", "سي"]
 
 
+def test_the_times_of_a_check_are_the_viewers() -> None:
+    said = "Asked at 2026-11-20 03:37 UTC, request id 2026-11. Before 2026-11-21 03:37 UTC."
+    there = words.told_there(said, ZoneInfo("America/Sao_Paulo"), datetime(2026, 11, 20, 12, tzinfo=UTC))
+    assert there == "Asked at 00:37, request id 2026-11. Before tomorrow 00:37."
+
+
 def conversation(**given: Any) -> Conversation:
     values: dict[str, Any] = dict.fromkeys(Conversation.__slots__)
     values |= {"id": 1, "name": "Marina", "inbox_state": "connected", "is_coexistence": True, "draft": "",

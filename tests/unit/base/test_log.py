@@ -2,25 +2,16 @@
 
 import json
 import logging
-from collections.abc import Iterator
 from typing import Literal
 
 import psycopg
 import pytest
-import structlog
 
 from coexist.base import log
 from coexist.base.config import Settings
 from coexist.base.database import Pool, transaction
 
-
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = handlers, level
-    structlog.reset_defaults()
+pytestmark = pytest.mark.usefixtures("logging_restored")
 
 
 def test_json_lines_carry_ids_and_no_secret(capsys: pytest.CaptureFixture[str]) -> None:

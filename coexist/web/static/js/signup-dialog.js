@@ -56,9 +56,9 @@ class SignupDialog extends HTMLElement {
     this.tell(this.signup, "event", { event: data });
   }
 
-  // Kept alive, so that a tab that is closed now loses nothing. Only the newest answer is shown.
+  // Kept alive, so that a tab that is closed now loses nothing. Only the newest answer to this attempt is shown.
   async tell(signup, step, given = {}) {
-    const asked = ++this.asked;
+    const asked = signup === this.signup ? ++this.asked : 0;
     const body = new URLSearchParams({ ...given, person: this.person, renews: this.dataset.renews });
     const request = { method: "POST", body, keepalive: true, headers: { "HX-Request": "true" } };
     const answer = await fetch(`${this.dataset.path}/${signup}/${step}`, request).catch(() => null);

@@ -1,0 +1,72 @@
+"""Every page that an owner opens, on a narrow screen: nothing sticks out, and a finger finds what can be pressed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+from playwright.async_api import Page
+
+from coexist.base import clock
+from coexist.base.database import in_transaction
+from coexist.inbox import refusals
+from coexist.inbox.refusals import Refusal
+from tests.support.business import change, conversation_of, echo, inbound
+from tests.web.conftest import PHONE, OpenPage, Site, sideways
+
+FINGER_PX: Final = 44
+
+SMALL: Final = """least => [...document.querySelectorAll("a, button, input, select, textarea, summary")]
+.filter(each => {
+    const box = each.getBoundingClientRect(), style = getComputedStyle(each);
+    if (!box.width || !box.height || style.visibility === "hidden") return false;
+    if (each.matches(".skip, .unseen, [type=radio], [type=checkbox]")) return false;  // their labels are pressed
+    const words = each.textContent.trim(), around = each.parentElement.textContent.trim();
+    if (style.display === "inline" && words !== around || each.closest(".bubble, .reply")) return false;
+    return box.height < least - 0.5 || box.width < least - 0.5;
+}).map(each => `${each.tagName} ${each.className} ${each.textContent.trim() || each.name}`)"""
+"""What is smaller than a finger: not links within a sentence, nor what belongs to a bubble."""
+
+
+async def small(page: Page) -> list[str]:
+    """What can be pressed on a page and is too small for it."""
+    return list(await page.evaluate(SMALL, FINGER_PX))
+
+
+@pytest.fixture
+async def busy(site: Site) -> Site:
+    """A number with a bit of everything: talks, something refused, a part in quarantine."""
+    assert site.business is not None
+    inbox_id = site.business.inbox.id
+    await site.deliver(inbound("wamid.A", "Bom dia"), echo("wamid.B", "Diga"))
+    await site.deliver(change("messages", messages=[{"id": "wamid.X", "type": "text", "text": {"body": "?"}}]))
+    refusal = Refusal(inbox_id, 131042, clock.now(), "as Meta says it")
+    await in_transaction(site.pool, lambda conn: refusals.heed(conn, [refusal]))
+    await site.post("/private-numbers", number="+351 910 559 113")
+    return site
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/conversations", "/inboxes", "/inboxes/connect", "/inboxes/connect?inbox=1", "/inboxes/choices",
+        "/private-numbers", "/exported-chats", "/quarantine", "/reports", "/webhooks", "/inboxes/1", "/inboxes/1/sync",
+        "/inboxes/1/receipt", "/inboxes/1/receipt/undo", "/inboxes/1/coverage", "/inboxes/1/choices",
+        "/inboxes/1/doctor",
+    ],
+)  # fmt: skip
+async def test_every_page_fits_a_finger(busy: Site, open_page: OpenPage, path: str) -> None:
+    page = await open_page(path, size=PHONE)
+    assert await sideways(page) == 0
+    assert await small(page) == []
+    assert "That did not work" not in await page.content()
+    for folded in await page.locator("main summary:visible").all():
+        await folded.click()
+    assert await sideways(page) == 0, "unfolded"
+    assert await small(page) == [], "unfolded"
+
+
+async def test_a_conversation_fits_a_finger(busy: Site, open_page: OpenPage) -> None:
+    page = await open_page(f"/conversations/{await conversation_of(busy.pool)}", size=PHONE)
+    assert await sideways(page) == 0
+    assert await small(page) == []
