@@ -1,5 +1,6 @@
 """What every test can ask for: a database of its own, a pool on it, a browser's path."""
 
+import logging
 import os
 import shutil
 import tempfile
@@ -22,7 +23,19 @@ structlog.configure(processors=[*structlog.get_config()["processors"][:-1], PLAI
 _FOLDER_VARIABLE: Final = "TESTS_DATA_DIR"
 _FOLDER_PREFIX: Final = "coexist-tests-"
 _ABANDONED_AFTER_S: Final = 3600
+_LONG_FIRST: Final = ("faults", "invariants", "web/test_walk_through.py", "hosts", "flows", "web", "bench")
+"""Where the long tests are, the longest first: in the end no worker may be left alone with one of them."""
 _collected: Final = pytest.StashKey[list[pytest.Item]]()
+
+
+@pytest.fixture
+def logging_restored() -> Iterator[None]:
+    """For tests that configure the logs: afterwards they are again what all other tests have."""
+    root, kept = logging.getLogger(), structlog.get_config()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    structlog.configure(**kept)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,7 +61,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     requirements.check(items)
+    items.sort(key=_turn)
     config.stash[_collected] = items
+
+
+def _turn(item: pytest.Item) -> int:
+    here = Path(__file__).parent
+    return next((n for n, long in enumerate(_LONG_FIRST) if item.path.is_relative_to(here / long)), len(_LONG_FIRST))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -46,10 +46,15 @@ DIALS: Final = {
 
 @dataclass
 class Written:
-    """What somebody of the team wrote: ``is_taken`` once a page has said so, ``is_mistimed`` by a wrong clock."""
+    """What somebody of the team wrote: ``is_taken`` once a page has said so, ``is_mistimed`` by a wrong clock.
+
+    ``answer`` is the status of the last page, and what it said where that is strange; 0 is no page.
+    """
 
     our_ref: UUID
     text: str
+    conversation: str
+    answer: str = ""
     is_taken: bool = False
     is_mistimed: bool = False
 
@@ -130,6 +135,11 @@ class Load:
     async def finish(self) -> None:
         """Wait until the pages have taken everything that the team wrote."""
         await asyncio.gather(*self._open)
+
+    @property
+    def not_taken(self) -> list[str]:
+        """What the team wrote and no page has taken, with the last answer."""
+        return [f"{one.text} in {one.conversation}: {one.answer}" for one in self.written if not one.is_taken]
 
     # ── at the phones ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -225,11 +235,11 @@ class Load:
     async def _send(self, conversation: str) -> None:
         """Press send, and again with the same form while no page comes back, as a browser or its user does."""
         begun, clock = time.monotonic(), self.machine.clock
-        one = Written(UUID(int=self.rng.getrandbits(128), version=4), f"Resposta {self._words()}")
+        one = Written(UUID(int=self.rng.getrandbits(128), version=4), f"Resposta {self._words()}", conversation)
         self.written.append(one)
         url = self.agent.shop.url
         while not one.is_taken:
-            status = 0
+            status, said = 0, ""
             with suppress(aiohttp.ClientError, TimeoutError, OSError):
                 async with self.agent.session.post(
                     f"{url}{conversation}/messages",
@@ -240,8 +250,10 @@ class Load:
                 ) as response:
                     status = response.status
                     if status not in (200, 303, 503):
-                        self.strange_pages[f"{status}: {_sentence(await response.text())}"] += 1
+                        said = _sentence(await response.text())
+                        self.strange_pages[f"{status}: {said}"] += 1
             self.page_answers[status] += 1
+            one.answer = f"{status} {said}".strip()
             one.is_mistimed = clock is not None and clock.was_wrong(begun)
             one.is_taken = status in (200, 303)
             if not one.is_taken:

@@ -93,7 +93,6 @@ class Run:
                 "max": round(max(healing), 1),
                 "max_by_kind": {name: round(max(several), 1) for name, several in sorted(self.healing_s.items())},
             },
-            "overdue": verdict.overdue_count,
             "unclear": verdict.unclear_count,
             "lost": len(verdict.lost),
             "doubled": len(verdict.doubled),
@@ -148,7 +147,8 @@ async def _on(made: Machine, run: Run, rng: random.Random) -> dict[str, Any]:
                     await load.finish()
             except TimeoutError:
                 answers = f"{dict(load.page_answers)}, among them {dict(load.strange_pages)}"
-                raise AssertionError(f"The pages do not take what people write: {answers}") from None
+                waiting = "; ".join(load.not_taken)
+                raise AssertionError(f"The pages do not take {waiting}. All answers: {answers}") from None
             run.note("faults and load have stopped")
             await quiet(made, seconds=plan.quiet_s, say=run.note)
             run.note("all is quiet")
@@ -157,7 +157,7 @@ async def _on(made: Machine, run: Run, rng: random.Random) -> dict[str, Any]:
                 made,
                 load,
                 may_be_unclear=any(one.may_leave_unclear for one in tried),
-                clock_jumped=any(one.group == "time" for one in tried),
+                poisoned="poison" in run.counts,
                 quiet_s=plan.quiet_s,
                 say=run.note,
             )

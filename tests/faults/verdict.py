@@ -71,8 +71,6 @@ class Verdict:
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
-    overdue_count: int = 0
-    """Parts of deliveries that a jumping clock brought into quarantine."""
     unclear_count: int = 0
     """Messages of the team of which nobody knows whether Meta took them: a person decides, nothing is sent again."""
 
@@ -117,13 +115,13 @@ async def judge(
     load: Load,
     *,
     may_be_unclear: bool,
-    clock_jumped: bool,
+    poisoned: bool,
     quiet_s: float,
     say: Callable[[str], None],
 ) -> Verdict:
     """Compare everything that Meta, the phone and the team know with everything that is here."""
     found = Verdict()
-    await _cure(machine, found, quiet_s, clock_jumped=clock_jumped)
+    await _cure(machine, found, quiet_s, poisoned=poisoned)
     say("  the quarantine is empty")
     await _sends(machine, load, found, may_be_unclear=may_be_unclear)
     await _journal(machine, load, found)
@@ -138,18 +136,12 @@ async def judge(
     return found
 
 
-async def _cure(machine: Machine, found: Verdict, quiet_s: float, *, clock_jumped: bool) -> None:
-    """Only poison may be in quarantine. Without what made it poison, a replay empties it.
-
-    A database whose clock jumps ahead takes statements for overdue, and so a part of a delivery for one that cannot be
-    applied: such a part waits for a replay, too.
-    """
+async def _cure(machine: Machine, found: Verdict, quiet_s: float, *, poisoned: bool) -> None:
+    """Poison is in quarantine, and nothing else. Without what made it poison, a replay empties it."""
     held = await machine.ask("SELECT part, error FROM quarantine")
-    for part, error in held:
-        if clock_jumped and error.startswith("QueryCanceled"):
-            found.overdue_count += 1
-        elif "poison" not in error:
-            found.wrong.append(f"in quarantine: {part}: {error}")
+    found.wrong += [f"in quarantine: {part}: {error}" for part, error in held if "poison" not in error]
+    if poisoned and not held:
+        found.wrong.append("poison was applied, or is nowhere")
     if held:
         await machine.ask("ALTER TABLE messages DROP CONSTRAINT IF EXISTS poison")
         await machine.shop.product.run("replay", "--quarantined")

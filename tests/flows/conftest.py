@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from tests.flows.shop import Shop, open_shop
 from tests.support import databases
@@ -13,7 +12,7 @@ from tests.support.product import connect
 from tests.support.scripted_graph import ScriptedGraph, scripted_graph
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest.fixture(scope="module")
 async def shop(server_url: str, template_name: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shop]:
     """A shop with a short past, connected and synced."""
     folder = tmp_path_factory.mktemp("shop")

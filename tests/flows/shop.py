@@ -31,7 +31,10 @@ SELECT concat_ws(', ', (SELECT count(*) || ' deliveries' FROM backlog HAVING cou
                        (SELECT concat_ws(' ', count(*), 'files, the next at', min(next_attempt_at), min(error))
                           FROM media WHERE state = 'waiting' HAVING count(*) > 0),
                        (SELECT count(*) || ' messages' FROM outbox
-                         WHERE state IN ('queued', 'sending', 'unclear') HAVING count(*) > 0))
+                         WHERE state IN ('queued', 'sending', 'unclear') HAVING count(*) > 0),
+                       (SELECT string_agg(concat_ws(' ', 'a sync waits for', c ->> 'name', c ->> 'seen'), ', ')
+                          FROM preflights p, jsonb_array_elements(p.checks) c
+                         WHERE p.is_waiting AND c ->> 'level' <> 'green'))
 """
 
 

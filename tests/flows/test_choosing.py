@@ -23,7 +23,7 @@ async def test_switches_are_shown_and_thrown(coexist: Coexist, pool: Pool) -> No
     assert "COEXIST_SYNC_MEDIA" in shown
     said = (await coexist("switch", "on", "history", *ACCOUNT, "--inbox", "1", COEXIST_SYNC_HISTORY="no")).out
     assert "Still nothing is taken in" in said
-    assert "coexist replay --from 20" in said
+    assert "coexist reapply-import --inbox 1" in said
     assert "90 days" in (await coexist("switch", "keep-open", "90", *ACCOUNT)).out
     ended = await coexist("switch", "off", "sound", *ACCOUNT)
     assert ended.code == 2

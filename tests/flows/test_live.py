@@ -9,8 +9,6 @@ from tests.flows.shop import Shop, next_second, of_kind
 from tests.flows.truth import Known
 from tests.support.product import until
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
 FORM = {"type": "nfm_reply", "nfm_reply": {"name": "flow", "body": "Sent", "response_json": '{"pots": 3}'}}
 REPLY = {"type": "button_reply", "button_reply": {"id": "yes", "title": "Sim, pode enviar"}}
 

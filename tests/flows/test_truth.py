@@ -6,13 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-import pytest
-
 from tests.flows.expected import Json, moment
 from tests.flows.shop import Shop
 from tests.flows.truth import differences
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 UNSHOWN: Final = {
     # what the phone does not know: our own names, states and decisions

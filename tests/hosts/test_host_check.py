@@ -35,6 +35,7 @@ async def told(pool: Pool, folder: Path, key: bytes, capsys: pytest.CaptureFixtu
     return [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
 
 
+@pytest.mark.usefixtures("logging_restored")
 async def test_a_host_says_what_it_lacks(pool: Pool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     business = await open_business(pool)
     assert await told(pool, tmp_path, KEY, capsys) == []

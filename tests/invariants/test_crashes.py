@@ -16,6 +16,7 @@ import pytest
 
 from coexist.base.database import Pool, open_pool, transaction
 from coexist.intake.sealing import unseal
+from coexist.intake.worker import DELIVERIES_COUNT, LIVE_LANE
 from tests.invariants.scenario import ANA, BODIES
 from tests.support import databases, intake, snapshot, wire
 from tests.support.intake import BRANCH, SHOP, Number
@@ -33,7 +34,7 @@ BOTH = [
     )
 ]
 KILLS_COUNT = 3
-CROWD = 2_500
+CROWD = (2 * KILLS_COUNT + 2) * DELIVERIES_COUNT[LIVE_LANE]
 START_WAIT_S = 20
 
 

@@ -35,20 +35,24 @@ DEATHS_AND_CLICKS: Final = 1_000
 STEPS_MAX: Final = 30
 """How many suspensions an actor may live through: asking for both syncs takes some forty, a click ten."""
 LATER: Final = timedelta(minutes=rules.CALL_MINUTES + 1)
-ANSWERS: Final = ("ok", "ok", "refused", "unknown", "taken", "not_sent", "lost_after", "lost_before")
+ANSWERS: Final = ("ok", "ok", "refused", "unknown", "taken", "lost_after", "lost_before", "not_sent")
 
 
 @dataclass
 class Meta:
-    """What Meta heard: for each onboarding and type its answers, in order. ``refused`` is not having been asked."""
+    """What Meta heard: for each onboarding and type its answers, in order. ``refused`` is not having been asked.
+
+    Until ``is_reached`` the way to it may be closed.
+    """
 
     chance: random.Random
+    is_reached: bool = False
     heard: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     async def request_sync(self, graph: Graph, phone_number_id: str, token: str, sync_type: str) -> str:
         """As ``meta.request_sync``: it may be cancelled before Meta hears of it, and after."""
         await asyncio.sleep(0)
-        answer = self.chance.choice(ANSWERS)
+        answer = self.chance.choice(ANSWERS[:-1] if self.is_reached else ANSWERS)
         if answer == "not_sent":
             raise GraphNotSent("no way to Meta")
         if answer != "lost_before":
@@ -178,7 +182,11 @@ async def _ask_until_it_can(one: Round) -> None:
 
 
 async def _after_the_restart(one: Round, where: str) -> tuple[str, ...]:
-    """Let a worker that does not die go on, at once and when lost calls count as lost; then look at what is known."""
+    """Let a worker that does not die go on, at once and when lost calls count as lost; then look at what is known.
+
+    Meta can be reached now: what never got there was kept for this.
+    """
+    one.meta.is_reached = True
     await _ask_until_it_can(one)
     later = clock.now() + LATER
     with clock.reading(lambda: later):

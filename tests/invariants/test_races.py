@@ -46,6 +46,28 @@ def test_a_status_that_a_history_told_of_our_message_outlives_the_answer(
     runner.run(race())
 
 
+@pytest.mark.requirement("C3")
+def test_whom_a_refusal_was_for_does_not_depend_on_when_their_user_id_is_learned(
+    runner: asyncio.Runner, copies: Copies
+) -> None:
+    """Written to a phone; a history tells the same message of a user id. Its person wants no marketing (131050)."""
+    item = wire.past(WRITTEN.wamid, 17, wire.text(WRITTEN.text), outbound=True, phone=WRITTEN.peer)
+    past = told(SHOP, wire.history([wire.thread(WRITTEN.peer, "PT.2002", [item])]), of_ours=0)
+    failed = told(SHOP, wire.status(WRITTEN.wamid, 30, "failed", errors=[{"code": 131050}], **RUI), of_ours=0)
+
+    async def race() -> None:
+        made = await copies.make(2)
+        for copy, tellings in zip(made, ([failed, past], [past, failed]), strict=True):
+            await copies.write(copy, WRITTEN)
+            await copies.answer(copy, WRITTEN)
+            for telling in tellings:
+                await copies.deliver([(copy, [telling])])
+                await copies.work(batch=100, workers=1)
+        assert_same(made, await copies.tables(made, [WRITTEN]))
+
+    runner.run(race())
+
+
 async def outcomes(lab: Copies, *schedules: Sequence[Telling]) -> None:
     """Tell one copy for each schedule, each delivery applied before the next one comes; fail if they differ."""
     made = await lab.make(len(schedules))
@@ -102,6 +124,17 @@ def test_what_has_no_time_is_as_old_as_its_first_receipt(
     runner.run(outcomes(copies, world, [*world, *world[:-1], world[0]]))
 
 
+@pytest.mark.requirement("C3")
+@pytest.mark.parametrize("kind", ["audio", "sticker"])
+def test_a_file_that_is_told_in_two_ways_is_the_same_whichever_comes_first(
+    runner: asyncio.Runner, copies: Copies, kind: str
+) -> None:
+    """As a voice note or an animation, and as none."""
+    file = {"id": "8801", "mime_type": "audio/ogg", "sha256": "ab" * 32}
+    both = [live("wamid.1", {"type": kind, kind: {**file, "voice": flag, "animated": flag}}) for flag in (True, False)]
+    runner.run(outcomes(copies, both, both[::-1]))
+
+
 @pytest.mark.requirement("D14")
 @pytest.mark.parametrize(
     ("first", "second"),
@@ -132,6 +165,28 @@ def test_a_message_told_twice_with_two_times_and_two_phones_has_one_owner(
         moved,
     ]
     runner.run(outcomes(copies, *([world[n] for n in order] for order in permutations(range(3)))))
+
+
+@pytest.mark.requirement("F8")
+def test_who_is_added_and_removed_in_one_second_has_left_the_address_book_in_any_order_and_batch(
+    runner: asyncio.Runner, copies: Copies
+) -> None:
+    both = [told(SHOP, wire.entry(5, name="Rui", **RUI)), told(SHOP, wire.entry(5, **RUI))]
+
+    async def race() -> None:
+        made = await copies.make(4)
+        for copy, posts in zip(
+            made, ([both], [both[::-1]], [[each] for each in both], [both[1:], both[:1]]), strict=True
+        ):
+            for post in posts:
+                await copies.deliver([(copy, post)])
+                await copies.work(batch=100, workers=1)
+        tables = await copies.tables(made, [])
+        assert_same(made, tables)
+        (entry,) = tables[0]["address_book"]
+        assert '"Rui"' not in entry
+
+    runner.run(race())
 
 
 @pytest.mark.requirement("D13")

@@ -90,6 +90,9 @@ CONTENTS: Final = (
     *map(wire.text, ("Oi", "Bom dia", POISON)),
     *(wire.image("8801", "foto"), UNAVAILABLE, {"type": "hologram", "hologram": {}}),
 )
+REFUSALS: Final = (131026, 131047, 131050, 131042, 368)
+"""Codes of messages that failed: one that concerns it alone, its window, its person, its number, the whole account."""
+
 times = st.integers(0, 30)
 # Meta tells two different changes under one wamid never, as far as we know: here, now and then.
 own_wamids = st.one_of(st.integers(0, 10**6), st.integers(0, 3)).map(lambda n: f"wamid.change.{n}")
@@ -221,7 +224,7 @@ def statuses(draw: st.DrawFn, cast: Cast) -> Telling:
     number, word = draw(st.sampled_from(cast.numbers)), draw(st.sampled_from(["sent", "delivered", "read", "failed"]))
     more: Json = {}
     if word == "failed":
-        more = {"errors": [{"code": draw(st.sampled_from([131026, 131047])), "title": "Undeliverable"}]}
+        more = {"errors": [{"code": draw(st.sampled_from(REFUSALS)), "title": "Undeliverable"}]}
     elif word == "delivered":
         more = {"pricing": {"billable": draw(st.booleans()), "category": "service"}}
     wamid = draw(st.sampled_from(cast.wamids))
@@ -259,10 +262,65 @@ def moves(draw: st.DrawFn, cast: Cast) -> Telling:
 
 
 @st.composite
+def renamings(draw: st.DrawFn, cast: Cast) -> Telling:
+    """WhatsApp writes that somebody's user id is another, with their phone or without."""
+    number, phone = draw(st.sampled_from(cast.numbers)), draw(st.sampled_from((*cast.phones, None)))
+    before, after = draw(st.sampled_from(cast.bsuids)), draw(st.sampled_from(BSUIDS))
+    return told(number, wire.renamed(draw(own_wamids), before, after, draw(times), phone=phone, number=number))
+
+
+@st.composite
+def own_cards(draw: st.DrawFn, cast: Cast) -> Telling:
+    """Somebody whose phone is hidden gives it to us."""
+    number, phone = draw(st.sampled_from(cast.numbers)), draw(st.sampled_from(cast.phones))
+    who = draw(st.sampled_from(cast.bsuids))
+    return told(number, wire.own_card(draw(own_wamids), draw(times), phone, bsuid=who, number=number))
+
+
+@st.composite
+def wishes(draw: st.DrawFn, cast: Cast) -> Telling:
+    """Somebody stops or resumes marketing messages. A line of the timeline that has no time is a new one each time."""
+    number, word = draw(st.sampled_from(cast.numbers)), draw(st.sampled_from(["stop", "resume"]))
+    return told(number, wire.wished(word, draw(times), number=number, **draw(cast.people)))
+
+
+@st.composite
+def refusals_to_share(draw: st.DrawFn, cast: Cast) -> Telling:
+    """The business shares no history, or Meta has trouble with it; chunks may come all the same."""
+    number, code = draw(st.sampled_from(cast.numbers)), draw(st.sampled_from([2593109, 131000, 131016]))
+    return told(number, wire.not_shared(code, number=number), time=wire.EPOCH + draw(times))
+
+
+@st.composite
+def notices(draw: st.DrawFn, cast: Cast) -> Telling:
+    """What is a line of the timeline: of the number, of a call, of a group; one error of the number itself."""
+    number, at = draw(st.sampled_from(cast.numbers)), draw(times)
+    display = number.display
+    changes = [
+        wire.notice("phone_number_quality_update", at, number, display_phone_number=display, event="FLAGGED"),
+        wire.notice("security", at, number, display_phone_number=display, event="PIN_CHANGED"),
+        wire.notice("account_review_update", at, number, decision="APPROVED"),
+        wire.notice(
+            "calls", at, number, calls=[{"id": "wacid.1", "event": "connect", "timestamp": str(wire.EPOCH + at)}]
+        ),
+        wire.notice("messages", at, number, errors=[{"code": 131031, "title": "locked"}]),
+        wire.message("wamid.group", at, {**wire.text("Oi"), "group_id": "g1"}, phone=cast.phones[0], number=number),
+    ]
+    return told(number, draw(st.sampled_from(changes)), time=wire.EPOCH + at)
+
+
+@st.composite
 def account_updates(draw: st.DrawFn, cast: Cast) -> Telling:
     """Something happens to a WABA: it goes, comes back; sometimes told of one of its numbers."""
     number = draw(st.sampled_from(cast.numbers))
-    value: Json = {"event": draw(st.sampled_from(["ACCOUNT_OFFBOARDED", "ACCOUNT_RECONNECTED", "PARTNER_REMOVED"]))}
+    events = ["ACCOUNT_OFFBOARDED", "ACCOUNT_RECONNECTED", "PARTNER_REMOVED", "DISABLED_UPDATE", "ACCOUNT_RESTRICTION"]
+    value: Json = {"event": draw(st.sampled_from(events))}
+    if value["event"] == "DISABLED_UPDATE":
+        value["ban_info"] = {"waba_ban_state": draw(st.sampled_from(["DISABLE", "REINSTATE"]))}
+    if value["event"] == "ACCOUNT_RESTRICTION":
+        kind = draw(st.sampled_from(["RESTRICTED_BIZ_INITIATED_MESSAGING", "RESTRICTED_CUSTOMER_INITIATED_MESSAGING"]))
+        ends = draw(st.sampled_from([{}, {"expiration": wire.EPOCH + 9_000}, {"expiration": wire.EPOCH + 90_000}]))
+        value["restriction_info"] = [{"restriction_type": kind, **ends}]
     if value["event"] == "PARTNER_REMOVED":
         value["disconnection_info"] = {"reason": "PRIMARY_INACTIVITY", "initiated_by": "SYSTEM"}
         if draw(st.booleans()):
@@ -278,7 +336,8 @@ def broken(draw: st.DrawFn, cast: Cast) -> Telling:
 
 
 KINDS: Final[tuple[Kind, ...]] = (
-    *(actions, statuses, pasts, late_files, profiles, entries, rotations, moves, account_updates, broken),
+    *(actions, statuses, pasts, late_files, profiles, entries, rotations, moves, renamings, own_cards, wishes),
+    *(refusals_to_share, notices, account_updates, broken),
 )
 
 
@@ -300,7 +359,9 @@ def tellings_of(draw: st.DrawFn, cast: Cast, writing: Writing) -> Telling:
     match draw(st.integers(0, 5)):
         case 0 | 1:
             word = draw(st.sampled_from(["sent", "delivered", "read", "failed"]))
-            more = {"biz_opaque_callback_data": reference(writing.ours)} if draw(st.booleans()) else {}
+            more: Json = {"biz_opaque_callback_data": reference(writing.ours)} if draw(st.booleans()) else {}
+            if word == "failed":
+                more["errors"] = [{"code": draw(st.sampled_from(REFUSALS)), "title": "Undeliverable"}]
             change = wire.status(writing.wamid, at, word, number=number, **who, **more)
         case 2:
             change = wire.echo(writing.wamid, at, wire.text(writing.text), number=number, **who)
