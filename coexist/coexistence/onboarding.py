@@ -122,7 +122,8 @@ async def begin_syncs(pool: Pool, graph: Graph, keyring: Keyring, settings: Sett
     """Ask for the contacts and history of a number that is listened to, if all is in order for it (requirement A1).
 
     Every way of asking comes through here, and may come again: each sync is asked for once. Returns the look at the
-    number that decided; None when there was nothing to ask for. Raises what ``actions.request_syncs`` raises.
+    number that decided; None when there was nothing to ask for. Of one that is not connected Meta is asked how it is;
+    once it is, a worker goes on. Raises what ``actions.request_syncs`` raises.
     """
     installation = allowed(settings)
 
@@ -132,11 +133,13 @@ async def begin_syncs(pool: Pool, graph: Graph, keyring: Keyring, settings: Sett
     async with transaction(pool) as conn:
         fresh = await inboxes.get(conn, inbox.account_id, inbox.id)
         on, _ = switches.split(fresh, installation)
-        can_be_asked = rules.can_be_asked(await store.syncs(conn, inbox.id), on, clock.now())
-        can_be_asked &= fresh.is_coexistence and fresh.state == connection.State.CONNECTED
+        can_be_asked = fresh.is_coexistence and rules.can_be_asked(await store.syncs(conn, inbox.id), on, clock.now())
+        is_connected = fresh.state == connection.State.CONNECTED
         if can_be_asked:
             await checks_store.wait(conn, fresh.id, fresh.onboarded_at)
-    if not can_be_asked:
+        if can_be_asked and not is_connected:  # what is told of the very second of signing up may be of before it
+            await connection.doubt(conn, [fresh.id])
+    if not (can_be_asked and is_connected):
         await in_transaction(pool, ask)  # which says why, where that is to be said
         return None
     found = await checks.look(pool, graph, keyring, settings, fresh)

@@ -12,10 +12,19 @@ import pytest
 from coexist.base import clock
 from coexist.base.database import Pool, transaction
 from coexist.base.errors import Conflict, Invalid
-from coexist.coexistence import checks, checks_rules, checks_self_test, checks_store, checks_watch, onboarding, worker
+from coexist.coexistence import (
+    checks,
+    checks_rules,
+    checks_self_test,
+    checks_store,
+    checks_watch,
+    life_watch,
+    onboarding,
+    worker,
+)  # fmt: skip
 from coexist.coexistence.checks_model import Level, Name, Preflight
-from coexist.inbox import inboxes
-from coexist.inbox.connection import State
+from coexist.inbox import connection, inboxes
+from coexist.inbox.connection import Line, State
 from coexist.inbox.inboxes import Inbox
 from tests.support.scripted_graph import error
 from tests.support.signup import APP, KEYRING, NUMBER, WABA, Desk, open_desk
@@ -264,6 +273,27 @@ async def test_a_trouble_that_passes_is_looked_at_again_by_a_worker(desk: Desk) 
         kept = await checks_store.preflight(conn, inbox.id)
     assert kept is not None
     assert not kept.is_waiting
+
+
+@pytest.mark.requirement("A1", "G1")
+async def test_a_removal_of_the_second_of_signing_up_is_asked_about_and_then_all_goes_on(desk: Desk) -> None:
+    """Meta tells whole seconds: whether the number was removed before it was signed up or after cannot be told."""
+    desk.onboarded(clock.now() - timedelta(hours=1), status="CONNECTED")
+    inbox = await connected(desk)
+    desk.ready.tick(*desk.ready.fields)
+    removed = Line(inbox.id, inbox.onboarded_at.replace(microsecond=0), "account_update", "PARTNER_REMOVED", {})
+    async with transaction(desk.pool) as conn:
+        await connection.record(conn, [removed])
+        await connection.refresh(conn, [inbox.id])
+        await conn.execute("DELETE FROM preflights")
+    with pytest.raises(Conflict):
+        await begin(desk, inbox)
+    assert await life_watch.ask_due(desk.pool, desk.graph, KEYRING) == 1
+    assert await desk.ask("SELECT state::text FROM inboxes") == [("connected",)]
+    async with transaction(desk.pool) as conn:
+        await conn.execute("UPDATE preflights SET checked_at = now() - interval '11 minutes'")
+    await checks_watch.look_again(desk.pool, desk.graph, KEYRING, desk.settings)
+    assert await asked(desk) == 2
 
 
 async def test_a_wish_outlives_no_look_that_is_old(desk: Desk) -> None:
