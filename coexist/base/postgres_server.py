@@ -47,7 +47,8 @@ BUFFERS_MIN_MB: Final = 128
 BUFFERS_MAX_MB: Final = 2048
 """PostgreSQL's own cache: an eighth of the memory there is, within these bounds. What is looked up at random among
 millions of messages is then found there, not copied page by page from the kernel's cache."""
-MEMORY_LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
+CGROUPS: Final = Path("/sys/fs/cgroup")
+OWN_CGROUP: Final = Path("/proc/self/cgroup")
 
 # fsync stays on. The log is terse, because a DETAIL may quote a row, and so a message.
 OPTIONS: Final = {
@@ -125,11 +126,20 @@ def _initialise(files: Places, owner: pwd.struct_passwd | None) -> None:
     draft.rename(files.cluster)
 
 
-def buffers_mb(limit: Path = MEMORY_LIMIT) -> int:
-    """How much memory the server keeps pages in, in MiB: of the machine's, or of what its container may use."""
+def buffers_mb(cgroups: Path = CGROUPS, own: Path = OWN_CGROUP) -> int:
+    """How much memory the server keeps pages in, in MiB: of the machine's, or of what its container or unit may use.
+
+    ``cgroups`` is where control groups (version 2) are mounted; the file ``own`` names ours in it, as ``0::/path``. The
+    limits of all the groups that it is in count.
+    """
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    with suppress(OSError, ValueError):  # "max": no limit
-        memory = min(memory, int(limit.read_text()))
+    group = cgroups
+    with suppress(OSError):
+        named = [line.removeprefix("0::/") for line in own.read_text("utf-8").splitlines() if line.startswith("0::/")]
+        group = cgroups.joinpath(*named)
+    for place in (group, *group.parents):
+        with suppress(OSError, ValueError):  # "max": no limit
+            memory = min(memory, int((place / "memory.max").read_text("ascii")))
     return max(BUFFERS_MIN_MB, min(memory // MEBIBYTE // BUFFERS_SHARE, BUFFERS_MAX_MB))
 
 

@@ -46,7 +46,7 @@ class DeliveryProtocol(HttpToolsProtocol):
     def __init__(self, webhook: Webhook, path: bytes, **of_uvicorn: Any) -> None:
         super().__init__(**of_uvicorn)
         self._webhook, self._path = webhook, path
-        self._pieces: list[bytes] | None = None
+        self._body: bytearray | None = None
         """What came of the body of a plain delivery; None while the request is uvicorn's."""
         self._signature: bytes | None = None
         self._unused = asyncio.Event()
@@ -54,27 +54,34 @@ class DeliveryProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Keep a plain delivery; anything else begins as ever."""
         if self.url == self._path and self._is_plain():
-            self._pieces = []
+            self._body = bytearray()
         else:
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body."""
-        if self._pieces is None:
+        if self._body is None:
             super().on_body(body)
         else:
-            self._pieces.append(body)
+            self._body += body
 
     def on_message_complete(self) -> None:
         """Take in the delivery; one that cannot be taken in is handed on whole, to be answered in words."""
-        if self._pieces is None:
+        if self._body is None:
             super().on_message_complete()
             return
-        body, self._pieces = b"".join(self._pieces), None
+        body, self._body = bytes(self._body), None
         if not self._take_in(body):
             super().on_headers_complete()
             super().on_body(body)
             super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP. A delivery before it is still answered first, for that its sender waits for."""
+        if isinstance(self.cycle, Acceptance) and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+        else:
+            super().send_400_response(msg)
 
     def _is_plain(self) -> bool:
         """Whether nothing has to be known of the request but that it is a small ``POST`` on a connection that stays."""

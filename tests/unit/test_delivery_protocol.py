@@ -222,6 +222,19 @@ async def test_what_is_not_a_delivery_is_answered_in_words(desk: Desk, sent: byt
         assert not desk.line.waiting
 
 
+@pytest.mark.requirement("C4")
+async def test_nonsense_behind_a_delivery_does_not_overtake_its_answer(desk: Desk) -> None:
+    async with desk.peer() as meta:
+        await meta.write(request(b"{}") + b"nonsense\r\n\r\n")
+        await desk.line.holds(b"{}")
+        await meta.write(b"and more of it\r\n\r\n")
+        desk.line.commit()
+        answer = await meta.reader.read()
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b"connection: close\r\n" in answer
+        assert answer.count(b"HTTP/1.1") == 1
+
+
 CHUNKED = (
     request(b"{}")
     .replace(b"Content-Length: 2", b"Transfer-Encoding: chunked")

@@ -235,15 +235,19 @@ async def test_another_major_version_is_refused_in_words(data_dir: Path) -> None
             pytest.fail("it ran")
 
 
+@pytest.mark.parametrize("group", ["", "system.slice/coexist.service", "system.slice/coexist.service/workers"])
 @pytest.mark.parametrize(
     ("limit", "buffers"),
     [("512000000", 128), (f"{4 * 1024**3}", 512), ("max", None), ("999999999999999", None), (None, None)],
 )
 def test_the_servers_cache_is_an_eighth_of_the_memory_within_bounds(
-    tmp_path: Path, limit: str | None, buffers: int | None
+    tmp_path: Path, limit: str | None, buffers: int | None, group: str
 ) -> None:
-    file = tmp_path / "memory.max"
+    limited = tmp_path / "cgroup" / "/".join(group.split("/")[:2])  # ours, or the one that ours is in
+    (tmp_path / "cgroup" / group).mkdir(parents=True)
+    own = tmp_path / "own"
+    own.write_text(f"9:cpu:/another\n0::/{group}\n")
     if limit is not None:
-        file.write_text(limit + "\n")
+        (limited / "memory.max").write_text(limit + "\n")
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 1024**2
-    assert buffers_mb(file) == (buffers or min(max(machine // 8, 128), 2048))
+    assert buffers_mb(tmp_path / "cgroup", own) == (buffers or min(max(machine // 8, 128), 2048))
