@@ -1,5 +1,7 @@
 """The number's life beside the platform: onboarding, the one-shot sync, disconnecting, a new phone."""
 
+import asyncio
+
 from simulator import chance, history, payloads
 from simulator.config import SYNC_DEADLINE_S
 from simulator.simulation import Simulation
@@ -8,6 +10,7 @@ from simulator.world import Connection, Grant, Json
 SYNC_TYPES = ("smb_app_state_sync", "history")
 NOT_SHARED = "the business chose not to share its history"
 DETAIL_GAP_S = 0.03
+TICK_S = 0.005
 
 REASONS = (
     "PRIMARY_INACTIVITY",
@@ -27,11 +30,14 @@ class TooLate(Exception):
     """2593108: more than 24 hours since onboarding."""
 
 
-def onboard(sim: Simulation) -> Json:
+async def onboard(sim: Simulation) -> Json:
     """Connect the number, or connect it anew: the sync rights are renewed and all windows are closed.
 
-    Returns what Embedded Signup would hand over, and a token at once for those who connect by hand.
+    Returns what Embedded Signup would hand over, and a token at once for those who connect by hand. Anew it takes until
+    the next second: the wire tells whole ones, and nobody is through Meta's window within the second of the news.
     """
+    if sim.world.connection.onboarded_at is not None:
+        await asyncio.sleep(1 - sim.config.clock() % 1 + TICK_S)
     connection = sim.world.connection
     kept = connection if connection.state == "connected" else Connection(share=connection.share)
     kept.state, kept.onboarded_at, kept.requested, kept.reconnect_at = "connected", sim.now(), {}, None
@@ -41,13 +47,17 @@ def onboard(sim: Simulation) -> Json:
         if person.window_until:
             person.window_until = 0
             sim.world.changed(person)
-    return {"code": grant(sim, "code", "AQ").value, **token(sim)}
+    return {"code": grant(sim, "code", "AQ").value, **_token(sim)}
 
 
-def token(sim: Simulation) -> Json:
+async def token(sim: Simulation) -> Json:
     """A business token at any time; a number that is not connected is connected first."""
     if sim.world.connection.state in ("none", "removed"):
-        return onboard(sim)
+        return await onboard(sim)
+    return _token(sim)
+
+
+def _token(sim: Simulation) -> Json:
     return {
         "token": grant(sim, "token", "EAA").value,
         "waba_id": sim.business.waba_id,

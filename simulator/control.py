@@ -123,14 +123,14 @@ def contact_remove(sim: Simulation, asked: Json) -> Json:
     return truth.chat(sim, person)
 
 
-def onboard(sim: Simulation, asked: Json) -> Json:
+async def onboard(sim: Simulation, asked: Json) -> Json:
     if "share" in asked:
         share(sim, asked)
-    return coexistence.onboard(sim)
+    return await coexistence.onboard(sim)
 
 
-def token(sim: Simulation, asked: Json) -> Json:
-    return coexistence.token(sim)
+async def token(sim: Simulation, asked: Json) -> Json:
+    return await coexistence.token(sim)
 
 
 def share(sim: Simulation, asked: Json) -> None:

@@ -59,7 +59,7 @@ async def finish(request: Request) -> Response:
         return JSONResponse({"code": coexistence.grant(sim, "code", "AQ", OTHER_BUSINESS.waba_id).value})
     if sim.world.connection.state != "connected":
         sim.world.connection.share = bool(asked["share"])
-        return JSONResponse({"code": coexistence.onboard(sim)["code"]})
+        return JSONResponse({"code": (await coexistence.onboard(sim))["code"]})
     return JSONResponse({"code": coexistence.grant(sim, "code", "AQ").value})
 
 

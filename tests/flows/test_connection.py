@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.flows.agent import Agent, signed_in
-from tests.flows.shop import next_second, open_shop
+from tests.flows.shop import open_shop
 from tests.support.product import connect, until
 
 
@@ -57,7 +57,6 @@ async def test_a_number_that_is_taken_away_and_connected_anew(database_url: str,
                     (inbox, *_) = await shop.check()
                     assert (inbox["state"], inbox["state_initiated_by"]) == ("removed", "USER")
                 await shop.tell("customer/send", chat="marina-souza", text="Ainda estão aí?")  # the history will tell
-                await next_second()  # an onboarding of the same second would be older than the news
                 await connect(shop.product, shop.phone)
                 assert "The number was disconnected from here" not in await agent.page("/inboxes")
             await shop.tell("customer/send", chat="marina-souza", text="Voltaram?")

@@ -12,7 +12,7 @@ import pytest
 from simulator.config import Pace
 from tests.flows.agent import signed_in
 from tests.flows.expected import Json
-from tests.flows.shop import LIVELY, next_second, of_kind, open_shop
+from tests.flows.shop import LIVELY, of_kind, open_shop
 from tests.flows.truth import Known
 from tests.support.product import connect
 
@@ -90,7 +90,6 @@ async def test_a_history_with_oddities_and_then_the_same_once_more(database_url:
             before = await shop.check()
 
         await shop.tell("faults", placeholder_after_detail=False, own_number_variant=False, missing_end=False)
-        await next_second()  # an onboarding of the same second would be the same one
         await connect(shop.product, shop.phone)
         again = await shop.check()
     assert of_kind(again, "inbox")[0]["sync"]["history"]["state"] == "completed"
@@ -108,7 +107,6 @@ async def test_a_declined_history_is_a_decision_and_no_failure(database_url: str
             (inbox, *_) = await shop.check()
             history = inbox["sync"]["history"]
             assert (history["state"], history["error"], history["progress"]) == ("declined", None, 0)
-            await next_second()
         async with signed_in(shop) as agent:
             assert "The business chose not to share its chat history" in await agent.page("/inboxes/1/sync")
 

@@ -13,7 +13,7 @@ import pytest
 from playwright.async_api import BrowserContext, Locator, Page, expect
 
 from simulator.passing import Clock
-from tests.flows.shop import Shop, next_second, open_shop
+from tests.flows.shop import Shop, open_shop
 from tests.support import databases
 from tests.support.dialog import go_through, open_window
 from tests.support.product import until
@@ -57,7 +57,6 @@ class Walk:
             await page.get_by_role("link", name="Connect again").click()
         else:
             await page.goto(self.shop.url + "/inboxes/connect")
-        await next_second()  # nobody is through Meta's window within a second, and the wire knows no less
         await self.shop.tell("faults", **{"missing_fields": [], "lost_chunk": None, "silent_sync": False, **faults})
         await connect(page, shares=shares)
         await page.get_by_role("link", name="See what comes in").click()
