@@ -24,6 +24,7 @@ async def open_window(page: Page) -> Page:
 async def press(window: Page, name: str = "") -> None:
     """Press the button with that name, or the one that goes on. It may close the window before a click would return."""
     button = window.get_by_role("button", name=name) if name else window.locator("form button.strong")
+    await expect(button).to_be_enabled(timeout=PATIENCE_MS)  # the last one is once there is a code
     await button.evaluate("button => setTimeout(() => button.click())")
 
 
