@@ -267,6 +267,7 @@ async def test_by_keyboard_on_a_phone(site: Site, open_page: OpenPage, tmp_path:
     file = tmp_path / "chat.txt"
     file.write_bytes(EN.text(ASKED).encode())
     page = await open_page("/exported-chats", size=PHONE)
+    page.on("filechooser", lambda _: None)  # begun only with the key that opens it, listening can come too late
     input_ = page.locator("exported-upload input")
     for _ in range(20):
         if await input_.evaluate("input => input === document.activeElement"):
