@@ -45,14 +45,15 @@ async def make(conn: Connection, member: Member, made_for: str, *, days: int = D
 async def find(conn: Connection, token: str) -> Link:
     """Return the link of a token, or raise: NotFound for none, LinkEnded when it was taken back or is too old.
 
-    A link that was used is returned: whoever used it may see what became of it.
+    A link that was used is returned: whoever used it may see what became of it. So is one that became too old while
+    Meta's window was open.
     """
     link = await store.link_by_hash(conn, _hash(token))
     if link is None:
         raise NotFound("This link does not exist.", next_step="Check that it was copied whole.")
     if link.revoked_at is not None:
         raise LinkEnded("This link was taken back.", next_step=f"Ask {link.account_name} for a new one.")
-    if link.used_at is None and link.expires_at <= clock.now():
+    if link.used_at is None and link.open_until <= clock.now():
         raise LinkEnded("This link is too old.", next_step=f"Ask {link.account_name} for a new one.")
     return link
 

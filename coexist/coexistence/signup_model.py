@@ -113,7 +113,10 @@ class Signup:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link for a client. ``used_by`` is the name they gave, ``inbox_name`` the number they connected."""
+    """A link for a client. ``used_by`` is the name they gave, ``inbox_name`` the number they connected.
+
+    ``open_until`` is when it ends: after ``expires_at`` if a sign-up was begun before, so that it can be finished.
+    """
 
     id: int
     account_id: int
@@ -122,6 +125,7 @@ class Link:
     made_by: str | None
     made_at: datetime
     expires_at: datetime
+    open_until: datetime
     revoked_at: datetime | None
     used_at: datetime | None
     used_by: str | None = None

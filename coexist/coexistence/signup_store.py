@@ -236,8 +236,11 @@ async def insert_link(
     await conn.execute(INSERT_LINK, {**values, "made_at": clock.now(), "expires_at": expires_at})
 
 
-LINK: Final = """
+# Whoever clicked in time has done all the work in Meta's window by the time they come back: they may finish it.
+LINK: Final = f"""
 SELECT l.id, l.account_id, a.name AS account_name, l.made_for, u.name AS made_by, l.made_at, l.expires_at,
+       greatest(l.expires_at, interval '{TOKEN_HOURS} hours' + (
+           SELECT max(b.began_at) FROM signups b WHERE b.link_id = l.id AND b.began_at < l.expires_at)) AS open_until,
        l.revoked_at, l.used_at, s.person AS used_by, i.name AS inbox_name
   FROM signup_links l
   JOIN accounts a ON a.id = l.account_id
@@ -276,20 +279,23 @@ async def revoke_link(conn: Connection, account_id: int, link_id: int) -> bool:
     return (await conn.execute(REVOKE_LINK, values)).rowcount == 1
 
 
-# An attempt that was stopped after it had connected its number may go on, with that number: it used the link for it.
+# Who was stopped after their number had been connected may go on with that number, by the same attempt or, when its
+# access is gone, by another: the link was used for it. Once that has come to its end the link is done.
 USE_LINK: Final = """
 UPDATE signup_links l
    SET used_at = coalesce(used_at, %(now)s)
  WHERE l.id = %(id)s AND l.revoked_at IS NULL
-   AND (l.used_at IS NULL OR EXISTS (SELECT FROM signups s WHERE s.id = %(signup_id)s AND s.inbox_id = %(inbox_id)s))
+   AND (l.used_at IS NULL
+        OR EXISTS (SELECT FROM signups s WHERE s.link_id = l.id AND s.inbox_id = %(inbox_id)s)
+           AND NOT EXISTS (SELECT FROM signups s WHERE s.link_id = l.id AND s.state = 'connected'))
 """
 
 
-async def use_link(conn: Connection, link_id: int, signup_id: UUID, inbox_id: int | None) -> bool:
-    """Spend a link for an attempt, once; False when another spent it, or it was taken back.
+async def use_link(conn: Connection, link_id: int, inbox_id: int | None) -> bool:
+    """Spend a link for a number, once; False when it was spent for another or is done, or was taken back.
 
     ``inbox_id`` is the number that is about to be connected, if it is known here.
     """
-    values = {"id": link_id, "signup_id": signup_id, "inbox_id": inbox_id, "now": clock.now()}
+    values = {"id": link_id, "inbox_id": inbox_id, "now": clock.now()}
     cursor = await conn.execute(USE_LINK, values)
     return cursor.rowcount == 1

@@ -249,4 +249,4 @@ def link_state(link: Link, now: datetime) -> tuple[str, str]:
         return "good", "Used"
     if link.revoked_at:
         return "quiet", "Taken back"
-    return ("quiet", "Expired") if link.expires_at <= now else ("busy", "Waiting")
+    return ("quiet", "Expired") if link.open_until <= now else ("busy", "Waiting")

@@ -261,9 +261,7 @@ async def _connect(
         if not has_left(known.state, known.state_at, onboarded_at):
             raise Stopped(Problem.TAKEN)
         known = None
-    if signup.link_id is not None and not await store.use_link(
-        conn, signup.link_id, signup.id, known.id if known else None
-    ):
+    if signup.link_id is not None and not await store.use_link(conn, signup.link_id, known.id if known else None):
         raise Stopped(Problem.LINK_ENDED)
     connected = await connect_number(
         conn,

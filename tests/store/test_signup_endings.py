@@ -15,8 +15,8 @@ from aiohttp import web
 from coexist.base import clock
 from coexist.base.database import Pool, transaction
 from coexist.base.errors import Invalid, NotFound
-from coexist.coexistence import signup_links, signup_store, signups
-from coexist.coexistence.signup_model import Party, Problem, State
+from coexist.coexistence import signup_links, signup_store, signup_words, signups
+from coexist.coexistence.signup_model import Link, Party, Problem, State
 from coexist.people import actions as people
 from tests.support.scripted_graph import error
 from tests.support.signup import FINISHED, NUMBER, TOKEN, WABA, Desk, open_desk
@@ -177,3 +177,47 @@ async def test_links_end(desk: Desk) -> None:
 async def _links(desk: Desk) -> Any:
     async with desk.pool.connection() as conn:
         return await signup_store.links(conn, desk.party.account_id, 10)
+
+
+@pytest.mark.requirement("A5")
+async def test_a_signup_that_was_begun_in_time_may_be_finished_after_its_link_has_expired(desk: Desk) -> None:
+    async with transaction(desk.pool) as conn:
+        token = await signup_links.make(conn, desk.member, "Padaria Sol", days=1)
+        idle = await signup_links.make(conn, desk.member, "Padaria Lua", days=1)
+        link = await signup_links.find(conn, token)
+        begun_at = link.expires_at - timedelta(minutes=1)
+        with clock.reading(lambda: begun_at):
+            await signups.begin(conn, signup_links.party_of(link, "Teresa"), uuid4())
+    late, at_last = link.expires_at + timedelta(minutes=1), begun_at + timedelta(hours=24)
+
+    async def find(of: str) -> Link:
+        async with transaction(desk.pool) as conn:
+            return await signup_links.find(conn, of)
+
+    with clock.reading(lambda: late):
+        with pytest.raises(signup_links.LinkEnded, match="too old"):
+            await find(idle)
+        found = await find(token)
+        words = [signup_words.link_state(one, late)[1] for one in await _links(desk)]
+        assert sorted(words) == ["Expired", "Waiting"], "it can still be taken back"
+        client = replace(desk, party=signup_links.party_of(found, "Teresa"))
+        another = uuid4()  # the code of the first was too old: one more click
+        async with transaction(desk.pool) as conn:
+            await signups.begin(conn, client.party, another)
+    with clock.reading(lambda: at_last), pytest.raises(signup_links.LinkEnded, match="too old"):
+        await find(token)  # what is begun late makes it last no longer
+    with clock.reading(lambda: late):
+        await client.take_code(another)
+        assert (await client.advance(another)).state == State.CONNECTED
+
+
+async def test_a_link_goes_on_with_its_own_number_by_another_click(desk: Desk) -> None:
+    async with transaction(desk.pool) as conn:
+        link = await signup_links.find(conn, await signup_links.make(conn, desk.member, "Padaria Sol"))
+    client = replace(desk, party=signup_links.party_of(link, "Teresa"))
+    signup_id = uuid4()
+    await client.take_code(signup_id)
+    desk.meta.answers.extend([desk.meta._usual] * 3 + [error(200)])
+    assert (await client.advance(signup_id)).problem == Problem.NOT_SUBSCRIBED
+    assert (await client.sign_up()).state == State.CONNECTED
+    assert (await client.sign_up()).problem == Problem.LINK_ENDED, "and then it is done"
