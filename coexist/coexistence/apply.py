@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Final, TypeAlias
 
 import msgspec
@@ -55,7 +56,8 @@ async def _apply_sync(conn: Connection, inboxes: Mapping[str, Inbox], facts: Seq
     for inbox, fact in wanted:
         came_at = received_at[fact.journal_id]
         kind = SyncKind.HISTORY if isinstance(fact, HISTORY_FACTS) else SyncKind.CONTACTS
-        since = rules.onboarding_of(came_at, asked.get((inbox.id, kind)) or {inbox.onboarded_at: None})
+        made_at = rules.made_at(came_at, _told(fact))
+        since = rules.onboarding_of(made_at, asked.get((inbox.id, kind)) or {inbox.onboarded_at: None})
         place = Place(inbox.id, kind, since)
         told = batch.arrivals[place]
         match fact:
@@ -77,6 +79,11 @@ async def _apply_sync(conn: Connection, inboxes: Mapping[str, Inbox], facts: Seq
     await arrivals.refresh_history(conn, [place for place in places if place.kind is SyncKind.HISTORY])
     await arrivals.refresh_contacts(conn, [place for place in places if place.kind is SyncKind.CONTACTS])
     return [NewEvent(inbox.account_id, Kind.SYNC_PROGRESSED, inbox_id=inbox.id) for inbox, _ in wanted]
+
+
+def _told(fact: SyncFact) -> datetime | None:
+    """When Meta says that it made what is told; of an error the time that is told is that."""
+    return fact.at if isinstance(fact, HistoryDeclined | HistoryFailed) else fact.made_at
 
 
 async def _apply_account(conn: Connection, facts: Sequence[AccountFact]) -> list[NewEvent]:

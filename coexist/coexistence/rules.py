@@ -20,6 +20,8 @@ CONTACTS_QUIET_MINUTES: Final = 10
 """The contacts have no end signal: they count as complete after this much silence."""
 CALL_MINUTES: Final = 5
 """A request without an answer for longer than this was interrupted: its outcome stays unknown."""
+REDELIVERED: Final = timedelta(days=7)
+"""For so long Meta delivers again what was not taken (meta-protocol 4.2)."""
 CLOCK_SKEW: Final = timedelta(minutes=1)
 """How far the clocks of two of our hosts may differ when one asks and the other receives."""
 REFUSALS_MAX: Final = 3
@@ -80,16 +82,22 @@ def can_be_asked(syncs: Iterable[Sync], kinds: Collection[SyncKind], now: dateti
     )
 
 
-def onboarding_of(received_at: datetime, asked: Mapping[datetime, datetime | None]) -> datetime:
-    """Return the onboarding to which something received at a time belongs: the last one before it.
+def made_at(received_at: datetime, told: datetime | None) -> datetime:
+    """Return when Meta made what came at a time, as it ``told``; when it came, if that is not told or cannot be."""
+    return told if told is not None and received_at - REDELIVERED <= told <= received_at else received_at
+
+
+def onboarding_of(at: datetime, asked: Mapping[datetime, datetime | None]) -> datetime:
+    """Return the onboarding to which something made at a time belongs: the last one before it.
 
     ``asked`` is when Meta was asked for this kind of data, by onboarding; it must not be empty. Meta delivers for days
     what failed before: until a new onboarding's own data was asked for, what comes belongs to the former one's request.
     What came before the first (the number wrote to us before it was connected here) counts for the first.
+    docs/connecting.md says what cannot be told apart.
     """
     known = sorted(asked)
-    begun = [each for each in known if each <= received_at] or known[:1]
-    answered = [each for each in begun if (at := asked[each]) is not None and at - CLOCK_SKEW <= received_at]
+    begun = [each for each in known if each <= at] or known[:1]
+    answered = [each for each in begun if (asked_at := asked[each]) is not None and asked_at - CLOCK_SKEW <= at]
     return max(answered, default=begun[-1])
 
 

@@ -58,6 +58,7 @@ def _tell_item(change: Change, item: wire.AddressBookItem, part: str) -> None:
                 is_removed=is_removed,
                 full_name=None if is_removed else _name(contact.full_name),
                 first_name=None if is_removed else _name(contact.first_name),
+                made_at=change.made_at,
             )
         )
 

@@ -77,6 +77,7 @@ def _read_chunk(change: Change, chunk: wire.Chunk, part: str) -> None:
             progress=whole_number(metadata.progress, DONE_PERCENT),
             thread_count=len(chunk.threads),
             message_count=message_count,
+            made_at=change.made_at,
         )
     )
 

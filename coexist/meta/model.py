@@ -187,13 +187,17 @@ class StatusTold(Fact, frozen=True, kw_only=True):
 
 
 class HistoryProgressed(Fact, frozen=True, kw_only=True):
-    """One chunk of the history sync arrived. ``progress`` 0-100, phase 0-2; None where the wire had nonsense."""
+    """One chunk of the history sync arrived. ``progress`` 0-100, phase 0-2; None where the wire had nonsense.
+
+    ``made_at`` is when Meta made the delivery, which it seldom tells: a delivery may come days after it.
+    """
 
     phase: int | None
     chunk_order: int | None
     progress: int | None
     thread_count: int
     message_count: int
+    made_at: datetime | None = None
 
 
 class HistoryDeclined(Fact, frozen=True, kw_only=True):
@@ -212,7 +216,10 @@ class HistoryFailed(Fact, frozen=True, kw_only=True):
 
 
 class AddressBookChanged(Fact, frozen=True, kw_only=True):
-    """The phone's address book: ``is_removed`` or (added or edited). Ordered by ``at``, not by arrival."""
+    """The phone's address book: ``is_removed`` or (added or edited). Ordered by ``at``, not by arrival.
+
+    ``made_at`` is when Meta made the delivery, where it tells.
+    """
 
     person: Person
     at: datetime
@@ -220,6 +227,7 @@ class AddressBookChanged(Fact, frozen=True, kw_only=True):
     full_name: str | None = None
     first_name: str | None = None
     is_time_doubtful: bool = False
+    made_at: datetime | None = None
 
 
 class IdentityChanged(Fact, frozen=True, kw_only=True):

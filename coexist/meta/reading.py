@@ -89,7 +89,8 @@ class Change:
     """One change being read: whom it concerns, and the delivery that its facts go to."""
 
     __slots__ = (
-        "_members", "entry_at", "entry_id", "field", "journal_id", "own", "part", "phone_number_id", "reading", "value",
+        "_members", "entry_at", "entry_id", "field", "journal_id", "made_at", "own", "part", "phone_number_id",
+        "reading", "value",
     )  # fmt: skip
 
     def __init__(self, reading: Reading, field: str, part: str, value: Raw, entry: wire.Entry) -> None:
@@ -100,6 +101,7 @@ class Change:
         self.value = value
         self.entry_id = str(entry.id) if entry.id not in (None, "") else None
         self.entry_at = reading.received_at if entry.time is None else reading.moment(entry.time)[0]
+        self.made_at = None if reading.is_doubtful(self.entry_at) else self.entry_at
         self.phone_number_id: str | None = None
         self.own: str | None = None
         self._members: dict[str, dict[Any, Raw]] = {}

@@ -309,6 +309,33 @@ async def test_what_still_comes_of_the_former_history_spends_no_new_chance(pool:
         assert (panel.history.sync.state, panel.progress) == ("receiving", 40)
 
 
+@pytest.mark.requirement("B3", "B7")
+async def test_what_meta_delivers_again_counts_for_the_request_before_which_it_was_made(pool: Pool) -> None:
+    """A delivery that we once failed to take comes for seven days more: ``entry.time`` tells, where it is there."""
+    async with transaction(pool) as conn:
+        inbox = await _connect(conn)
+        await conn.execute("UPDATE syncs SET state = 'requested', requested_at = %s", (SINCE,))
+        again = await _connect(conn, since=SINCE + timedelta(minutes=100))
+        await conn.execute(
+            "UPDATE syncs SET state = 'requested', requested_at = %s WHERE onboarded_at = %s",
+            (SINCE + timedelta(minutes=105), again.onboarded_at),
+        )
+        before, after = SINCE + timedelta(minutes=50), SINCE + timedelta(minutes=108)
+        last, contact = _chunk(2, 1, 100), _entry()
+        former = [msgspec.structs.replace(last, made_at=before), msgspec.structs.replace(contact, made_at=before)]
+        former.append(HistoryDeclined(part="", phone_number_id=NUMBER, at=before, details=None))
+        await _deliver(conn, former, minutes=110)
+        assert [sync.state for sync in await store.syncs(conn, inbox.id)] == ["requested", "requested"]
+        assert [sync.state for sync in await store.syncs(conn, inbox.id, SINCE)] == ["receiving", "completed"]
+        assert (await store.syncs(conn, inbox.id))[1].declined_at is None
+        await _deliver(conn, [msgspec.structs.replace(_chunk(0, 1, 40), made_at=after)], minutes=110)
+        await _deliver(
+            conn, [msgspec.structs.replace(_chunk(0, 2, 60), made_at=SINCE - timedelta(days=8))], minutes=111
+        )
+        panel = await overview.sync_panel(conn, inbox.account_id, inbox.id)
+        assert (panel.history.sync.state, panel.progress) == ("receiving", 60), "nobody delivers for eight days"
+
+
 @pytest.mark.requirement("G2")
 async def test_a_removal_acts_on_the_number_it_names_alone(pool: Pool) -> None:
     async with transaction(pool) as conn:
