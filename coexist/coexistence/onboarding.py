@@ -246,6 +246,9 @@ async def connect_by_hand(
         say("Next: solve that and run the same command again. No sync was asked for.")
         return
     say(f"Our app receives the webhooks of WABA {number.waba_id}.")
+    if inbox.state == connection.State.REMOVED:
+        _say_removed(inbox, say)
+        return
     if not (inbox.is_coexistence and asks_for_syncs):
         say("Next: write to the number from another phone; the message appears in the inbox.")
         return
@@ -256,6 +259,17 @@ async def connect_by_hand(
     for sync in await _asked(pool, graph, keyring, inbox.id):
         say(words.sentence(sync, clock.now()))
     say("Next: keep the phone's app open, and watch the number's page in the inbox (Settings > Numbers).")
+
+
+def _say_removed(inbox: Inbox, say: Say) -> None:
+    """Meta's lists do not say that it came back since, and a guess would promise a chance that is not there."""
+    at = f"{inbox.state_at:%Y-%m-%dT%H:%M:%SZ}"
+    say(f"Meta told that this number was disconnected ({at}), and names no sign-up since.")
+    say("No sync was asked for: the right to ask comes with a new sign-up, for 24 hours.")
+    say(
+        "Next: if it was signed up again since, run the same command with --since and the time of that. If not, do so "
+        "first: on its page in the inbox (Numbers > Connect again), or in the phone app with whoever connects it."
+    )
 
 
 def _say_waiting(found: Preflight, say: Say) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from coexist.base.database import Pool
+from coexist.base import clock
+from coexist.base.database import Pool, transaction
+from coexist.inbox import connection
+from coexist.inbox.connection import Line
 from coexist.people import actions as people
 from coexist.people import sessions
 from tests.support.business import DISPLAY, NUMBER, WABA, deliver, inbound
@@ -56,6 +60,32 @@ async def test_connecting_verifies_subscribes_and_asks_once(
     assert {asked.token for asked in scripted.asked[first:]} == {"EAAfrom-file"}
     lines = await export(coexist)
     assert [(line["kind"], line["name"]) for line in lines] == [("inbox", "Loja")]
+
+
+@pytest.mark.requirement("A7", "B2")
+async def test_a_number_that_was_disconnected_needs_the_time_of_its_new_signup(
+    coexist: Coexist, scripted: ScriptedGraph, pool: Pool
+) -> None:
+    onboarded_at = clock.now() - timedelta(days=2)
+    scripted.files[NUMBER] = ({"id": NUMBER, "is_on_biz_app": True, "platform_type": "CLOUD_API",
+                               "last_onboarded_time": int(onboarded_at.timestamp())}, b"")  # fmt: skip
+    assert (await coexist(*CONNECT, "--no-sync", typed="EAAinvented")).code == 0
+    async with transaction(pool) as conn:
+        removed = Line(1, clock.now() - timedelta(hours=2), "account_update", "PARTNER_REMOVED", {})
+        await connection.record(conn, [removed])
+        await connection.refresh(conn, [removed.inbox_id])
+    again = await coexist(*CONNECT, typed="EAAnewer")
+    assert (again.code, again.err) == (0, "")
+    assert "was disconnected" in again.out
+    assert "the same command with --since" in again.out
+    async with pool.connection() as conn:
+        state = await (await conn.execute("SELECT state::text, onboarded_at FROM inboxes")).fetchone()
+        assert state == ("removed", onboarded_at.replace(microsecond=0))
+    since = (clock.now() - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    told = await coexist(*CONNECT, "--since", since, typed="EAAnewer")
+    assert "No sync was asked for: there is one chance" in told.out, "it may be asked for, once all is in order"
+    async with pool.connection() as conn:
+        assert await (await conn.execute("SELECT state::text FROM inboxes")).fetchone() == ("connected",)
 
 
 @pytest.mark.requirement("A1")
