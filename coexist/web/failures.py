@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from psycopg.errors import LockNotAvailable, QueryCanceled
 from starlette.exceptions import HTTPException
@@ -13,7 +13,7 @@ from starlette.types import ExceptionHandler
 
 from coexist.base import log
 from coexist.base.errors import AppError, NotFound, Unauthenticated, Unavailable
-from coexist.web.access import is_partial
+from coexist.web.access import is_partial, own_path
 from coexist.web.render import html
 from coexist.web.state import web_of
 
@@ -27,6 +27,8 @@ TITLES: Final = {
     500: "Something broke on our side",
     503: "Back in a moment",
 }
+GUESTS: Final = "/connect/"
+"""Where people are who follow a client's link: they have no inbox to go to."""
 BROKEN: Final = AppError(
     "The error is in the log. What you had typed and sent before is safe.",
     next_step="Load the page again; if it stays, tell whoever runs this installation.",
@@ -55,7 +57,17 @@ def failure_response(request: Request, error: AppError, status: int | None = Non
         title=TITLES.get(status, "That did not work"),
         message=error.message,
         next_step=error.next_step,
+        back=_form_of(request),
+        is_guest=request.url.path.startswith(GUESTS),
     )
+
+
+def _form_of(request: Request) -> str | None:
+    """The page of ours whose form was sent, to be gone back to; None when no form was, or nobody says where it is."""
+    told = urlsplit(request.headers.get("referer", ""))
+    if request.method == "GET" or not told.path or told.netloc != request.headers.get("host"):
+        return None
+    return own_path(f"{told.path}?{told.query}".rstrip("?"))
 
 
 async def _expected(request: Request, error: Exception) -> Response:

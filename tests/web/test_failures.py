@@ -1,0 +1,51 @@
+"""The page that says what went wrong: it leads back to where something can be done about it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.web.conftest import OpenPage, Site
+
+
+async def _buttons(site: Site, path: str, referer: str | None, **fields: str) -> tuple[int, dict[str, str]]:
+    """The status of a form that is sent, and where each button of the answer leads."""
+    headers = site.headers(Origin=site.url) | ({"Referer": referer} if referer else {})
+    async with site.http.post(site.url + path, data=fields, headers=headers, allow_redirects=False) as response:
+        text = await response.text()
+    return response.status, dict(re.findall(r'<a class="button[^"]*" href="([^"]+)">([^<]+)</a>', text))
+
+
+async def test_a_refused_form_leads_back_to_it(site: Site) -> None:
+    back = {"/webhooks": "Back, to correct it", "/conversations": "Go to the inbox"}
+    assert await _buttons(site, "/webhooks", f"{site.url}/webhooks", url="nonsense") == (422, back)
+    asked = {"/inboxes/connect?inbox=1": "Back, to correct it", "/conversations": "Go to the inbox"}
+    assert await _buttons(site, "/webhooks", f"{site.url}/inboxes/connect?inbox=1", url="nonsense") == (422, asked)
+
+
+@pytest.mark.parametrize(
+    "referer", [None, "https://evil.example/webhooks", "https://evil.example", "//evil", "x", "\\"]
+)
+async def test_nothing_leads_to_where_no_form_of_ours_was(site: Site, referer: str | None) -> None:
+    only = {"/conversations": "Go to the inbox"}
+    assert await _buttons(site, "/webhooks", referer, url="nonsense") == (422, only)
+    assert (await _buttons(site, "/webhooks", f"{site.url}//evil.example", url="x"))[1].keys() <= {
+        "/",
+        "/conversations",
+    }
+
+
+async def test_a_client_with_a_link_is_sent_to_no_inbox(site: Site) -> None:
+    async with site.http.get(f"{site.url}/connect/no-such-link") as response:
+        assert response.status == 404
+        assert "Go to the inbox" not in await response.text()
+
+
+async def test_a_wrong_webhook_address_is_corrected_in_a_browser(open_page: OpenPage, site: Site) -> None:
+    page = await open_page("/webhooks")
+    await page.locator("[name=url]").fill("https://10.0.0.1/")
+    await page.get_by_role("button", name="Add", exact=True).click()
+    await page.get_by_role("link", name="Back, to correct it").click()
+    await page.locator("[name=url]").wait_for()
+    assert page.url == f"{site.url}/webhooks"
