@@ -206,6 +206,11 @@ class Settings:
         "whatsapp_business_app_onboarding",
         "What the sign-up window is asked for; `none` leaves it to the configuration.",
     )
+    signup_version: str = _setting(
+        values.matching(r"v[0-9]{1,2}[a-z-]{0,20}|none", "a version of Embedded Signup such as v4, or none"),
+        "v4",
+        "The version of Embedded Signup that the window is asked for; `none` leaves it to the configuration.",
+    )
     signup_sdk_url: str = _setting(
         values.web_address, "https://connect.facebook.net/en_US/sdk.js", "Where Meta's JavaScript SDK is."
     )

@@ -5,8 +5,9 @@
   const WATCH_MS = 250;
   let app;
 
-  function login(answered, { config_id, response_type, extras }) {
+  function login(answered, { config_id, response_type, override_default_response_type, extras }) {
     if (!app) return console.error("FB.login() called before FB.init().");
+    if (!override_default_response_type) response_type = "token";
     const state = crypto.randomUUID();
     const asked = { client_id: app, config_id, response_type, extras: JSON.stringify(extras), state, origin: location.origin };
     const opened = window.open(`${home}/dialog?${new URLSearchParams(asked)}`, state, "popup,width=620,height=760");
@@ -27,6 +28,11 @@
     addEventListener("message", hear);
   }
 
-  window.FB = { init: ({ appId }) => (app = appId), login };
+  function init({ appId, version }) {
+    if (!/^v\d+\.\d+$/.test(version)) throw new Error("init not called with valid version");
+    app = appId;
+  }
+
+  window.FB = { init, login };
   window.fbAsyncInit?.();
 })();

@@ -2,97 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import uvicorn
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, expect
 
 from coexist.base.config import Settings
 from coexist.base.database import Pool, transaction
-from coexist.coexistence import signups
 from coexist.people import actions as people
 from coexist.people.model import Role
 from coexist.web.access import SESSION_COOKIE
 from coexist.web.guard import content_policy
-from simulator import Config, create_app
 from tests.support.dialog import go_through, open_window, press
-from tests.web.conftest import DESK, PHONE, Site, served
-
-APP, SECRET, CONFIG = "1900100200300", "the-secret-of-the-app", "1900100200301"
-OWNER = "Inês Duarte"
-PATIENCE_MS = 30_000
-
-
-@dataclass
-class Stand:
-    """The pages beside Meta's window, somebody signed in, nothing connected."""
-
-    site: Site
-    meta: str
-    complaints: list[str]
-
-    async def post(self, act: str, **asked: object) -> dict[str, str]:
-        """A control of the stand-in."""
-        async with self.site.http.post(f"{self.meta}/control/{act}", json=asked) as response:
-            assert response.status == 200, await response.text()
-            return dict(await response.json())
-
-    async def ask(self, query: str) -> list[tuple[object, ...]]:
-        async with self.site.pool.connection() as conn:
-            return list(await (await conn.execute(query)).fetchall())
-
-    async def open(self, browser: Browser, path: str, *, size: tuple[int, int] = DESK, cookie: bool = True) -> Page:
-        """A page in a browser of its own; complaints of its content policy fail the test."""
-        context = await browser.new_context(viewport={"width": size[0], "height": size[1]}, reduced_motion="reduce")
-        if cookie:
-            await context.add_cookies([{"name": SESSION_COOKIE, "value": self.site.cookie, "url": self.site.url}])
-        context.set_default_timeout(PATIENCE_MS)
-        page = await context.new_page()
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on(
-            "console",
-            lambda said: self.complaints.append(said.text) if "Content Security Policy" in said.text else None,
-        )
-        await page.goto(self.site.url + path)
-        return page
+from tests.web.conftest import PHONE, Site
+from tests.web.signup_stand import OWNER, PATIENCE_MS, Stand, ended, open_stand
 
 
 @pytest.fixture
 async def stand(pool: Pool, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stand]:
-    monkeypatch.setattr(signups, "LAG_PAUSE_S", 0.01)
-    app = create_app(Config(app_id=APP, app_secret=SECRET, message_count=20))
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=1))
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    meta = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    settings = {
-        "COEXIST_APP_ID": APP, "COEXIST_APP_SECRET": SECRET, "COEXIST_GRAPH_URL": meta,
-        "COEXIST_SIGNUP_CONFIG_ID": CONFIG, "COEXIST_SIGNUP_SDK_URL": f"{meta}/sdk.js",
-        "COEXIST_SIGNUP_DIALOG_URL": meta,
-    }  # fmt: skip
-    try:
-        async with served(pool, database_url, tmp_path, **settings) as site:
-            async with transaction(pool) as conn:
-                account = await people.create_account(conn, "Ótica Duarte")
-                owner = await people.add_user(conn, account.id, name=OWNER, email="i@example.com", role=Role.OWNER)
-            await site.sign_in(owner)
-            made = Stand(site, meta, [])
-            yield made
-            assert not made.complaints
-    finally:
-        server.should_exit = True
-        await serving
-
-
-async def ended(page: Page, title: str) -> None:
-    """Wait until the attempt on the page is said to have ended so."""
-    await expect(page.locator("#signup h2")).to_have_text(title, timeout=PATIENCE_MS)
+    async with open_stand(pool, database_url, tmp_path, monkeypatch) as made:
+        yield made
 
 
 @pytest.mark.requirement("G6", "G9", "F11", "B9")

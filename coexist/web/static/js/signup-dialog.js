@@ -1,27 +1,20 @@
 // Opens Meta's sign-up window and tells the server at once what comes of it. What the window says is believed from
 // Meta's site alone, and even then proves nothing: the server asks Meta.
+import { asked, isFrom, load } from "./signup-sdk.js";
+
 const TYPE = "WA_EMBEDDED_SIGNUP";
-const BLOCKED = "Meta's window cannot be opened: connect.facebook.net is not reached. A content blocker in this browser may stop it; allow it here and load the page again.";
 const LOADING = "Meta's window is still being loaded. Try again in a moment.";
 const NOT_SENT = "The server cannot be reached. Load this page again: what was done is kept.";
+const AGAIN = "The server cannot be reached for the moment. Leave this page open: it tries again.";
+const TRIES = 12;
+const PAUSE_MS = 2_000;
 
 class SignupDialog extends HTMLElement {
   connectedCallback() {
     Object.assign(this, { asked: 0, trouble: LOADING });
     this.addEventListener("click", ({ target, detail }) => target.closest("[data-open]") && detail < 2 && this.open());
     addEventListener("message", ({ origin, data }) => this.isMeta(origin) && this.hear(data));
-    if (this.dataset.sdk) this.load();
-  }
-
-  load() {
-    const { app: appId, version, sdk } = this.dataset;
-    window.fbAsyncInit = () => {
-      FB.init({ appId, autoLogAppEvents: true, xfbml: true, version });
-      this.trouble = "";
-    };
-    const script = Object.assign(document.createElement("script"), { src: sdk, async: true, crossOrigin: "anonymous" });
-    script.onerror = () => this.say((this.trouble = BLOCKED));
-    document.head.append(script);
+    if (this.dataset.sdk) load(this.dataset, (trouble) => (this.trouble = trouble) && this.say(trouble));
   }
 
   // Inside the click, or the browser blocks the window.
@@ -30,10 +23,8 @@ class SignupDialog extends HTMLElement {
     if (person && !person.reportValidity()) return;
     if (this.trouble) return this.say(this.trouble);
     const signup = (this.signup = this.querySelector("#signup").dataset.id);
-    Object.assign(this, { person: person?.value ?? "", event: "" });
-    const { config: config_id, feature } = this.dataset;
-    const extras = { setup: {}, sessionInfoVersion: "3", ...(feature !== "none" && { featureType: feature }) };
-    FB.login((answer) => this.answered(signup, answer), { config_id, response_type: "code", override_default_response_type: true, extras });
+    Object.assign(this, { person: person?.value ?? "", event: "", hasCode: false });
+    FB.login((answer) => this.answered(signup, answer), asked(this.dataset));
     this.tell(signup, "opened");
   }
 
@@ -41,13 +32,11 @@ class SignupDialog extends HTMLElement {
     const code = answer?.authResponse?.code;
     if (code) this.tell(signup, "code", { code, event: this.event });
     else this.tell(signup, "closed");
+    if (signup === this.signup) this.hasCode = !!code;
   }
 
   isMeta(origin) {
-    if (!URL.canParse(origin)) return false;
-    const [from, site] = [new URL(origin), new URL(this.dataset.site ?? "https://facebook.com")];
-    const isHost = from.hostname === site.hostname || from.hostname.endsWith(`.${site.hostname}`);
-    return isHost && from.protocol === site.protocol && from.port === site.port;
+    return isFrom(origin, this.dataset.site ?? "https://facebook.com");
   }
 
   hear(data) {
@@ -56,17 +45,27 @@ class SignupDialog extends HTMLElement {
     this.tell(this.signup, "event", { event: data });
   }
 
-  // Kept alive, so that a tab that is closed now loses nothing. Only the newest answer to this attempt is shown.
+  // Kept alive, so that a tab that is closed now loses nothing. Only the newest answer to this attempt is shown, and of
+  // an event that comes after the code none: the code's own says more.
   async tell(signup, step, given = {}) {
-    const asked = signup === this.signup ? ++this.asked : 0;
+    const asked = signup === this.signup && !this.hasCode ? ++this.asked : 0;
     const body = new URLSearchParams({ ...given, person: this.person, renews: this.dataset.renews });
     const request = { method: "POST", body, keepalive: true, headers: { "HX-Request": "true" } };
-    const answer = await fetch(`${this.dataset.path}/${signup}/${step}`, request).catch(() => null);
+    const answer = await this.send(`${this.dataset.path}/${signup}/${step}`, request, step === "code" ? TRIES : 1);
     if (asked !== this.asked) return;
     if (!answer?.ok) return this.say(decodeURIComponent(answer?.headers.get("X-Failure") ?? "") || NOT_SENT);
     const target = this.querySelector("#signup");
     await htmx.swap({ text: await answer.text(), sourceElement: this, target, swap: "outerMorph" });
     this.scrollIntoView({ block: "nearest" });
+  }
+
+  // A code comes once and lives for 30 seconds: a network or a server that is away for a moment must not cost it.
+  async send(address, request, tries) {
+    const answer = await fetch(address, request).catch(() => null);
+    if (tries === 1 || (answer && ![502, 503, 504].includes(answer.status))) return answer;
+    this.say(AGAIN);
+    await new Promise((go) => setTimeout(go, PAUSE_MS));
+    return this.send(address, request, tries - 1);
   }
 
   say(words) {
