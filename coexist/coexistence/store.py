@@ -281,6 +281,7 @@ async def claim(conn: Connection, inbox_id: int, kind: SyncKind) -> Request | No
 SETTLE: Final = """
 UPDATE syncs
    SET request_id = coalesce(%(request_id)s, request_id),
+       answered_at = CASE WHEN %(state)s <> 'requesting' THEN %(now)s ELSE answered_at END,
        state = CASE WHEN state = 'requesting' THEN %(state)s::sync_state ELSE state END,
        error_code = coalesce(%(code)s, error_code), error = coalesce(%(error)s, error),
        error_at = coalesce(%(error_at)s, error_at)
@@ -300,7 +301,8 @@ async def settle(
 ) -> None:
     """Write down Meta's answer to a request."""
     answer = {"state": state, "request_id": request_id, "code": code, "error": error}
-    await conn.execute(SETTLE, {**_key(request), **answer, "error_at": clock.now() if error else None})
+    now = clock.now()
+    await conn.execute(SETTLE, {**_key(request), **answer, "now": now, "error_at": now if error else None})
 
 
 GIVE_BACK: Final = """

@@ -14,7 +14,7 @@ TOO_LATE_WORDS: Final = (
     "then connect the number again."
 )
 KEEP_OPEN: Final = "Keep the WhatsApp Business app open on the phone: this takes minutes, sometimes hours."
-UNKNOWN: Final = "the answer is not known. We wait for what arrives and never ask twice."
+UNKNOWN: Final = "the answer is not known. We wait for what arrives, and never ask twice by ourselves."
 SILENT: Final = (
     f"We asked, but nothing arrived within {SILENCE_HOURS} hours. Likely causes: the phone was offline or "
     "the app closed; the webhook fields history, smb_app_state_sync and smb_message_echoes were not "

@@ -139,6 +139,7 @@ def routes() -> list[BaseRoute]:
         *_life_routes(),
         Route("/inboxes/{inbox_id:int}/sync", signed_in(inboxes.show_sync)),
         Route("/inboxes/{inbox_id:int}/sync/check", signed_in(doctor.look_again), methods=["POST"]),
+        Route("/inboxes/{inbox_id:int}/sync/again", signed_in(doctor.ask_again), methods=["POST"]),
         Route("/inboxes/{inbox_id:int}/sync/anyway", signed_in(doctor.ask_anyway), methods=["POST"]),
         Route("/inboxes/{inbox_id:int}/doctor", signed_in(doctor.show_doctor)),
         Route("/inboxes/{inbox_id:int}/doctor", signed_in(doctor.ask_meta), methods=["POST"]),

@@ -12,7 +12,17 @@ from starlette.responses import Response
 from coexist.base import clock
 from coexist.base.database import Connection, in_transaction, transaction
 from coexist.base.errors import Forbidden
-from coexist.coexistence import actions, checks, checks_bundle, checks_doctor, checks_store, onboarding, rules, store
+from coexist.coexistence import (
+    actions,
+    checks,
+    checks_bundle,
+    checks_doctor,
+    checks_store,
+    lost_requests,
+    onboarding,
+    rules,
+    store,
+)
 from coexist.coexistence.checks_model import Level, Preflight
 from coexist.coexistence.model import SyncKind
 from coexist.events import feed
@@ -80,6 +90,15 @@ async def ask_anyway(request: Request, web: Web, viewer: Viewer) -> Response:
         await onboarding.ask_anyway(
             conn, web.settings, inbox.account_id, inbox.id, viewer.member.name, str(form.get("reason", ""))
         )
+    return redirect(f"/inboxes/{inbox.id}/sync")
+
+
+async def ask_again(request: Request, web: Web, viewer: Viewer) -> Response:
+    """Ask once more for what was asked for without an answer, when all is in order."""
+    inbox = await _inbox(request, web, viewer)
+    ids = inbox.account_id, inbox.id
+    await in_transaction(web.pool, lambda conn: lost_requests.want_again(conn, viewer.member.name, *ids))
+    await onboarding.begin_syncs(web.pool, web.graph, web.keyring, web.settings, inbox)
     return redirect(f"/inboxes/{inbox.id}/sync")
 
 

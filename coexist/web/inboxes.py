@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from coexist.base.database import transaction
-from coexist.coexistence import checks_store, overview, receipts
+from coexist.coexistence import checks_store, lost_requests, overview, receipts
 from coexist.coexistence import signup_store as signups
 from coexist.coexistence.choices import choices_of
 from coexist.coexistence.model import SyncState
@@ -86,6 +86,7 @@ async def show_sync(request: Request, web: Web, viewer: Viewer) -> Response:
         gate = await gate_of(conn, inbox, viewer)
         chosen = await choices_of(conn, allowed(web.settings), viewer.account_id, inbox_id)
         look = await checks_store.preflight(conn, inbox_id)
+        lost = await lost_requests.find(conn, inbox_id) if viewer.member.role != Role.AGENT else ()
         is_over = panel is not None and panel.is_over
         parts = await receipts.phases_of(conn, inbox_id, inbox.onboarded_at) if is_over else ()
     template = "parts/sync.html" if request.headers.get("HX-Target") == "div#sync" else "sync.html"
@@ -96,6 +97,7 @@ async def show_sync(request: Request, web: Web, viewer: Viewer) -> Response:
         inbox=inbox,
         panel=panel,
         gate=gate,
+        lost=lost,
         checked=look if look and look.checks and look.onboarded_at == inbox.onboarded_at and not gate else None,
         missing_count=sum(len(phase.missing) for phase in parts),
         off={choice.switch: choice.words for choice in chosen.switches},

@@ -29,6 +29,8 @@ EVENTS: Final = {
     ("coexist", "TOKEN_LOOKED_AT"): "We asked Meta about the refused access",
     ("coexist", "SENDING_REFUSED"): "WhatsApp refused to send",
     ("coexist", "SENDING_GOES_ON"): "Sending goes on",
+    ("coexist", "SYNC_ASKED_ANYWAY"): "Contacts and history asked for, although not all was in order",
+    ("coexist", "SYNC_ASKED_AGAIN"): "Asked once more for what had no answer",
     ("coexist", "META_TOLD"): "We asked Meta about the number",
     ("coexist", "PHONE_QUIET"): "Reminder: no sign of the phone for long",
     ("coexist", "TOKEN_ENDS"): "Reminder: the access token ends soon",

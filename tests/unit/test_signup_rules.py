@@ -121,6 +121,8 @@ def event(name: str, **data: Any) -> str:
         (event("FINISH_WHATSAPP_BUSINESS_APP_ONBOARDING", waba_id=WABA), Finished(WABA)),
         (event("FINISH", waba_id=int(WABA), phone_number_id="1", business_id="2"), Finished(WABA)),
         (event("FINISH_ONLY_WABA", waba_id="x"), Finished(None)),
+        (event("FINISH_GRANT_ONLY_API_ACCESS", waba_id=WABA), Finished(WABA)),
+        (event("FINISH_OBO_MIGRATION", waba_ids=[WABA]), Finished(None)),
         (event("CANCEL", current_step="PHONE_NUMBER_SETUP"), Cancelled("PHONE_NUMBER_SETUP")),
         (event("CANCEL"), Cancelled(None)),
         (event("CANCEL", error_message="No", error_id="2655093", session_id="abc", timestamp="1"),

@@ -160,3 +160,18 @@ async def test_nothing_is_wider_than_the_screen(
             assert await sideways(page) == 0
             if folder := os.environ.get("SHOTS"):
                 await page.screenshot(path=f"{folder}/{name}-{size[0]}-{scheme}.png", full_page=True)
+
+
+@pytest.mark.requirement("B3", "B5")
+async def test_what_had_no_answer_is_asked_for_once_more_by_a_person(site: Site, ready: Ready) -> None:
+    async with transaction(site.pool) as conn:
+        await conn.execute("UPDATE syncs SET state = 'requesting', requested_at = now() - interval '40 minutes'")
+    status, page = await site.get(f"{place(site)}/sync")
+    assert (status, page.count("Ask once more")) == (200, 2)
+    assert (await site.post(f"{place(site)}/sync/again")).status == 303
+    _, page = await site.get(f"{place(site)}/sync")
+    assert "Ask once more" not in page
+    assert "There is one chance" in page, "it is checked before, like the first time"
+    assert (await site.post(f"{place(site)}/sync/again")).status == 409
+    _, page = await site.get(place(site))
+    assert "Asked once more for what had no answer" in page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -275,6 +276,22 @@ async def test_a_client_connects_over_a_link_once(stand: Stand, browser: Browser
         assert response.status == 404
     async with stand.site.http.post(f"{address}/9b2f2a5e-6d4c-4a52-9d3c-000000000003/token", data=b"token=EAA") as no:
         assert no.status == 404, "a client gives no tokens"
+
+
+@pytest.mark.requirement("A5")
+async def test_a_link_that_expires_while_metas_window_is_open_is_gone_on_with(stand: Stand) -> None:
+    made = await stand.site.post("/inboxes/connect/links", made_for="Padaria Sol", days="1")
+    (address,) = re.findall(r'value="(http[^"]+/connect/[^"]+)"', await made.text())
+    stand.site.cookie = ""
+    path, signup_id = address.removeprefix(stand.site.url), "9b2f2a5e-6d4c-4a52-9d3c-000000000004"
+    assert (await stand.site.post(f"{path}/{signup_id}/opened", person="Teresa")).status == 303
+    await stand.ask("UPDATE signup_links SET expires_at = now() + interval '1 second' RETURNING 1")
+    while not (await stand.ask("SELECT expires_at < now() FROM signup_links"))[0][0]:
+        await asyncio.sleep(0.1)
+    code = (await stand.post("onboard"))["code"]
+    assert (await stand.site.post(f"{path}/{signup_id}/code", person="Teresa", code=code)).status == 303
+    assert (await stand.site.post(f"{path}/{signup_id}/go")).status == 303
+    assert "You can close this page" in (await stand.site.get(path))[1]
 
 
 async def test_a_link_that_was_taken_back_says_so(stand: Stand, browser: Browser) -> None:
