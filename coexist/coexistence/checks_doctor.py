@@ -11,7 +11,7 @@ from coexist.base import clock
 from coexist.base.config import Settings
 from coexist.base.crypto import Keyring, SecretUnreadable
 from coexist.base.database import Connection
-from coexist.coexistence import checks, checks_evidence, checks_rules, checks_store, rules, store, words
+from coexist.coexistence import checks, checks_evidence, checks_rules, checks_store, receipts, rules, store, words
 from coexist.coexistence.checks_evidence import Failure, Lack, Line, Waiting
 from coexist.coexistence.checks_model import SEVERITY, Check, Diagnosis, Level, Name, Question, worst
 from coexist.coexistence.model import Sync, SyncKind, SyncState
@@ -84,11 +84,13 @@ async def diagnose(conn: Connection, keyring: Keyring, settings: Settings, accou
         found = {check.name: check for check in look.checks} | found
     syncs = {SyncKind(sync.kind): sync for sync in await store.syncs(conn, inbox_id)}
     seen = await checks_store.sightings(conn, checks_rules.names_of(inbox))
+    phases = await receipts.phases_of(conn, inbox_id, inbox.onboarded_at)
+    missing_count = sum(len(phase.missing) for phase in phases)
     ours = [
         _connection(inbox, now),
         _held(inbox, now),
         await _access(conn, keyring, inbox, now),
-        *(_sync(sync, now) for sync in syncs.values()),
+        *(_sync(sync, missing_count if kind is SyncKind.HISTORY else 0, now) for kind, sync in syncs.items()),
         *_sightings(inbox, syncs, seen, now),
         *_kept_back(await checks_evidence.waiting(conn, inbox), now),
         _media(await checks_evidence.lacks(conn, inbox_id), inbox, now),
@@ -157,12 +159,17 @@ async def _access(conn: Connection, keyring: Keyring, inbox: Inbox, now: datetim
     return Check(Name.ACCESS, Level.GREEN, title, "There is an access token, and it can be read.", now)
 
 
-def _sync(sync: Sync, now: datetime) -> Check:
+def _sync(sync: Sync, missing_count: int, now: datetime) -> Check:
+    """Where a sync stands. Contacts that come in are in order: WhatsApp never says which is the last."""
     name, title = (Name.HISTORY, "History") if sync.kind == SyncKind.HISTORY else (Name.CONTACTS, "Contacts")
     state = SyncState(sync.state)
     level = SYNC_LEVELS.get(state, Level.AMBER)
-    step = ""
-    if state is SyncState.NOT_REQUESTED:
+    said, step = words.sentence(sync, now), ""
+    if state is SyncState.RECEIVING and name is Name.CONTACTS:
+        level = Level.GREEN
+    elif state is SyncState.COMPLETED and missing_count:
+        level, said, step = Level.AMBER, words.with_a_gap(missing_count), words.AFTER_A_GAP
+    elif state is SyncState.NOT_REQUESTED:
         is_late = now >= rules.deadline(sync.onboarded_at)
         level = Level.RED if is_late else Level.AMBER
         step = (
@@ -174,7 +181,7 @@ def _sync(sync: Sync, now: datetime) -> Check:
         f" Asked at {_at(sync.requested_at)}, request id {sync.request_id or 'unknown'}." if sync.requested_at else ""
     )
     came = f" Last arrival at {_at(sync.last_arrival_at)}." if sync.last_arrival_at else ""
-    return Check(name, level, title, f"{words.sentence(sync, now)}{asked}{came}", now, step)
+    return Check(name, level, title, f"{said}{asked}{came}", now, step)
 
 
 def _sightings(

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from coexist.coexistence.model import Sync, SyncKind, SyncState
-from coexist.coexistence.rules import SILENCE_HOURS, deadline
+from coexist.coexistence.rules import CONTACTS_QUIET_MINUTES, SILENCE_HOURS, deadline
 
 TOO_LATE_WORDS: Final = (
     "More than 24 hours have passed since the number was connected, and Meta shares nothing after that. To "
@@ -41,7 +41,8 @@ SENTENCES: Final[dict[SyncState, dict[SyncKind, str]]] = {
         SyncKind.HISTORY: f"The chat history is on its way. {KEEP_OPEN}",
     },
     SyncState.RECEIVING: {
-        SyncKind.CONTACTS: f"Contacts are coming in. {KEEP_OPEN}",
+        SyncKind.CONTACTS: "Contacts are coming in. Keep the WhatsApp Business app open on the phone. WhatsApp does "
+        f"not say which is the last: they count as complete after {CONTACTS_QUIET_MINUTES} minutes without another.",
         SyncKind.HISTORY: f"The chat history is coming in. {KEEP_OPEN}",
     },
     SyncState.COMPLETED: {
@@ -76,10 +77,22 @@ def sentence(sync: Sync, now: datetime) -> str:
     return " ".join(parts)
 
 
+AFTER_A_GAP: Final = (
+    "The receipt (Numbers > Receipt) says which. What they held is on the phone: Meta's support can look for it by the "
+    "request id, and chats that matter can come in as exported chats."
+)
+
+
+def with_a_gap(missing_count: int) -> str:
+    """What a history is that Meta called complete while parts of it never came."""
+    parts = "1 part" if missing_count == 1 else f"{missing_count:,} parts"
+    return f"WhatsApp called the history complete, but {parts} of it never came."
+
+
 REASONS: Final = {
     "PRIMARY_INACTIVITY": "the phone app was not opened for about 14 days",
     "COMPANION_INACTIVITY": "the connection was not used for about 30 days",
-    "ACCOUNT_DISCONNECTED": "it was disconnected, or WhatsApp closed the account",
+    "ACCOUNT_DISCONNECTED": "the account was disconnected or closed",
     "BUSINESS_DOWNGRADE": "the number moved to the consumer app",
     "CHANGE_NUMBER": "the phone changed its number",
     "USER_RE_REGISTERED": "the number was registered again on a phone",

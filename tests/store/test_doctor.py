@@ -109,6 +109,28 @@ async def test_the_history_is_answered_from_its_state(business: Business, state:
     assert (found.level, said in found.verdict) == (level, True), found.verdict
 
 
+@pytest.mark.requirement("G12", "D17")
+async def test_a_history_with_a_gap_is_not_called_in_order(business: Business) -> None:
+    await deliver(business.pool, inbound("wamid.1", "hello"))
+    await ask(business, "UPDATE syncs SET state = 'completed'")
+    for order in (1, 3):
+        metadata = {"phase": 0, "chunk_order": order, "progress": 100}
+        await deliver(business.pool, change("history", history=[{"metadata": metadata, "threads": []}]))
+    found = await answer(business, "history")
+    assert (found.level, "1 part of it never came" in found.verdict) == (Level.AMBER, True), found.verdict
+    assert any("exported chats" in check.next_step for check in found.checks)
+
+
+@pytest.mark.requirement("G12")
+async def test_contacts_that_are_coming_in_are_no_trouble(business: Business) -> None:
+    await deliver(business.pool, inbound("wamid.1", "hello"))
+    entry = {"type": "contact", "action": "add", "contact": {"full_name": "Rui", "phone_number": PHONE}}
+    await ask(business, "UPDATE syncs SET state = 'requested', requested_at = now()")
+    await deliver(business.pool, change("smb_app_state_sync", state_sync=[entry]))
+    found = await answer(business, "contacts")
+    assert (found.level, "after 10 minutes without another" in found.verdict) == (Level.GREEN, True), found.verdict
+
+
 @pytest.mark.requirement("G12")
 async def test_what_stands_in_the_way_is_named_before_what_follows_from_it(business: Business) -> None:
     await ask(business, "UPDATE syncs SET state = 'nothing_arrived'")
