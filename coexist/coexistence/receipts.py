@@ -72,7 +72,8 @@ class Zero:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """All that an import did. ``told_count`` is Meta's own number of messages; the feed is kept ``events_since``.
+    """All that an import did. ``told_count`` is Meta's own number of messages, ``told_in_all`` that of all imports of
+    the number, which its rows come from; the feed is kept ``events_since``.
 
     ``onboardings`` are all times at which the number was connected, oldest first; ``onboarded_at`` is one of them.
     """
@@ -84,6 +85,7 @@ class Receipt:
     contacts_sync: Sync
     history_sync: Sync
     told_count: int
+    told_in_all: int
     figures: Figures
     files: Sequence[Files]
     phases: Sequence[PhaseReceipt]
@@ -103,7 +105,7 @@ class Receipt:
     @property
     def not_new_count(self) -> int:
         """Messages that Meta told and that made no row: here already, told twice, a reaction, or left out."""
-        return max(0, self.told_count - self.figures.messages)
+        return max(0, self.told_in_all - self.figures.messages)
 
     @property
     def disturbed(self) -> bool:
@@ -199,6 +201,8 @@ ZEROS: Final = {
 }
 """What an import must never do: the table in which it would show, and the rows of it that do."""
 
+TOLD_IN_ALL: Final = "SELECT coalesce(sum(message_count), 0)::int FROM history_chunks WHERE inbox_id = %s"
+
 COUNT_ROWS: Final = "SELECT count(*), (array_agg(r.id::text ORDER BY r.id))[1:{shown}] FROM ({rows}) r"
 
 
@@ -218,6 +222,8 @@ async def receipt(conn: Connection, account_id: int, inbox_id: int, nth: int | N
     contacts, history = await store.syncs(conn, inbox_id, onboarded_at)
     phases = await phases_of(conn, inbox_id, onboarded_at)
     zeros, events_since = await _zeros(conn, inbox, history)
+    told = await (await conn.execute(TOLD_IN_ALL, (inbox_id,))).fetchone()
+    assert told is not None
     async with conn.cursor(row_factory=class_row(Figures)) as cursor:
         await cursor.execute(FIGURES, _values(inbox))
         figures = await cursor.fetchone()
@@ -232,6 +238,7 @@ async def receipt(conn: Connection, account_id: int, inbox_id: int, nth: int | N
             contacts_sync=contacts,
             history_sync=history,
             told_count=sum(phase.message_count for phase in phases),
+            told_in_all=told[0],
             figures=figures,
             files=await files.fetchall(),
             phases=phases,

@@ -48,7 +48,7 @@ def _page(of: Receipt) -> str:
     lines = [
         f"Import of inbox {of.inbox_id}, connected at {of.onboarded_at:%Y-%m-%d %H:%M} UTC",
         f"  history {of.history_sync.state}, contacts {of.contacts_sync.state}",
-        f"  {figures.conversations} chats, {figures.messages} new messages of {of.told_count} told, "
+        f"  {figures.conversations} chats, {figures.messages} new messages of {of.told_in_all} told, "
         f"{figures.contacts} contacts with chats, {figures.book_entries} in the address book",
         *(f"  files {files.state}{f' ({files.reason})' if files.reason else ''}: {files.count}" for files in of.files),
         f"  only on the phone: {figures.media_on_phone} files, {figures.content_on_phone} messages",

@@ -125,6 +125,8 @@ async def test_earlier_imports_keep_their_receipts(imported: Site) -> None:
     _, last = await imported.get("/inboxes/1/receipt")
     assert "The number was connected 2 times" in last
     assert "No part of the history has come." in last
+    assert "WhatsApp announced 4 messages in all imports, 0 in this one." in last
+    assert (await receipt_of(imported)).not_new_count == 1, "the rows are those of all imports, and so is what was told"
     _, first = await imported.get("/inboxes/1/receipt?of=1")
     assert "Never came: part 2." in first
     assert (await imported.get("/inboxes/1/receipt?of=3"))[0] == 404
