@@ -28,12 +28,12 @@ STEP_MESSAGES: Final = 5_000
 STEP_CONVERSATIONS: Final = 50
 
 REASONS: Final = {
-    "live": "have messages that came or were written after connecting",
-    "decided": "were read, resolved, snoozed or assigned by somebody",
-    "draft": "have a draft",
-    "noted": "are with a contact whom somebody named or took a note on",
-    "exported": "hold a chat that somebody exported and brought in",
-    "changed": "were edited, reacted to or told a status of after connecting",
+    "live": "messages came or were written after connecting",
+    "decided": "somebody has read, resolved, snoozed or assigned something there",
+    "draft": "there is a draft",
+    "noted": "somebody named the contact or took a note on them",
+    "exported": "an exported chat was brought in there",
+    "changed": "messages were edited, reacted to or told a status of after connecting",
 }
 """Why a conversation stays, as ``Stay.reason`` names it."""
 

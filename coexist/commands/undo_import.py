@@ -78,7 +78,7 @@ def _page(plan: Plan) -> str:
     if goes.stored_files:
         lines.append(f"{goes.stored_files} fetched files go too; WhatsApp gives a file again for seven days only.")
     lines += [
-        f"{stay.conversations} conversations with {stay.messages} imported messages stay: they {REASONS[stay.reason]}."
+        f"{stay.conversations} conversations with {stay.messages} imported messages stay: {REASONS[stay.reason]}."
         for stay in plan.stays
         if stay.reason is not None
     ]
