@@ -12,7 +12,7 @@ from coexist.coexistence import checks_store, lost_requests, overview, receipts
 from coexist.coexistence import signup_store as signups
 from coexist.coexistence.choices import choices_of
 from coexist.coexistence.model import SyncState
-from coexist.coexistence.words import why
+from coexist.coexistence.words import why, with_a_gap
 from coexist.events import feed
 from coexist.inbox import inboxes
 from coexist.inbox.switches import allowed
@@ -23,23 +23,6 @@ from coexist.web.doctor import LEVELS, gate_of
 from coexist.web.render import html
 from coexist.web.state import Web
 from coexist.web.strip import PHASES, strip_of
-
-INBOX_STATES: Final = {
-    "connected": ("good", "Connected", "Messages come in and go out."),
-    "offboarded": (
-        "busy",
-        "Disconnected for now",
-        "The phone was changed or set up again. It usually comes back by itself within minutes.",
-    ),
-    "removed": ("bad", "Disconnected", "The number was disconnected from here. Connect it again to go on."),
-    "token_invalid": ("bad", "Access refused", "WhatsApp no longer accepts our access. Connect the number again."),
-    "restricted": (
-        "bad",
-        "Restricted by WhatsApp",
-        "Look at the WhatsApp Business app or Meta Business Suite for the reason.",
-    ),
-}
-"""Colour, word and meaning of an inbox's state."""
 
 SYNC_WORDS: Final[dict[SyncState, tuple[str, str]]] = {
     SyncState.NOT_REQUESTED: ("quiet", "Not requested"),
@@ -70,7 +53,6 @@ async def show_inboxes(request: Request, web: Web, viewer: Viewer) -> Response:
         inboxes=connected,
         unfinished=unfinished,
         strips=strips,
-        states=INBOX_STATES,
         sync_words=SYNC_WORDS,
         why=why,
     )
@@ -100,10 +82,10 @@ async def show_sync(request: Request, web: Web, viewer: Viewer) -> Response:
         lost=lost,
         checked=look if look and look.checks and look.onboarded_at == inbox.onboarded_at and not gate else None,
         missing_count=sum(len(phase.missing) for phase in parts),
+        with_a_gap=with_a_gap,
         off={choice.switch: choice.words for choice in chosen.switches},
         levels=LEVELS,
         event_id=event_id,
-        states=INBOX_STATES,
         sync_words=SYNC_WORDS,
         phase_words=PHASES,
     )

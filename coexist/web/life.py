@@ -27,7 +27,6 @@ from coexist.web import life_words as words
 from coexist.web.access import Viewer
 from coexist.web.asked import id_of
 from coexist.web.conversations import shell
-from coexist.web.inboxes import INBOX_STATES
 from coexist.web.render import html
 from coexist.web.state import Web
 
@@ -167,14 +166,13 @@ async def show_life(request: Request, web: Web, viewer: Viewer) -> Response:
         **shell(viewer),
         event_id=event_id,
         inbox=inbox,
-        state=INBOX_STATES[inbox.state],
         why=why(inbox.state_reason, inbox.state_initiated_by),
         life=life,
         chips=CHIPS,
         signs=words.SIGNS,
         on_phone=ON_PHONE[inbox.state],
         from_here=FROM_HERE_HELD if is_held else FROM_HERE[inbox.state],
-        meaning_held=MEANING_HELD if is_held else "",
+        meaning=MEANING_HELD if is_held else words.INBOX_STATES[inbox.state][2],
         besides_chats=ONLY_ON_PHONE if inbox.is_coexistence else NOT_HERE,
         happened=[Happened(entry.at, words.sentence(entry), words.details(entry, viewer.zone)) for entry in shown],
         before=before,

@@ -11,6 +11,23 @@ from coexist.coexistence.words import plain, why
 from coexist.inbox import restrictions
 from coexist.web import words
 
+INBOX_STATES: Final = {
+    "connected": ("good", "Connected", "Messages come in and go out."),
+    "offboarded": (
+        "busy",
+        "Disconnected for now",
+        "The phone was changed or set up again. It usually comes back by itself within minutes.",
+    ),
+    "removed": ("bad", "Disconnected", "The number was disconnected from here. Connect it again to go on."),
+    "token_invalid": ("bad", "Access refused", "WhatsApp no longer accepts our access. Connect the number again."),
+    "restricted": (
+        "bad",
+        "Restricted by WhatsApp",
+        "Look at the WhatsApp Business app or Meta Business Suite for the reason.",
+    ),
+}
+"""Colour, word and meaning of an inbox's state."""
+
 STATES: Final = {"connected": "it is connected", "offboarded": "its phone is away", "removed": "it is disconnected"}
 SIGNS: Final = {
     "message": "a message was written on the phone",

@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, Response
 
 from coexist.base import clock
 from coexist.inbox.model import Message
-from coexist.web import words
+from coexist.web import life_words, words
 from coexist.web.bubbles import bubble_of
 from coexist.web.state import Web
 
@@ -81,6 +81,7 @@ def create_templates() -> Environment:
     )
     environment.globals["static"] = f"/static/{STATIC_VERSION}"
     environment.globals["icon"] = icon
+    environment.globals["inbox_states"] = life_words.INBOX_STATES
     environment.filters |= {
         "phone": words.phone,
         "contact_name": words.contact_name,
