@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import uvicorn
 from starlette.applications import Starlette
@@ -35,6 +35,18 @@ def create_app(config: Config) -> Starlette:
     return app
 
 
+class _Server(uvicorn.Server):
+    """Ends the streams of open pages before uvicorn waits for them, and complains about each that it must cut off."""
+
+    def __init__(self, config: uvicorn.Config, sim: Simulation) -> None:
+        super().__init__(config)
+        self._sim = sim
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._sim.watchers.close()
+        await super().shutdown(sockets)
+
+
 def run(config: Config, host: str, port: int) -> None:
     """Serve until a signal; prints the address, which with port 0 is the only way to know it."""
     app = create_app(config)
@@ -42,11 +54,6 @@ def run(config: Config, host: str, port: int) -> None:
         chosen = listening.getsockname()[1]
         app.state.sim.base_url = f"http://{host}:{chosen}"
         print(f"The stand-in for Meta is at http://{host}:{chosen}/", flush=True)  # noqa: T201
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                log_level="warning",
-                timeout_graceful_shutdown=SHUTDOWN_LIMIT_S,
-            )
-        )
-        server.run(sockets=[listening])
+        asked = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=SHUTDOWN_LIMIT_S)
+        with suppress(KeyboardInterrupt):  # uvicorn raises it again once it has stopped
+            _Server(asked, app.state.sim).run(sockets=[listening])
