@@ -130,7 +130,7 @@ async def use_sign_in_link(conn: Connection, token: str, user_agent: str | None)
     if user_id is None or await store.member(conn, user_id) is None:
         raise Unauthenticated(
             "This sign-in link was used before or is too old.",
-            next_step="Ask for a new one: `coexist user link` makes it.",
+            next_step="Ask whoever runs this installation for a new one.",
         )
     return await sessions.start(conn, user_id, user_agent)
 

@@ -17,6 +17,13 @@ if (!document.cookie.includes(zone)) {
 
 document.querySelector("form[data-submit-at-once]")?.requestSubmit();
 
+// A page that says what went wrong leads back to the form; by this way what was typed is still there.
+document.querySelector("[data-back]")?.addEventListener("click", (event) => {
+  if (history.length < 2) return;
+  event.preventDefault();
+  history.back();
+});
+
 const failure = document.getElementById("failure");
 
 function showFailure(words) {
@@ -36,13 +43,28 @@ document.addEventListener("htmx:error", (event) => {
   if (event.detail.ctx) showFailure("The server cannot be reached. Nothing was changed; try again in a moment.");
 });
 
+addEventListener("online", () => failure && (failure.hidden = true));
 document.addEventListener("htmx:after:swap", () => failure && (failure.hidden = true));
+
+// Below three panes the contact lies over the conversation: the keyboard goes there and comes back.
+function togglePanel(isOpen) {
+  const talk = document.getElementById("talk");
+  const [panel, who] = [talk.querySelector(".panel .close"), talk.querySelector(".who-button")];
+  (talk.toggleAttribute("data-panel", isOpen) ? panel : who).focus();
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || event.target.closest?.("input, textarea") || matchMedia("(width >= 1180px)").matches) return;
+  if (!document.querySelector("#talk[data-panel]")) return;
+  event.preventDefault();
+  togglePanel(false);
+}, true);
 
 document.addEventListener("focusin", ({ target }) => target.matches("input[readonly]") && target.select());
 
 document.addEventListener("click", (event) => {
   const toggle = event.target.closest?.("[data-toggle]");
-  if (toggle) document.getElementById("talk").toggleAttribute(`data-${toggle.dataset.toggle}`);
+  if (toggle) togglePanel();
 
   const picture = event.target.closest?.("a[data-zoom]");
   if (picture && !event.ctrlKey && !event.metaKey) {

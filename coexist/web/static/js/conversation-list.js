@@ -38,7 +38,7 @@ class ConversationList extends HTMLElement {
   step(by) {
     const rows = [...this.querySelectorAll(".row")];
     const now = rows.findIndex((row) => row === document.activeElement);
-    const from = now >= 0 ? now : rows.findIndex((row) => row.hasAttribute("aria-current")) - (by < 0 ? 0 : 0);
+    const from = now >= 0 ? now : rows.findIndex((row) => row.hasAttribute("aria-current"));
     rows[Math.max(0, Math.min(rows.length - 1, from + by))]?.focus();
   }
 }
