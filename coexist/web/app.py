@@ -161,6 +161,7 @@ def _life_routes() -> list[BaseRoute]:
     return [
         Route(number, signed_in(life.show_life)),
         Route(f"{number}/notice", signed_in(life.show_notice)),
+        Route("/conversations/standing", signed_in(life.show_standing)),
         Route(f"{number}/go-on", signed_in(doctor.go_on), methods=["POST"]),
     ]
 

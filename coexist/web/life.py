@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -29,6 +29,7 @@ from coexist.web.asked import id_of
 from coexist.web.conversations import shell
 from coexist.web.render import html
 from coexist.web.state import Web
+from coexist.web.strip import Strip, strip_of
 
 PAGE_COUNT: Final = 30
 
@@ -84,6 +85,7 @@ class Life:
     WhatsApp account was not approved, if that was the last review.
     """
 
+    state: str
     sign: Sign | None
     phone: Forecast
     token: Forecast
@@ -114,6 +116,25 @@ class Life:
         is_ending = not {self.phone.stage, self.token.stage}.isdisjoint({Stage.AMBER, Stage.RED})
         return bool(self.troubles or self.held or self.rejected_at or is_ending)
 
+    @property
+    def is_told(self) -> bool:
+        """Whether a line above the chats says what is the matter."""
+        return self.is_worth_a_word or self.state != State.CONNECTED
+
+    @property
+    def is_red(self) -> bool:
+        """Whether that line is more than a warning."""
+        return self.state in (State.REMOVED, State.RESTRICTED) or Stage.RED in (self.phone.stage, self.token.stage)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one number stands, above the list: its history while it comes in, and what it needs."""
+
+    inbox: Inbox
+    life: Life
+    strip: Strip | None
+
 
 @dataclass(frozen=True, slots=True)
 class Happened:
@@ -130,6 +151,7 @@ async def life_of(conn: Connection, inbox: Inbox) -> Life:
     sign, watch = await store.sign(conn, inbox.id), await store.token_watch(conn, inbox.id)
     checked_at = watch.checked_at if watch else None
     return Life(
+        state=inbox.state,
         sign=sign,
         phone=rules.phone_forecast(inbox.state, sign, now),
         token=rules.UNKNOWN
@@ -187,6 +209,19 @@ async def show_notice(request: Request, web: Web, viewer: Viewer) -> Response:
         inbox = await inboxes.get(conn, viewer.account_id, request.path_params["inbox_id"])
         life = await life_of(conn, inbox)
     return html(web, "parts/life_notice.html", **shell(viewer), inbox_id=inbox.id, inbox=inbox, life=life)
+
+
+async def show_standing(request: Request, web: Web, viewer: Viewer) -> Response:
+    """What is the matter with the account's numbers; also the end of a history that the page saw ``?moving``."""
+    saw = request.query_params.getlist("moving")
+    async with transaction(web.pool) as conn:
+        connected = await inboxes.of_account(conn, viewer.account_id)
+        standing = [Standing(one, await life_of(conn, one), await strip_of(conn, one.id)) for one in connected]
+    standing = [
+        one if one.strip and (one.strip.is_moving or str(one.inbox.id) in saw) else replace(one, strip=None)
+        for one in standing
+    ]
+    return html(web, "parts/standing.html", **shell(viewer), standing=standing)
 
 
 def _before(request: Request) -> int | None:

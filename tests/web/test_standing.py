@@ -1,0 +1,115 @@
+"""What stands above the list while no conversation is open, and the ways back out of what covers or replaces a page."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import expect
+
+from coexist.people.model import Member
+from tests.support.business import inbound
+from tests.support.outbox import execute
+from tests.web.conftest import DESK, PHONE, OpenPage, Site, sideways
+
+AWAY = {"field": "account_update", "value": {"event": "ACCOUNT_OFFBOARDED"}}
+TABLET = (1000, 800)
+
+
+@pytest.mark.requirement("G1", "G3")
+@pytest.mark.parametrize("size", [DESK, PHONE])
+async def test_the_list_says_that_the_phone_is_away(site: Site, open_page: OpenPage, size: tuple[int, int]) -> None:
+    await site.deliver(inbound("wamid.A", "Olá"))
+    page = await open_page("/conversations", size=size)
+    standing = page.locator("#standing")
+    await expect(standing).to_have_text("")
+    await site.deliver(AWAY)
+    await expect(standing).to_contain_text("is away")
+    await expect(standing).to_be_in_viewport()
+    assert await sideways(page) == 0
+    await page.locator(".row").click()
+    await expect(page.locator(".notice-line")).to_contain_text("is away")
+    await expect(standing).to_have_count(0)
+
+
+@pytest.mark.requirement("B9")
+async def test_the_list_shows_how_far_an_import_is(site: Site) -> None:
+    assert site.business is not None
+    path = "/conversations/standing"
+    await execute(site.business, "UPDATE syncs SET state = 'receiving', requested_at = now()")
+    assert "Waiting for the phone" in (await site.get(path))[1]
+    await execute(
+        site.business,
+        "INSERT INTO history_chunks (inbox_id, onboarded_at, phase, chunk_order, progress, thread_count, message_count,"
+        " arrived_at)"
+        " SELECT id, onboarded_at, 0, 1, 40, 1, 7, now() FROM inboxes",
+    )
+    _, page = await site.get(path)
+    assert "Importing history" in page
+    assert "7 messages" in page
+    assert f"{path}?moving=1" in page
+    await execute(site.business, "UPDATE syncs SET state = 'completed'")
+    assert "History is here" in (await site.get(f"{path}?moving=1"))[1]
+    assert "History is here" not in (await site.get(path))[1], "who did not see it come is not told of its end"
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("removed", "was disconnected"),
+        ("token_invalid", "refuses our access"),
+        ("restricted", "has restricted"),
+        ("connected", ""),
+    ],
+)
+async def test_each_state_of_a_number_is_told_to_its_own_account(
+    site: Site, stranger: Member, state: str, said: str
+) -> None:
+    assert site.business is not None
+    await execute(site.business, f"UPDATE inboxes SET state = '{state}'")
+    _, page = await site.get("/conversations/standing")
+    assert said in page
+    assert ("notice-line" in page) is bool(said)
+    await site.sign_in(stranger)
+    assert "notice-line" not in (await site.get("/conversations/standing"))[1]
+
+
+async def test_a_refused_form_leads_back_to_its_page(site: Site, open_page: OpenPage) -> None:
+    page = await open_page("/private-numbers")
+    field = page.get_by_role("textbox", name="Number")
+    await field.fill("12")
+    await field.press("Enter")
+    await expect(page.locator("h1")).to_have_text("That did not work")
+    await page.get_by_role("button", name="Back").click()
+    await expect(field).to_be_visible()
+
+
+async def test_a_client_is_not_sent_to_an_inbox_that_is_not_theirs(site: Site) -> None:
+    status, page = await site.get("/connect/no-such-link")
+    assert (status, "Go to the inbox" in page) == (404, False)
+
+
+async def test_the_keyboard_goes_to_the_contact_and_back(site: Site, open_page: OpenPage) -> None:
+    await site.deliver(inbound("wamid.A", "Olá"))
+    page = await open_page("/conversations", size=TABLET)
+    await page.locator(".row").click()
+    who, panel = page.locator(".who-button"), page.locator("#panel")
+    await expect(panel).to_be_hidden()
+    await who.press("Enter")
+    await expect(panel).to_be_visible()
+    await expect(panel.get_by_role("button", name="Close")).to_be_focused()
+    await page.keyboard.press("Escape")
+    await expect(panel).to_be_hidden()
+    await expect(who).to_be_focused()
+    await expect(page.locator(".conversation")).to_be_visible()
+
+
+async def test_the_word_of_a_lost_server_goes_when_the_line_is_back(site: Site, open_page: OpenPage) -> None:
+    await site.deliver(inbound("wamid.A", "Olá"))
+    page = await open_page("/conversations")
+    await page.locator(".row").click()
+    await expect(page.locator(".who-name")).to_be_visible()
+    await page.context.set_offline(True)
+    await page.get_by_role("button", name="Resolve").click()
+    failure = page.locator("#failure")
+    await expect(failure).to_contain_text("cannot be reached")
+    await page.context.set_offline(False)
+    await expect(failure).to_be_hidden()
