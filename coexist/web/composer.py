@@ -48,7 +48,7 @@ def composer_of(conversation: Conversation, window: Window, zone: tzinfo, now: d
     if conversation.is_ourselves:
         return _closed(conversation, f"{OURSELVES}{on_phone}", "")
     if window.opened_at is None or window.expires_at is None:
-        said = f"You can write here once {words.contact_name(conversation.name)} has written.{on_phone}"
+        said = f"Closed: it opens with a new message of {words.contact_name(conversation.name)}.{on_phone}"
         return _closed(conversation, said, Why.NEVER)
     if not window.is_open:
         said = f"Closed since {words.moment(window.expires_at, zone, now)}: it opens with their next message.{on_phone}"

@@ -223,7 +223,7 @@ async def test_a_form_that_cannot_be_used_sends_nothing(site: Site, fields: dict
 async def test_the_composer_is_closed_until_the_customer_writes(site: Site) -> None:
     await site.deliver(echo("wamid.A", "Bom dia, aqui é da ótica"))
     _, page = await site.get(f"/conversations/{await conversation_of(site.pool)}")
-    assert "You can write here once" in page
+    assert "Closed: it opens with a new message of" in page
     assert "<fieldset disabled>" in page
     refused = await send(site, text="Olá", our_ref=str(uuid4()))
     assert refused.status == 409

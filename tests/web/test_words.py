@@ -80,7 +80,7 @@ def conversation(**given: Any) -> Conversation:
         (timedelta(hours=1), True, "You can write until tomorrow 11:00"),
         (timedelta(hours=24), False, "Closed since 12:00: it opens with their next message."),
         (timedelta(hours=30), False, "Closed since 06:00: it opens with their next message."),
-        (None, False, "You can write here once Marina has written."),
+        (None, False, "Closed: it opens with a new message of Marina."),
     ],
 )
 def test_the_composer_says_until_when_or_why_not(age: timedelta | None, is_open: bool, said: str) -> None:
