@@ -17,7 +17,7 @@ from coexist.web import kinds, words
 from coexist.web.cards import Card, cards_of
 from coexist.web.files import File, file_of
 from coexist.web.kinds import Kind, kind_of
-from coexist.web.richtext import TEXT_SHOWN_CHARS, rich
+from coexist.web.richtext import TEXT_SHOWN_CHARS, plain, rich
 
 CLOSED_COUNTRY: Final = 130497
 FORWARDED: Final = ("", "Forwarded", "Forwarded many times")
@@ -264,7 +264,7 @@ def _quote(message: Message, contact_name: str) -> Quote | None:
         return Quote(None, "", "", "Answers a message that is not here")
     author = author_of(message.quote_origin, message.quote_author)
     kind = kind_of(message.quote_type)
-    said = "Deleted message" if message.quote_is_revoked else message.quote_text or kind.word or "Message"
+    said = "Deleted message" if message.quote_is_revoked else plain(message.quote_text or "") or kind.word or "Message"
     return Quote(message.quote_id, author.name or contact_name, kind.icon, said)
 
 
@@ -294,7 +294,7 @@ class Preview:
 def preview_of(row: ListRow) -> Preview:
     """The preview line of a conversation's last message."""
     kind = kind_of(row.type, content_rank=row.content_rank, is_voice=row.is_voice)
-    said = "Deleted message" if row.is_revoked else row.text or kind.word or "Message"
+    said = "Deleted message" if row.is_revoked else plain(row.text or "") or kind.word or "Message"
     mark, mark_word, mark_class, lead = "", "", "", ""
     if row.origin == "app":
         mark, mark_word, mark_class = "smartphone", "Phone app", "app"

@@ -69,7 +69,7 @@ def _contact(contact: Mapping[str, Any]) -> Card:
     lines = [
         (
             _text(phone.get("type")).capitalize() or "Phone",
-            _text(phone.get("phone")) or words.phone(_text(phone.get("wa_id"))),
+            _phone(_text(phone.get("phone")) or f"+{_text(phone.get('wa_id'))}"),
         )
         for phone in _rows(contact, "phones")
     ]
@@ -129,6 +129,11 @@ def _rows(owner: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any]]:
 
 def _text(value: Any) -> str:
     return str(value) if isinstance(value, str | int | float) else ""
+
+
+def _phone(written: str) -> str:
+    """A bare number as numbers are written everywhere here; what a person wrote otherwise stays."""
+    return words.phone(written) if written.startswith("+") and written[1:].isdigit() else written
 
 
 def _number(value: Any) -> float | None:

@@ -39,6 +39,17 @@ def rich(text: str) -> Markup:
     return Markup("".join(parts))  # noqa: S704  every part is escaped above
 
 
+def plain(text: str) -> str:
+    """``text`` without the signs of its emphasis, for where it stands in one line: a quote, the list."""
+    parts: list[str] = []
+    end = 0
+    text = CODE.sub(lambda block: block.group(1).strip(), text)
+    for address in URL.finditer(text):
+        parts += [_unmarked(text[end : address.start()]), address.group()]
+        end = address.end()
+    return "".join([*parts, _unmarked(text[end:])])
+
+
 def marked(text: str, words: str, *, around: int = 40) -> Markup:
     """A snippet of ``text`` with the first ``words`` found in it marked, some ``around`` characters on each side."""
     found = re.search(re.escape(words), text, re.IGNORECASE)
@@ -77,6 +88,12 @@ def _without_trailing(address: str) -> str:
         else:
             return address
     return address
+
+
+def _unmarked(text: str) -> str:
+    for pattern, _ in EMPHASIS:
+        text = pattern.sub(r"\1", text)
+    return text
 
 
 def _emphasised(text: str) -> str:

@@ -216,9 +216,7 @@ def test_everything_a_customer_can_write_is_escaped() -> None:
 def test_cards_show_places_people_orders_and_forms() -> None:
     content = {
         "location": {"latitude": -23.5505, "longitude": "-46.6333", "name": "Loja", "address": "Rua Augusta, 100"},
-        "contacts": [
-            {"name": {"formatted_name": "Carlos"}, "phones": [{"phone": "+55 11 98550-0199", "type": "CELL"}]}
-        ],
+        "contacts": [{"name": {"formatted_name": "Carlos"}, "phones": [{"phone": "+5511985500199", "type": "CELL"}]}],
         "order": {
             "text": "para sexta",
             "product_items": [

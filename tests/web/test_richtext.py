@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coexist.web.richtext import marked, rich
+from coexist.web.richtext import marked, plain, rich
 
 ALLOWED = {"a", "b", "i", "s", "code"}
 PIECES = (
@@ -90,6 +90,18 @@ def test_other_schemes_are_never_links(text: str) -> None:
     assert seen(str(rich(text))).tags == []
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("*Oi* _tudo_ ~mal~ bem, ```código```", "Oi tudo mal bem, código"),
+        ("2*3*4 e https://x.example/_a_ *sim*", "2*3*4 e https://x.example/_a_ sim"),
+        ("<b>", "<b>"),
+    ],
+)
+def test_a_line_shows_no_signs_of_emphasis(text: str, said: str) -> None:
+    assert plain(text) == said
+
+
 def test_a_snippet_is_escaped_and_marks_what_was_asked() -> None:
     html = str(marked("a" * 100 + "<i>Óculos</i>" + "b" * 200, "<I>óculos"))
     assert "<mark>&lt;i&gt;Óculos</mark>" in html
@@ -100,3 +112,4 @@ def test_a_snippet_is_escaped_and_marks_what_was_asked() -> None:
 def test_long_and_odd_texts_take_no_time() -> None:
     for text in ("*" * 60_000, "*a " * 20_000, "http://" * 9_000, "`" * 60_000, "(" * 60_000):
         rich(text)
+        plain(text)
