@@ -12,6 +12,7 @@ from coexist.base.database import in_transaction
 from coexist.inbox import refusals
 from coexist.inbox.refusals import Refusal
 from tests.support.business import change, conversation_of, echo, inbound
+from tests.support.outbox import execute
 from tests.web.conftest import PHONE, OpenPage, Site, sideways
 
 FINGER_PX: Final = 44
@@ -43,6 +44,12 @@ async def busy(site: Site) -> Site:
     refusal = Refusal(inbox_id, 131042, clock.now(), "as Meta says it")
     await in_transaction(site.pool, lambda conn: refusals.heed(conn, [refusal]))
     await site.post("/private-numbers", number="+351 910 559 113")
+    await execute(
+        site.business,
+        "INSERT INTO exported_chats (account_id, file_name, file_bytes, total_count, uploaded_by, uploaded_at)"
+        " SELECT account_id, 'WhatsApp Chat with somebody who has a long name.txt', 1, 1, %s, now() FROM inboxes",
+        site.business.member.user_id,
+    )
     return site
 
 
