@@ -56,6 +56,7 @@ class Problem(StrEnum):
     UNREACHABLE = "unreachable"
     APP_SECRET = "app_secret"  # noqa: S105  a name of a problem
     FORGOTTEN = "forgotten"
+    GIVEN_UP = "given_up"
 
 
 @dataclass(frozen=True, slots=True)

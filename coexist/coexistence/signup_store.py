@@ -202,6 +202,18 @@ async def finish(conn: Connection, signup_id: UUID) -> None:
     await conn.execute(FINISH, {"id": signup_id, "now": clock.now()})
 
 
+GIVE_UP: Final = """
+UPDATE signups
+   SET token = NULL, state = 'failed', problem = %(problem)s, detail = NULL, choices = '[]', changed_at = %(now)s
+ WHERE id = %(id)s AND state = 'authorised' AND inbox_id IS NULL AND (busy_until IS NULL OR busy_until <= %(now)s)
+"""
+
+
+async def give_up(conn: Connection, signup_id: UUID) -> None:
+    """End an attempt that has access and connected nothing, and forget its token."""
+    await conn.execute(GIVE_UP, {"id": signup_id, "problem": Problem.GIVEN_UP, "now": clock.now()})
+
+
 FORGET_TOKENS: Final = """
 UPDATE signups
    SET token = NULL, state = 'failed', problem = %(problem)s, detail = NULL, busy_until = NULL

@@ -163,6 +163,12 @@ PROBLEMS: Final[Mapping[Problem, tuple[str, str, str, str]]] = {
         "restarts. Then try again.",
         "on",
     ),
+    Problem.GIVEN_UP: (
+        "Given up",
+        "Somebody decided not to go on, and the access was forgotten. Nothing was connected here.",
+        "",
+        "again",
+    ),
     Problem.FORGOTTEN: (
         "Never finished",
         "Nobody went on within a day, so the access was forgotten.",
@@ -170,6 +176,9 @@ PROBLEMS: Final[Mapping[Problem, tuple[str, str, str, str]]] = {
         "again",
     ),
 }
+
+QUIET: Final = {Problem.CLOSED, Problem.LEFT, Problem.WHICH_NUMBER, Problem.GIVEN_UP}
+"""What is no trouble: somebody decided, or has to."""
 
 AFTERWARDS: Final = (
     "Keep the WhatsApp Business app open on the phone until contacts and chats are here: it takes minutes, sometimes "
@@ -239,7 +248,7 @@ def _problem(signup: Signup) -> Ending:
         way_on = "again"
     if way_on == "again" and signup.way == Way.TOKEN:
         way_on = "token"
-    colour = "quiet" if problem in (Problem.CLOSED, Problem.LEFT, Problem.WHICH_NUMBER) else "bad"
+    colour = "quiet" if problem in QUIET else "bad"
     return Ending(colour, title, sentence, steps, way_on)
 
 

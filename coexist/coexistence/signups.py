@@ -103,6 +103,13 @@ async def close(conn: Connection, party: Party, signup_id: UUID) -> Signup:
     return await find(conn, party, signup_id)
 
 
+async def give_up(conn: Connection, party: Party, signup_id: UUID) -> Signup:
+    """End an attempt for good, such as one with the wrong business: nobody is asked to go on with it any more."""
+    await find(conn, party, signup_id)
+    await store.give_up(conn, signup_id)
+    return await find(conn, party, signup_id)
+
+
 async def take_code(
     pool: Pool,
     graph: Graph,

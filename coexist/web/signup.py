@@ -86,8 +86,8 @@ async def take_step(request: Request, web: Web, viewer: Viewer) -> Response:
 async def step(request: Request, web: Web, desk: Desk, given: Mapping[str, str]) -> Signup:
     """Take one step of the attempt named in the path, for a member or a client, and return the attempt.
 
-    ``opened``, ``event``, ``closed`` and ``code`` come from Meta's window, ``token`` from the form, ``go`` from who
-    comes back. Raises NotFound for any other.
+    ``opened``, ``event``, ``closed`` and ``code`` come from Meta's window, ``token`` from the form, ``go`` and
+    ``give-up`` from who comes back. Raises NotFound for any other.
     """
     party, signup_id, wanted = desk.party, request.path_params["signup_id"], request.path_params["step"]
     renews = given.get("renews", "")
@@ -107,6 +107,8 @@ async def step(request: Request, web: Web, desk: Desk, given: Mapping[str, str])
                 token, waba_id = given.get("token", "").strip(), given.get("waba_id", "").strip() or None
                 keys = (web.keyring, web.settings)
                 await signups.take_token(conn, *keys, party, signup_id, token, waba_id=waba_id, renews_id=renews_id)
+            case "give-up":
+                return await signups.give_up(conn, party, signup_id)
             case "go":
                 pass
             case _:

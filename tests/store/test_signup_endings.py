@@ -74,6 +74,19 @@ async def test_access_that_nobody_uses_is_forgotten(desk: Desk) -> None:
     assert (forgotten.state, forgotten.problem) == (State.FAILED, Problem.FORGOTTEN)
 
 
+async def test_an_attempt_is_given_up_unless_it_has_connected_something(desk: Desk) -> None:
+    signup_id, connected = uuid4(), await desk.sign_up()
+    await desk.take_code(signup_id)
+    async with transaction(desk.pool) as conn:
+        account = await people.create_account(conn, "Another")
+        with pytest.raises(NotFound):
+            await signups.give_up(conn, Party(account.id, "Mallory"), signup_id)
+        given_up = await signups.give_up(conn, desk.party, signup_id)
+        assert (given_up.state, given_up.problem) == (State.FAILED, Problem.GIVEN_UP)
+        assert (await signups.give_up(conn, desk.party, connected.id)).state == State.CONNECTED
+    assert (await desk.advance(signup_id)).problem == Problem.GIVEN_UP, "there is no access to go on with"
+
+
 async def test_attempts_and_inboxes_of_others_do_not_exist(desk: Desk) -> None:
     mine = await desk.sign_up()
     async with transaction(desk.pool) as conn:

@@ -184,6 +184,10 @@ async def test_the_wrong_business_has_its_own_ending(stand: Stand, browser: Brow
     await expect(page.locator("#signup")).to_contain_text("+55 11 98550-0199", timeout=PATIENCE_MS)
     assert await stand.ask("SELECT 1 FROM inboxes") == []
     assert "began to connect a number" in (await stand.site.get("/inboxes"))[1]
+    await page.get_by_role("button", name="Give it up").click()
+    await ended(page, "Given up")
+    assert "began to connect a number" not in (await stand.site.get("/inboxes"))[1]
+    assert await stand.ask("SELECT 1 FROM signups WHERE token IS NOT NULL") == []
 
 
 @pytest.mark.requirement("A5")
