@@ -72,6 +72,20 @@ async def test_each_state_of_a_number_is_told_to_its_own_account(
     assert "notice-line" not in (await site.get("/conversations/standing"))[1]
 
 
+async def test_what_is_listed_outlives_a_reload_and_the_way_back(site: Site, open_page: OpenPage) -> None:
+    await site.deliver(inbound("wamid.A", "Olá"))
+    page = await open_page("/conversations", size=PHONE)
+    chosen = page.locator(".filter[aria-current]")
+    await page.get_by_role("link", name="Waiting").click()
+    await expect(chosen).to_contain_text("Waiting")
+    await page.reload()
+    await expect(chosen).to_contain_text("Waiting")
+    await page.locator(".row").click()
+    await page.get_by_role("link", name="Back to the list").click()
+    await expect(page.locator(".conversation")).to_have_count(0)
+    await expect(chosen).to_contain_text("Waiting")
+
+
 async def test_a_refused_form_leads_back_to_its_page(site: Site, open_page: OpenPage) -> None:
     page = await open_page("/private-numbers")
     field = page.get_by_role("textbox", name="Number")
@@ -100,6 +114,23 @@ async def test_the_keyboard_goes_to_the_contact_and_back(site: Site, open_page: 
     await expect(panel).to_be_hidden()
     await expect(who).to_be_focused()
     await expect(page.locator(".conversation")).to_be_visible()
+
+
+async def test_the_menu_closes_as_menus_do(site: Site, open_page: OpenPage) -> None:
+    page = await open_page("/inboxes")
+    assert site.member is not None
+    leave = page.get_by_role("button", name="Sign out")
+    who = page.get_by_role("button", name=site.member.name)
+    await who.click()
+    await expect(leave).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(leave).to_be_hidden()
+    await who.click()
+    await page.locator("h1").click()
+    await expect(leave).to_be_hidden()
+    await who.click()
+    await leave.click()
+    await expect(page.locator("h1")).to_have_text("Sign in")
 
 
 async def test_the_word_of_a_lost_server_goes_when_the_line_is_back(site: Site, open_page: OpenPage) -> None:

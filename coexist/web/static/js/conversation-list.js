@@ -6,6 +6,7 @@ class ConversationList extends HTMLElement {
     this.mark = () => this.markOpen();
     document.body.addEventListener("htmx:after:swap", this.mark);
     this.markOpen();
+    this.keepAsked();
   }
 
   disconnectedCallback() {
@@ -33,6 +34,20 @@ class ConversationList extends HTMLElement {
       if (row.parentElement.id === `row-${open}`) row.setAttribute("aria-current", "true");
       else row.removeAttribute("aria-current");
     }
+    document.querySelector(".talk-header .back")?.setAttribute("href", `/conversations${this.asked()}`);
+  }
+
+  // The filter and the words of this list, as a page's address has them.
+  asked() {
+    return new URL(this.dataset.refresh, location).search;
+  }
+
+  // They outlive a reload: what is asked of the list stands in the page's address as well.
+  keepAsked() {
+    const [here, asked] = [new URL(location), new URLSearchParams(this.asked())];
+    for (const name of ["filter", "q"]) here.searchParams.delete(name);
+    for (const [name, value] of asked) here.searchParams.set(name, value);
+    if (here.href !== location.href) history.replaceState(history.state, "", here);
   }
 
   step(by) {
