@@ -224,7 +224,7 @@ def _kept_back(waiting: Waiting, now: datetime) -> list[Check]:
         )
         seen = f"{parts_count} could not be applied, the last at {last}."
         parts = replace(
-            parts, level=Level.AMBER, seen=seen, next_step="Open Quarantine: it has the reasons, and Try again."
+            parts, level=Level.AMBER, seen=seen, next_step="Open Quarantine: it has the reasons, and Retry."
         )
     strangers = f" Numbers or accounts that are not connected here: {waiting.strangers:,}." if waiting.strangers else ""
     routed = Check(Name.UNROUTED, Level.GREEN, "Deliveries without an inbox", f"None for this number.{strangers}", now)
