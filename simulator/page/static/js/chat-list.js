@@ -35,7 +35,7 @@ class ChatList extends HTMLElement {
     const [{ chats }, { connection }] = await Promise.all([get("chats"), get("state")]);
     if (!this.isConnected) return;
     const line = this.querySelector(".state-line");
-    line.dataset.state = connection.state;
+    line.dataset.state = this.querySelector("first-card").dataset.state = connection.state;
     line.replaceChildren(el("span", { class: "dot" }), STATES[connection.state]);
     const focused = document.activeElement?.dataset?.chat;
     this.querySelector(".chats").replaceChildren(...chats.filter((chat) => chat.last).map((chat) => this.#row(chat)));
