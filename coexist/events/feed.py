@@ -46,6 +46,7 @@ class NewEvent:
     """An event before it has an id. Equal ones in one transaction are told once.
 
     ``is_import``: an import did it, or what follows from one, such as its files. Open pages show it, nobody else hears.
+    ``is_ours``: a member of the team did it, whatever comes in meanwhile.
     """
 
     account_id: int
@@ -55,6 +56,7 @@ class NewEvent:
     message_id: int | None = None
     contact_id: int | None = None
     is_import: bool = False
+    is_ours: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +82,12 @@ WITH added AS (
     SELECT account_id, inbox_id, conversation_id, message_id, kind,
            CASE WHEN contact_id IS NULL THEN '{{}}' ELSE jsonb_build_object('contact_id', contact_id) END
            || CASE WHEN is_import THEN '{{"is_import": true}}'::jsonb ELSE '{{}}' END
+           || CASE WHEN is_ours THEN '{{"is_ours": true}}'::jsonb ELSE '{{}}' END
       FROM ROWS FROM (json_to_recordset(%s::json) AS (
            account_id int, kind text, inbox_id int, conversation_id bigint, message_id bigint, contact_id bigint,
-           is_import boolean))
-           WITH ORDINALITY AS e (account_id, kind, inbox_id, conversation_id, message_id, contact_id, is_import, n)
+           is_import boolean, is_ours boolean))
+           WITH ORDINALITY AS e (account_id, kind, inbox_id, conversation_id, message_id, contact_id, is_import,
+                                 is_ours, n)
      ORDER BY n
     RETURNING account_id, id)
 SELECT pg_notify('{CHANNEL}', account_id || ':' || max(id)) FROM added GROUP BY account_id

@@ -130,7 +130,7 @@ async def rename_contact(conn: Connection, member: Member, contact_id: int, name
         (name or None, clock.now(), contact_id),
     )
     await summary.refresh(conn, [], [contact_id])
-    await feed.append(conn, [NewEvent(member.account_id, Kind.CONTACT_CHANGED, contact_id=contact_id)])
+    await feed.append(conn, [_changed_contact(member, contact_id)])
 
 
 async def write_note(conn: Connection, member: Member, contact_id: int, text: str) -> None:
@@ -140,7 +140,11 @@ async def write_note(conn: Connection, member: Member, contact_id: int, text: st
         raise Invalid(f"A note can have {NOTE_CHARS_MAX} characters at most; this one has {len(text)}.")
     await _lock_contact(conn, member, contact_id)
     await conn.execute("UPDATE contacts SET note = %s WHERE id = %s", (text or None, contact_id))
-    await feed.append(conn, [NewEvent(member.account_id, Kind.CONTACT_CHANGED, contact_id=contact_id)])
+    await feed.append(conn, [_changed_contact(member, contact_id)])
+
+
+def _changed_contact(member: Member, contact_id: int) -> NewEvent:
+    return NewEvent(member.account_id, Kind.CONTACT_CHANGED, contact_id=contact_id, is_ours=True)
 
 
 async def _lock_contact(conn: Connection, member: Member, contact_id: int) -> None:

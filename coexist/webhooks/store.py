@@ -305,5 +305,8 @@ SELECT e.id FROM events e
 
 
 async def told_by_a_sync(conn: Connection, event_ids: Collection[int]) -> set[int]:
-    """Return which of these events about contacts happened while the phone's contacts or history came in."""
+    """Return which of these events about contacts happened while the phone's contacts or history came in.
+
+    What the team did then is none of it: the caller leaves it out.
+    """
     return {row[0] for row in await (await conn.execute(TOLD_BY_A_SYNC, (list(event_ids),))).fetchall()}

@@ -89,6 +89,7 @@ async def next_telling(conn: Connection, turn: Turn) -> Telling:
 async def _wanted(conn: Connection, turn: Turn, page: Sequence[Event]) -> dict[int, Event]:
     """The events that go out, by id. Of several that say the same of the same thing, only the last says anything."""
     last: dict[object, Event] = {}
+    ours: set[object] = set()
     for event in page:
         contact_id = event.payload.get("contact_id")
         thing = (event.kind, event.inbox_id, event.conversation_id, event.message_id, contact_id)
@@ -96,9 +97,12 @@ async def _wanted(conn: Connection, turn: Turn, page: Sequence[Event]) -> dict[i
         if event.payload.get("is_import"):
             if event.kind == Kind.CONTACT_CHANGED:  # whom an import brought is one with somebody else, or taken back
                 last.pop(thing, None)
+                ours.discard(thing)
         elif event.kind not in NOT_TOLD and (turn.tells_syncs or not is_sync):
             last[thing] = event
-    named = [event.id for event in last.values() if event.kind == Kind.CONTACT_CHANGED]
+            if event.payload.get("is_ours"):
+                ours.add(thing)
+    named = [event.id for thing, event in last.items() if event.kind == Kind.CONTACT_CHANGED and thing not in ours]
     of_sync = await store.told_by_a_sync(conn, named) if named else set()
     return {event.id: event for event in last.values() if event.id not in of_sync}
 

@@ -14,6 +14,7 @@ from coexist.base.database import Pool, in_transaction, transaction
 from coexist.coexistence import undoing
 from coexist.events import feed
 from coexist.events.feed import Kind, NewEvent
+from coexist.inbox import actions as inbox
 from coexist.outbound import actions as outbound
 from tests.support import wire
 from tests.support.business import (
@@ -258,3 +259,18 @@ async def test_an_import_that_is_undone_posts_nothing(business: Business, progra
     assert step.conversations == 2
     await tell_due(business.pool)
     assert program.posts == []
+
+
+async def test_what_the_team_does_to_a_contact_is_told_while_the_phone_shares_its_own(
+    business: Business, program: Listener
+) -> None:
+    await deliver(business.pool, inbound("wamid.1", "Olá"))
+    await subscribe(business.pool, business.member, program.url)
+    async with transaction(business.pool) as conn:
+        await conn.execute("UPDATE syncs SET state = 'receiving', requested_at = now() - interval '1 minute'")
+    ((contact_id,),) = await ask(business.pool, "SELECT id FROM contacts")
+    async with transaction(business.pool) as conn:
+        await inbox.rename_contact(conn, business.member, contact_id, "Inês da loja")
+    await deliver(business.pool, wire.entry(int(clock.now().timestamp()) - wire.EPOCH, phone=PHONE, name="Inês Duarte"))
+    await tell_due(business.pool)
+    assert [event["contact"]["name"] for event in program.of_kind("contact.changed")] == ["Inês da loja"]
