@@ -14,6 +14,7 @@ from uuid import UUID
 import msgspec
 
 from coexist.base.database import Connection
+from coexist.meta import wording
 
 
 class ChangeRow(msgspec.Struct, frozen=True, gc=False):
@@ -44,14 +45,16 @@ class StatusRow(msgspec.Struct, frozen=True, gc=False):
 MessageKey = tuple[int, str]
 """(inbox id, wamid)"""
 
-# The same own wamid with other content is not foreseen by Meta; the greater row wins, so that order cannot matter. The
-# message that it named before is returned: it has to be shown without it.
+# The same own wamid with other content is not foreseen by Meta, but for an edit whose text it could not give us at first;
+# any text wins over that, else the greater row, so that order cannot matter. The message that it named before is
+# returned: it has to be shown without it.
 ADD_CHANGES = """
 WITH told AS (
     SELECT DISTINCT ON (inbox_id, wamid) inbox_id, wamid, target, kind, by, at, text
-      FROM json_to_recordset(%s::json) AS c (inbox_id int, wamid text, target text, kind change_kind,
-                                             by message_direction, at timestamptz, text text)
-     ORDER BY inbox_id, wamid, at DESC, kind DESC, target DESC, by DESC, text DESC NULLS LAST),
+      FROM json_to_recordset(%(rows)s::json) AS c (inbox_id int, wamid text, target text, kind change_kind,
+                                                   by message_direction, at timestamptz, text text)
+     ORDER BY inbox_id, wamid, at DESC, kind DESC, target DESC, by DESC, text IS DISTINCT FROM %(withheld)s::text DESC,
+              text DESC NULLS LAST),
 before AS (SELECT inbox_id, wamid, c.target FROM message_changes c JOIN told USING (inbox_id, wamid)),
 added AS (
     INSERT INTO message_changes AS old (inbox_id, wamid, target, kind, by, at, text)
@@ -59,8 +62,9 @@ added AS (
         ON CONFLICT (inbox_id, wamid) DO UPDATE
        SET target = excluded.target, kind = excluded.kind, by = excluded.by, at = excluded.at, text = excluded.text,
            is_waiting = true
-     WHERE (excluded.at, excluded.kind, excluded.target, excluded.by, coalesce(excluded.text, ''))
-         > (old.at, old.kind, old.target, old.by, coalesce(old.text, ''))
+     WHERE (excluded.at, excluded.kind, excluded.target, excluded.by,
+            excluded.text IS DISTINCT FROM %(withheld)s::text, coalesce(excluded.text, ''))
+         > (old.at, old.kind, old.target, old.by, old.text IS DISTINCT FROM %(withheld)s::text, coalesce(old.text, ''))
     RETURNING inbox_id, wamid, target)
 SELECT inbox_id, before.target FROM before JOIN added USING (inbox_id, wamid) WHERE before.target <> added.target
 """
@@ -87,7 +91,8 @@ async def add_changes(conn: Connection, rows: Sequence[ChangeRow]) -> set[Messag
     """Keep edits, revokes and reactions; ``settle`` shows them on their messages. Returns what they no longer name."""
     if not rows:
         return set()
-    cursor = await conn.execute(ADD_CHANGES, (msgspec.json.encode(rows).decode(),))
+    values = {"rows": msgspec.json.encode(rows).decode(), "withheld": wording.UNAVAILABLE}
+    cursor = await conn.execute(ADD_CHANGES, values)
     return {(inbox_id, wamid) for inbox_id, wamid in await cursor.fetchall()}
 
 

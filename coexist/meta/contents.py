@@ -73,11 +73,14 @@ def stand_in(kind: str, raw: Raw, *, is_known: bool) -> Content:
     return Content(wording.unknown(kind), compact(raw))
 
 
-def text_of_edit(edit: wire.Edit) -> str | None:
+def text_of_edit(told: wire.Message, edit: wire.Edit) -> str | None:
     """The new text of an edited message: its body, or its caption (None when that was removed).
 
-    Raises Unreadable.
+    One that Meta could not give us says so (131060): the message is another one now, and the earlier text stays at
+    hand. Raises Unreadable.
     """
+    if _is_withheld(told):
+        return wording.UNAVAILABLE
     if not given(edit.message):
         raise Unreadable("an edit without its message")
     message = read(edit.message, wire.Message)

@@ -179,7 +179,7 @@ def _tell_edit(
         change.problem(part, "an edit that names no message")
         return
     try:
-        text = text_of_edit(edit)
+        text = text_of_edit(message, edit)
     except Unreadable as error:
         change.problem(part, str(error))
         return
