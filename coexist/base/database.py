@@ -17,6 +17,11 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from coexist.base.arrays import ArrayDumper
 from coexist.base.errors import Unavailable
 
+
+class DatabaseAway(Unavailable):
+    """The database does not answer, or was lost on the way."""
+
+
 Connection: TypeAlias = AsyncConnection[TupleRow]
 Pool: TypeAlias = AsyncConnectionPool[Connection]
 T = TypeVar("T")
@@ -107,20 +112,20 @@ async def open_pool(
 async def transaction(pool: Pool) -> AsyncIterator[Connection]:
     """A connection inside one transaction: committed at the end of the block, rolled back by an exception.
 
-    Raises `Unavailable` when the database cannot be reached, is lost on the way, or has a full disk. A commit
-    whose answer was lost may or may not have happened.
+    Raises `DatabaseAway` when the database cannot be reached or is lost on the way, `Unavailable` when its disk is
+    full. A commit whose answer was lost may or may not have happened.
     """
+    connection: Connection | None = None
     try:
         async with pool.connection() as connection, connection.transaction():
             yield connection
-    except PoolTimeout as error:
-        raise unreachable() from error
     except DiskFull as error:
         raise Unavailable(
             "The database's disk is full.", next_step="Make room where PostgreSQL keeps its data, then try again."
         ) from error
-    except psycopg.OperationalError as error:
-        if is_connection_loss(error):
+    except psycopg.Error as error:
+        # Whatever a statement says of a connection that is gone (closed, idle for too long), it is gone.
+        if is_connection_loss(error) or (connection is not None and connection.closed):
             raise unreachable() from error
         raise
 
@@ -212,9 +217,9 @@ async def _prepare(connection: Connection, limits: dict[str, str]) -> None:
     await connection.execute(_SET_ALL, (list(wanted), list(wanted.values())))
 
 
-def unreachable() -> Unavailable:
+def unreachable() -> DatabaseAway:
     """The error for a database that does not answer; chain the cause to it."""
-    return Unavailable(
+    return DatabaseAway(
         "The database cannot be reached.",
         next_step="Check that PostgreSQL runs and COEXIST_DATABASE_URL is right.",
     )

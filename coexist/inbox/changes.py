@@ -45,9 +45,9 @@ class StatusRow(msgspec.Struct, frozen=True, gc=False):
 MessageKey = tuple[int, str]
 """(inbox id, wamid)"""
 
-# The same own wamid with other content is not foreseen by Meta, but for an edit whose text it could not give us at first;
-# any text wins over that, else the greater row, so that order cannot matter. The message that it named before is
-# returned: it has to be shown without it.
+# The same own wamid with other content is not foreseen by Meta, but for an edit whose text it could not give us at
+# first; any text wins over that, else the greater row, so that order cannot matter. The message that it named before
+# is returned: it has to be shown without it.
 ADD_CHANGES = """
 WITH told AS (
     SELECT DISTINCT ON (inbox_id, wamid) inbox_id, wamid, target, kind, by, at, text

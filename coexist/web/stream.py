@@ -6,11 +6,14 @@ import asyncio
 import time
 from typing import Final
 
+import psycopg
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from coexist.base import log
 from coexist.base.database import transaction
+from coexist.base.errors import AppError
 from coexist.inbox import store
 from coexist.web.access import Viewer, viewer_of
 from coexist.web.asked import id_of
@@ -27,6 +30,8 @@ SEND_S: Final = 20.0
 """A browser that takes nothing for this long is dropped."""
 
 RETRY_MS: Final = 1000
+
+logger = log.get(__name__)
 
 
 async def open_stream(request: Request, web: Web, viewer: Viewer) -> Response:
@@ -68,6 +73,9 @@ class EventStream(Response):
                 watcher.cancel()
         except* (TimeoutError, OSError):
             pass  # the browser took nothing for too long, or is gone
+        except* (AppError, psycopg.Error) as errors:
+            # The head is out, and there is no status any more: the line ends, and the browser comes back.
+            logger.warning("stream_ended", error="; ".join(map(str, errors.exceptions)))
         finally:
             self._web.hub.shut(self._stream)
 

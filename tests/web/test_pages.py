@@ -179,7 +179,7 @@ async def test_without_a_database_the_page_says_so(site: Site, monkeypatch: pyte
     monkeypatch.setattr(site.pool, "connection", unreachable)
     status, page = await site.get("/conversations")
     assert status == 503
-    assert "The database cannot be reached." in page
+    assert "The database cannot be reached for a moment." in page
 
 
 async def test_a_crash_shows_a_page_and_no_trace(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
