@@ -10,11 +10,11 @@ from coexist.base import clock
 from coexist.base.crypto import Keyring
 from coexist.base.database import Connection
 from coexist.base.errors import Conflict, Invalid
-from coexist.coexistence import rules, store, switches, words
+from coexist.coexistence import moves, rules, store, switches, words
 from coexist.coexistence.model import Existing
 from coexist.events import feed
 from coexist.events.feed import Kind, NewEvent
-from coexist.inbox import connection, credentials, inboxes, locks, summary
+from coexist.inbox import connection, credentials, inboxes, summary
 from coexist.inbox.connection import Line, State
 from coexist.inbox.inboxes import Inbox
 from coexist.inbox.switches import EVERYTHING, Switch
@@ -22,8 +22,6 @@ from coexist.meta.phones import digits, pretty
 
 CLOCK_SKEW: Final = timedelta(minutes=5)
 NAME_CHARS: Final = 100
-MOVED_AWAY: Final = "MOVED_AWAY"
-"""The event of a number that was connected to another account."""
 REFRESHED_COUNT: Final = 1_000
 """Conversations computed anew in one statement: an inbox may have more than the statement timeout allows for."""
 DISPLAY_DIGITS: Final = range(5, 16)  # E.164 allows 15; short codes are no WhatsApp numbers
@@ -56,20 +54,19 @@ async def connect(
     Needs a transaction by the caller; appends the events last.
     """
     values = {
-        "account_id": account_id,
+        "account_id": account_id, "is_coexistence": is_coexistence, "name": _name(name),
         "waba_id": _checked_id(waba_id, "WABA id"),
         "phone_number_id": _checked_id(phone_number_id, "phone_number_id"),
         "display_phone_number": _number(display_phone_number),
-        "is_coexistence": is_coexistence,
-        "name": _name(name),
-    }
+    }  # fmt: skip
     portfolio_id = _checked_id(portfolio_id or waba_id, "portfolio id")
     _check_token(token)
     told_since = _checked_time(onboarded_at)
     since = told_since or clock.now()
     existing = await _known(conn, phone_number_id)
     journal_from, events = await _move_away(conn, account_id, existing, told_since)
-    existing, new = None if events else existing, {**values, "onboarded_at": since, "journal_from": journal_from}
+    existing = None if events else existing
+    new = {**values, "onboarded_at": since, "journal_from": journal_from, "owned_from": since if events else None}
     inbox_id = None if existing else await _insert(conn, new, portfolio_id)
     if inbox_id is None:  # known before, or connected by somebody else this very moment
         existing = existing or await _known(conn, phone_number_id)
@@ -112,9 +109,10 @@ async def _move_away(
         return 0, []
     if not has_left(existing.state, existing.state_at, since):
         return 0, []
-    journal_from = await store.move_away(conn, existing.id, since)
-    await connection.record(conn, [Line(existing.id, clock.now(), connection.OURS, MOVED_AWAY, {})])
-    return journal_from, [NewEvent(existing.account_id, Kind.INBOX_CHANGED, inbox_id=existing.id)]
+    journal_from, events = await moves.move_away(conn, existing.id, since)
+    await connection.record(conn, [Line(existing.id, clock.now(), connection.OURS, connection.MOVED_AWAY, {})])
+    await connection.refresh(conn, [existing.id])
+    return journal_from, [*events, NewEvent(existing.account_id, Kind.INBOX_CHANGED, inbox_id=existing.id)]
 
 
 async def _close_windows(conn: Connection, inbox_id: int) -> None:
@@ -132,7 +130,7 @@ async def _known(conn: Connection, phone_number_id: str) -> Existing | None:
     scope_id = await store.scope_of(conn, phone_number_id)
     if scope_id is None:
         return None
-    await locks.own_apply(conn, scope_id)
+    await moves.lock_all(conn, scope_id)
     return await store.find_number(conn, phone_number_id)
 
 

@@ -102,7 +102,7 @@ async def _inbox(
         "switched_off": list(inbox.switched_off),
         "syncs": [{name: getattr(sync, name) for name in SYNC_FIELDS} for sync in await store.syncs(conn, inbox_id)],
         "phases": [asdict(phase) for phase in await store.phases(conn, inbox_id)],
-        "last_by_field": await checks_store.sightings(conn, checks_rules.names_of(inbox)),
+        "last_by_field": await checks_store.sightings(conn, checks_rules.names_of(inbox), since=inbox.owned_from),
         "failures": [asdict(one) for one in await checks_evidence.failures(conn, inbox_id)],
         "files_missing": [asdict(one) for one in await checks_evidence.lacks(conn, inbox_id)],
         "waiting": asdict(await checks_evidence.waiting(conn, inbox)),

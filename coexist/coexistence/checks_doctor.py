@@ -65,6 +65,7 @@ STEPS: Final = {
     connection.State.TOKEN_INVALID: "Connect the number again (Numbers > Renew access).",
     connection.State.RESTRICTED: "Look at the app or at Meta Business Suite for the reason.",
 }
+MOVED_STEP: Final = "Nothing: it is that account's now. The chats so far stay here."
 SYNC_LEVELS: Final = {
     **dict.fromkeys(OVER, Level.GREEN),
     **dict.fromkeys((SyncState.NOTHING_ARRIVED, SyncState.FAILED), Level.RED),
@@ -83,7 +84,7 @@ async def diagnose(conn: Connection, keyring: Keyring, settings: Settings, accou
     if look is not None and look.checks:
         found = {check.name: check for check in look.checks} | found
     syncs = {SyncKind(sync.kind): sync for sync in await store.syncs(conn, inbox_id)}
-    seen = await checks_store.sightings(conn, checks_rules.names_of(inbox))
+    seen = await checks_store.sightings(conn, checks_rules.names_of(inbox), since=inbox.owned_from)
     phases = await receipts.phases_of(conn, inbox_id, inbox.onboarded_at)
     missing_count = sum(len(phase.missing) for phase in phases)
     ours = [
@@ -126,7 +127,8 @@ def _connection(inbox: Inbox, now: datetime) -> Check:
     why = words.why(inbox.state_reason, inbox.state_initiated_by).rstrip(".")
     level = Level.GREEN if state is connection.State.CONNECTED else Level.RED
     seen = f"{STATES[state]}{f' Why: {why}.' if why else ''} Since {_at(inbox.state_at)}."
-    return Check(Name.CONNECTION, level, "Connection of the number", seen, now, STEPS.get(state, ""))
+    step = MOVED_STEP if inbox.is_moved else STEPS.get(state, "")
+    return Check(Name.CONNECTION, level, "Connection of the number", seen, now, step)
 
 
 def _held(inbox: Inbox, now: datetime) -> Check:

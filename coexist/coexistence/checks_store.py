@@ -166,12 +166,16 @@ async def saw(conn: Connection, sightings: Mapping[tuple[str, str], datetime]) -
     await conn.execute(SAW, values)
 
 
-SIGHTINGS: Final = "SELECT field, max(last_at) FROM webhook_sightings WHERE name = ANY(%s) GROUP BY field"
+SIGHTINGS: Final = """
+SELECT field, max(last_at) FROM webhook_sightings
+ WHERE name = ANY(%(names)s) AND last_at >= coalesce(%(since)s, '-infinity'::timestamptz)
+ GROUP BY field
+"""
 
 
-async def sightings(conn: Connection, names: Collection[str]) -> dict[str, datetime]:
-    """Return when each field came last under any of these names."""
-    cursor = await conn.execute(SIGHTINGS, (list(names),))
+async def sightings(conn: Connection, names: Collection[str], *, since: datetime | None = None) -> dict[str, datetime]:
+    """Return when each field came last under any of these names; nothing of before ``since``, if that is given."""
+    cursor = await conn.execute(SIGHTINGS, {"names": list(names), "since": since})
     return dict(await cursor.fetchall())
 
 

@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from psycopg.rows import class_row
-
 from coexist.base.database import Connection
+from coexist.coexistence.moves import Tenure
 from coexist.meta.model import AccountUpdated, NoticeGiven
 from coexist.meta.phones import digits, match_key, same_number
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The names under which Meta may speak of an inbox."""
+    """The names under which Meta may speak of an inbox, and the time in which it is meant by them."""
 
     inbox_id: int
     account_id: int
@@ -23,6 +22,7 @@ class Route:
     phone_number_id: str
     portfolio_id: str
     display_phone_number: str
+    tenure: Tenure
 
 
 def of(fact: AccountUpdated | NoticeGiven, known: Sequence[Route]) -> list[Route]:
@@ -34,6 +34,7 @@ def of(fact: AccountUpdated | NoticeGiven, known: Sequence[Route]) -> list[Route
     """
     if fact.phone_number_id:
         return [route for route in known if route.phone_number_id == fact.phone_number_id]
+    known = [route for route in known if route.tenure.covers(fact.journal_id, fact.at)]
     number = digits(fact.display_phone_number)
     entry_id = fact.entry_id if isinstance(fact, AccountUpdated) else None
     is_named = isinstance(fact, AccountUpdated) and fact.waba_id is not None
@@ -48,9 +49,11 @@ def of(fact: AccountUpdated | NoticeGiven, known: Sequence[Route]) -> list[Route
 
 
 FIND: Final = """
-SELECT i.id AS inbox_id, i.account_id, i.waba_id, i.phone_number_id, s.portfolio_id, i.display_phone_number
+SELECT i.id, i.account_id, coalesce(i.moved_waba, i.waba_id), i.phone_number_id, s.portfolio_id, i.display_phone_number,
+       i.journal_from, i.owned_from, i.moved_to, i.moved_at
   FROM inboxes i JOIN contact_scopes s ON s.id = i.scope_id
- WHERE i.phone_number_id = ANY(%(names)s) OR i.waba_id = ANY(%(names)s) OR s.portfolio_id = ANY(%(names)s)
+ WHERE i.phone_number_id = ANY(%(names)s) OR i.waba_id = ANY(%(names)s) OR i.moved_waba = ANY(%(names)s)
+    OR s.portfolio_id = ANY(%(names)s)
     OR right(i.display_phone_number, %(tail)s) = ANY(%(tails)s)
  ORDER BY i.id
 """
@@ -69,6 +72,5 @@ async def find(conn: Connection, facts: Sequence[AccountUpdated | NoticeGiven]) 
         "tail": TAIL_DIGITS,
         "tails": [match_key(number)[-TAIL_DIGITS:] for number in numbers if number],
     }
-    async with conn.cursor(row_factory=class_row(Route)) as cursor:
-        await cursor.execute(FIND, values)
-        return await cursor.fetchall()
+    rows = await (await conn.execute(FIND, values)).fetchall()
+    return [Route(row[0], row[1], row[2], row[3], row[4], row[5], Tenure(*row[6:])) for row in rows]

@@ -50,13 +50,17 @@ async def begin(
     """Begin an attempt, or find the one that a double click or another tab has begun under this id.
 
     ``renews_id`` names an inbox of the account whose access shall be renewed. Raises NotFound when the id, or
-    the inbox, is not the party's; TooMany when a link is used like a toy.
+    the inbox, is not the party's; Conflict when that inbox's number is another account's now; TooMany when a link is
+    used like a toy.
     """
     found = await store.get(conn, party, signup_id)
     if found is not None:
         return found
-    if renews_id is not None:
-        await inboxes.get(conn, party.account_id, renews_id)
+    if renews_id is not None and (await inboxes.get(conn, party.account_id, renews_id)).is_moved:
+        raise Conflict(
+            "This number was connected to another account of this installation.",
+            next_step="To have it back, disconnect it there on its phone; then connect it here as a new number.",
+        )
     if party.link_id is not None and len(await store.of_link(conn, party.link_id)) >= LINK_SIGNUPS_COUNT:
         raise TooMany("This link was tried too often.", next_step="Ask for a new one.")
     await store.begin(conn, party, signup_id, way, renews_id)

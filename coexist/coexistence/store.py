@@ -69,9 +69,9 @@ async def put_scope(conn: Connection, account_id: int, portfolio_id: str) -> int
 
 INSERT_INBOX: Final = """
 INSERT INTO inboxes (account_id, scope_id, name, waba_id, phone_number_id, display_phone_number,
-                     is_coexistence, onboarded_at, state_at, journal_from, keep_open_days)
+                     is_coexistence, onboarded_at, state_at, journal_from, owned_from, keep_open_days)
 VALUES (%(account_id)s, %(scope_id)s, %(name)s, %(waba_id)s, %(phone_number_id)s, %(display_phone_number)s,
-        %(is_coexistence)s, %(onboarded_at)s, %(onboarded_at)s, %(journal_from)s,
+        %(is_coexistence)s, %(onboarded_at)s, %(onboarded_at)s, %(journal_from)s, %(owned_from)s,
         (SELECT keep_open_days FROM accounts WHERE id = %(account_id)s))
     ON CONFLICT (phone_number_id) DO NOTHING
 RETURNING id
@@ -83,29 +83,6 @@ async def insert_inbox(conn: Connection, values: Mapping[str, Any]) -> int | Non
     cursor = await conn.execute(INSERT_INBOX, values)
     row = await cursor.fetchone()
     return None if row is None else int(row[0])
-
-
-MOVE: Final = """
-UPDATE inboxes
-   SET moved_number = phone_number_id, token = NULL, phone_number_id = phone_number_id || '-' || id,
-       waba_id = waba_id || '-' || id,
-       moved_to = coalesce((SELECT id FROM journal WHERE received_at < %(since)s ORDER BY id DESC LIMIT 1), 0)
- WHERE id = %(id)s
-RETURNING moved_to
-"""
-
-# What came since the number was signed up anew was taken for the former inbox.
-REQUEUE_SINCE: Final = """
-INSERT INTO backlog (lane, journal_id) SELECT lane, id FROM journal WHERE id > %s ON CONFLICT DO NOTHING
-"""
-
-
-async def move_away(conn: Connection, inbox_id: int, since: datetime) -> int:
-    """Take the number from an inbox, which keeps its chats; return the last delivery that is still its own."""
-    row = await (await conn.execute(MOVE, {"id": inbox_id, "since": since})).fetchone()
-    assert row is not None
-    await conn.execute(REQUEUE_SINCE, row)
-    return int(row[0])
 
 
 UPDATE_INBOX: Final = """

@@ -47,22 +47,14 @@ _CHANGE: Final = re.compile(r".*?(?:changes\[\d+\]|value)")
 def wanted(facts: Sequence[Fact], known: Mapping[str, Inbox]) -> list[Fact]:
     """Leave out what names a number that is not connected, and what is switched off for its number (B11).
 
-    And what came of a number while it was another account's.
-
     ``known`` are the connected ones by phone_number_id. A change under field ``history`` or ``smb_app_state_sync`` goes
     as a whole: profiles and edits in it, too. Files are not facts of their own: ``media.wanted`` decides about them.
     """
     told = [fact for fact in facts if fact.phone_number_id is None or fact.phone_number_id in known]
-    if any(inbox.journal_from for inbox in known.values()):
-        told = [fact for fact in told if not fact.phone_number_id or _is_ours(fact, known[fact.phone_number_id])]
     if not any(inbox.switched_off for inbox in known.values()):
         return told
-    off = {_change_of(fact) for fact in told if (kind := _kind_of(fact)) and _is_off(fact, kind, known)}
-    return [fact for fact in told if _change_of(fact) not in off]
-
-
-def _is_ours(fact: Fact, inbox: Inbox) -> bool:
-    return fact.journal_id > inbox.journal_from
+    off = {change_of(fact) for fact in told if (kind := _kind_of(fact)) and _is_off(fact, kind, known)}
+    return [fact for fact in told if change_of(fact) not in off]
 
 
 def _kind_of(fact: Fact) -> Switch | None:
@@ -77,8 +69,8 @@ def _is_off(fact: Fact, kind: Switch, known: Mapping[str, Inbox]) -> bool:
     return fact.phone_number_id is not None and not known[fact.phone_number_id].takes(kind)
 
 
-def _change_of(fact: Fact) -> tuple[int, str]:
-    """The change a fact stood in: its part up to ``changes[n]``."""
+def change_of(fact: Fact) -> tuple[int, str]:
+    """Return the change a fact stood in: its delivery, and its part up to ``changes[n]``."""
     change = _CHANGE.match(fact.part)
     return fact.journal_id, change[0] if change else fact.part
 

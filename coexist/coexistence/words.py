@@ -96,6 +96,7 @@ REASONS: Final = {
     "BUSINESS_DOWNGRADE": "the number moved to the consumer app",
     "CHANGE_NUMBER": "the phone changed its number",
     "USER_RE_REGISTERED": "the number was registered again on a phone",
+    "MOVED_AWAY": "it was connected to another account of this installation",
 }
 """``disconnection_info.reason`` (meta-protocol 5.7)."""
 INITIATORS: Final = {"USER": "by the business, on the phone", "SYSTEM": "by WhatsApp"}

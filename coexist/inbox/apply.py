@@ -26,7 +26,7 @@ from coexist.inbox.identity import Change
 from coexist.inbox.inboxes import Inbox
 from coexist.inbox.merge import Merged, MessageRow, merge
 from coexist.inbox.refusals import Refusal
-from coexist.inbox.resolution import Mention, People, resolve, version_of
+from coexist.inbox.resolution import Mention, People, as_known, resolve
 from coexist.meta import model
 from coexist.meta.model import (
     OUR_REF_PREFIX,
@@ -286,7 +286,11 @@ async def apply(
         await locks.own_apply(conn, people.scope_id)
     else:
         await locks.share_apply(conn, people.scope_id)
-    if await version_of(conn, people.scope_id) != people.version:
+    here = {name: inbox.id for name, inbox in inboxes.items() if inbox.scope_id == people.scope_id}
+    version, is_here = await as_known(conn, people.scope_id, here)
+    if not is_here:  # it went to another account since these facts were given their inbox
+        raise Unavailable("A number moved to another account under a batch.")
+    if version != people.version:
         raise StalePeople
     named = await store_profiles(conn, rows.profiles)
     contact_ids = await store_entries(conn, rows.entries) | await store_wishes(conn, rows.wishes)

@@ -198,5 +198,21 @@ async def settle(
     return changed
 
 
+SHOW_WITHOUT = """
+UPDATE message_changes c SET is_waiting = true
+  FROM json_to_recordset(%s::json) AS k (inbox_id int, wamid text)
+ WHERE c.inbox_id = k.inbox_id AND c.target = k.wamid
+"""
+
+
+async def show_without(conn: Connection, keys: Collection[MessageKey]) -> list[tuple[int, int, int]]:
+    """Show these messages anew after some of their changes were removed. Returns (inbox, conversation, message) ids."""
+    if not keys:
+        return []
+    await conn.execute(SHOW_WITHOUT, (_as_json(keys),))
+    rows = await (await conn.execute(SETTLE_CHANGES, {"keys": _as_json(keys), "left": _as_json(keys)})).fetchall()
+    return [(inbox_id, conversation_id, id_) for inbox_id, conversation_id, id_, _ in rows]
+
+
 def _as_json(keys: Collection[MessageKey]) -> str:
     return msgspec.json.encode([{"inbox_id": inbox_id, "wamid": wamid} for inbox_id, wamid in keys]).decode()

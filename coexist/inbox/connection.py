@@ -34,6 +34,8 @@ SENDING_REFUSED: Final = "SENDING_REFUSED"
 """Meta refused to send for a reason that stands; its ``code`` says which."""
 SENDING_GOES_ON: Final = "SENDING_GOES_ON"
 """What stood is settled: by Meta's ``health`` status, or ``by`` a person."""
+MOVED_AWAY: Final = "MOVED_AWAY"
+"""The number was connected to another account: it is gone from here for good, whatever is told of it."""
 META_TOLD: Final = "META_TOLD"
 """Meta's answer when asked about the number; its ``state``, if it has one, is what the answer means."""
 
@@ -101,6 +103,8 @@ def verdict(number: Number, lines: Iterable[Line]) -> Verdict:
     phone = Verdict(State.CONNECTED, number.onboarded_at)
     token = restriction = refusal = phone
     for line in _current(number, lines):
+        if (line.field, line.event) == (OURS, MOVED_AWAY):
+            return Verdict(State.REMOVED, line.at, MOVED_AWAY)
         if line.field == "account_update" and line.event in PHONE_EVENTS:
             told = line.value.get("disconnection_info")
             details = told if isinstance(told, dict) else {}

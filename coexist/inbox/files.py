@@ -7,6 +7,7 @@ from datetime import datetime
 
 import msgspec
 
+from coexist.base import clock
 from coexist.base.database import Connection
 from coexist.meta.model import MediaFile
 
@@ -112,3 +113,22 @@ async def forget_files(conn: Connection, inbox_id: int, wamids: Sequence[str]) -
     if wamids:
         await conn.execute(FORGET, (inbox_id, list(wamids)))
         await conn.execute(f"NOTIFY {FORGET_CHANNEL}")
+
+
+# One that is being fetched at this moment comes, or is given up by whoever fetches it.
+GIVE_UP = """
+WITH given_up AS (
+    UPDATE media SET state = 'gone', reason = %(reason)s, error = %(error)s, claimed_until = NULL, stored_sha256 = NULL
+     WHERE inbox_id = %(inbox_id)s AND state = 'waiting' AND (claimed_until IS NULL OR claimed_until <= %(now)s)
+    RETURNING wamid)
+SELECT m.conversation_id, m.id FROM given_up g JOIN messages m ON m.inbox_id = %(inbox_id)s AND m.wamid = g.wamid
+"""
+
+
+async def give_up(conn: Connection, inbox_id: int, reason: str, error: str) -> list[tuple[int, int]]:
+    """Say of all files of an inbox that are still to be fetched that they will not come.
+
+    Returns the ids of the conversations and messages that show it.
+    """
+    values = {"inbox_id": inbox_id, "reason": reason, "error": error, "now": clock.now()}
+    return [(row[0], row[1]) for row in await (await conn.execute(GIVE_UP, values)).fetchall()]

@@ -20,7 +20,8 @@ class Inbox:
 
     ``standing_codes``: errors with which Meta refused to send, until that is over. ``begins_held_until`` and
     ``replies_held_until``: until then it may not begin conversations, or answer in them; None and the past: it may.
-    Deliveries up to ``journal_from`` were another account's.
+    Deliveries up to ``journal_from``, and what happened before ``owned_from``, were another account's. ``is_moved``:
+    the number is another account's now, and only the chats so far are here.
     """
 
     id: int
@@ -44,6 +45,8 @@ class Inbox:
     replies_held_until: datetime | None
     echo_effect: str
     journal_from: int
+    owned_from: datetime | None
+    is_moved: bool
 
     def takes(self, switch: Switch) -> bool:
         """Whether contacts, history or files of this number are taken in."""
@@ -62,7 +65,7 @@ SELECT i.id, i.account_id, i.scope_id, i.name, i.waba_id, i.phone_number_id, i.d
        ARRAY(SELECT o.kind::text FROM switched_off o
               WHERE o.account_id = i.account_id AND (o.inbox_id IS NULL OR o.inbox_id = i.id)) AS switched_off,
        i.keep_open_days, i.standing_codes, i.begins_held_until, i.replies_held_until, i.echo_effect::text,
-       i.journal_from
+       i.journal_from, i.owned_from, i.moved_number IS NOT NULL AS is_moved
   FROM inboxes i
 """
 

@@ -42,10 +42,18 @@ class Lists:
     keyring: Keyring
     accounts: Mapping[str, int]  # phone_number_id → account id
     keys: Mapping[int, set[bytes]]
+    former: Sequence[tuple[str, range, int]] = ()  # phone_number_id, deliveries, account id: numbers that moved since
 
-    def of(self, phone_number_id: str) -> IsPrivate | None:
-        """Return the list that counts for a business phone number; None where nobody is private."""
-        account_id = self.accounts.get(phone_number_id)
+    def account_of(self, phone_number_id: str, journal_id: int) -> int | None:
+        """Return the account whose list counts for a business phone number in a delivery."""
+        for number, theirs, account_id in self.former:
+            if number == phone_number_id and journal_id in theirs:
+                return account_id
+        return self.accounts.get(phone_number_id)
+
+    def of(self, phone_number_id: str, journal_id: int) -> IsPrivate | None:
+        """Return the list that counts for a number in a delivery; None where nobody is private."""
+        account_id = self.account_of(phone_number_id, journal_id)
         return None if account_id is None else self.of_account(account_id)
 
     def of_account(self, account_id: int) -> IsPrivate | None:
@@ -78,6 +86,11 @@ SELECT i.phone_number_id, p.account_id, p.keys, p.heads
 """
 
 
+MOVED: Final = """
+SELECT moved_number, journal_from, moved_to, account_id FROM inboxes WHERE moved_number IS NOT NULL
+"""
+
+
 async def load(conn: AsyncConnection[Any], keyring: Keyring) -> Lists | None:
     """Return every account's list, None when nobody has one.
 
@@ -93,7 +106,9 @@ async def load(conn: AsyncConnection[Any], keyring: Keyring) -> Lists | None:
                 next_step="Put the former key back into COEXIST_SECRET_KEY, after the new one.",
             )
     accounts = {number: account_id for number, account_id, _, _ in rows if number is not None}
-    return Lists(keyring, accounts, {row[1]: {bytes(key) for key in row[2]} for row in rows})
+    moved = await (await conn.execute(MOVED)).fetchall()
+    former = [(number, range(first + 1, last + 1), account_id) for number, first, last, account_id in moved]
+    return Lists(keyring, accounts, {row[1]: {bytes(key) for key in row[2]} for row in rows}, former)
 
 
 LEARN: Final = """

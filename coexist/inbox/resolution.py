@@ -118,6 +118,21 @@ class People:
 
 VERSION = "SELECT version FROM contact_scopes WHERE id = %s"
 
+AS_KNOWN = """
+SELECT version, NOT EXISTS (SELECT FROM unnest(%(ids)s::int[], %(names)s::text[]) AS k (id, name)
+                              LEFT JOIN inboxes i ON i.id = k.id AND i.phone_number_id = k.name
+                             WHERE i.id IS NULL)
+  FROM contact_scopes WHERE id = %(scope_id)s
+"""
+
+
+async def as_known(conn: Connection, scope_id: int, inboxes: Mapping[str, int]) -> tuple[int, bool]:
+    """Return the scope's version, and whether these inboxes, ids by phone_number_id, still have their numbers."""
+    values = {"scope_id": scope_id, "ids": list(inboxes.values()), "names": list(inboxes)}
+    row = await (await conn.execute(AS_KNOWN, values)).fetchone()
+    assert row is not None
+    return int(row[0]), bool(row[1])
+
 
 async def version_of(conn: Connection, scope_id: int) -> int:
     """Return how often existing identities of the scope have changed hands."""

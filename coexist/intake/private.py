@@ -16,7 +16,7 @@ from coexist.inbox import private
 from coexist.inbox.private import Lists
 from coexist.intake.sealing import Damaged, seal, unseal
 from coexist.intake.store import Delivery
-from coexist.meta.private import ListOf, Redaction, redact
+from coexist.meta.private import IsPrivate, ListOf, Redaction, redact
 
 NOTHING_LEFT: Final = b'{"object":"private"}'
 """What stands in the journal for a delivery that was about private numbers alone. It is read as nobody's, silently."""
@@ -39,10 +39,17 @@ async def withheld(conn: Connection, keyring: Keyring, deliveries: list[Delivery
 
 
 async def _withheld(conn: Connection, lists: Lists, delivery: Delivery) -> Delivery:
-    found, stored = await searched(lists.keyring, delivery.stored, lists.of)
+    def list_of(number: str) -> IsPrivate | None:
+        return lists.of(number, delivery.journal_id)
+
+    found, stored = await searched(lists.keyring, delivery.stored, list_of)
     if stored is None:
         return delivery
-    learned = [(lists.accounts[number], known, key) for number, known, key in found.learned]
+    learned = [
+        (account_id, known, key)
+        for number, known, key in found.learned
+        if (account_id := lists.account_of(number, delivery.journal_id)) is not None
+    ]
     await private.learn(conn, lists.keyring, learned)
     for account_id, _, key in learned:
         lists.take(account_id, key)

@@ -26,6 +26,7 @@ from psycopg.errors import QueryCanceled
 from coexist.base.crypto import Keyring, SecretUnreadable
 from coexist.base.database import Connection, Pool, transaction
 from coexist.base.errors import AppError
+from coexist.coexistence import moves
 from coexist.coexistence.apply import apply as apply_connection
 from coexist.coexistence.switches import wanted
 from coexist.events import feed
@@ -199,16 +200,16 @@ async def apply_next(
         deliveries = await private.withheld(conn, keyring, deliveries)
         journal_ids = [delivery.journal_id for delivery in deliveries]
         parsed = [_parse(keyring, delivery) for delivery in deliveries]
-        facts = [fact for one in parsed for fact in one.facts]
+        facts = await moves.owned(conn, [fact for one in parsed for fact in one.facts])
         known, unrouted = await _route(conn, facts, installation)
         await store.keep_unrouted(conn, unrouted)
         outcome = await _apply_or_halve(conn, pool, known, wanted(facts, known), is_alone=count == 1)
         problems = [
-            Guilty(delivery.journal_id, problem)
+            (delivery.journal_id, problem)
             for delivery, one in zip(deliveries, parsed, strict=True)
             for problem in one.problems
         ]
-        guilty = problems + outcome.guilty
+        guilty = [Guilty(*one) for one in await moves.of_owners(conn, problems)] + outcome.guilty
         outcome.events += await quarantine.settle(conn, keyring, deliveries, guilty, has_unrouted=bool(unrouted))
         await sightings.note_self_tests(conn, deliveries, parsed)
         await store.done(conn, lane, journal_ids)
@@ -246,6 +247,7 @@ async def _route(
                 wabas[name].add(fact.journal_id)
     known = await inbox_rows.by_phone_number_ids(conn, numbers)
     known_wabas = {row.waba_id for row in await inbox_rows.of_wabas(conn, wabas)} if wabas else set()
+    known_wabas |= await moves.former_wabas(conn, wabas.keys() - known_wabas) if wabas.keys() - known_wabas else set()
     missing = {name: ids for name, ids in numbers.items() if name not in known}
     missing |= {name: ids for name, ids in wabas.items() if name not in known_wabas}
     return {name: row.within(installation) for name, row in known.items()}, {

@@ -34,6 +34,8 @@ class Reason(StrEnum):
     """The disk is full."""
     NOT_KEPT = "not_kept"
     """It came, and our store did not take it."""
+    MOVED = "moved"
+    """Its number went to another account before it came."""
     UPSTREAM = "upstream"
     """Meta failed, or the way to it."""
 

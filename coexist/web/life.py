@@ -57,6 +57,7 @@ FROM_HERE: Final = {
     "restricted": "Nobody, until WhatsApp lifts the restriction. Drafts stay.",
 }
 
+FROM_HERE_MOVED: Final = "Nobody any more: the number is another account's."
 FROM_HERE_HELD: Final = "Every member of this account, and it waits: WhatsApp does not let the number answer now."
 MEANING_HELD: Final = "Messages come in. What is sent from here waits."
 """The two sentences of a connected number that may not answer."""
@@ -193,8 +194,8 @@ async def show_life(request: Request, web: Web, viewer: Viewer) -> Response:
         chips=CHIPS,
         signs=words.SIGNS,
         on_phone=ON_PHONE[inbox.state],
-        from_here=FROM_HERE_HELD if is_held else FROM_HERE[inbox.state],
-        meaning=MEANING_HELD if is_held else words.INBOX_STATES[inbox.state][2],
+        from_here=FROM_HERE_MOVED if inbox.is_moved else FROM_HERE_HELD if is_held else FROM_HERE[inbox.state],
+        meaning=MEANING_HELD if is_held else words.state_of(inbox)[2],
         besides_chats=ONLY_ON_PHONE if inbox.is_coexistence else NOT_HERE,
         happened=[Happened(entry.at, words.sentence(entry), words.details(entry, viewer.zone)) for entry in shown],
         before=before,

@@ -9,6 +9,7 @@ from typing import Any, Final
 from coexist.coexistence.life_store import APP_TAKEN_OFF, Entry
 from coexist.coexistence.words import plain, why
 from coexist.inbox import restrictions
+from coexist.inbox.inboxes import Inbox
 from coexist.web import words
 
 INBOX_STATES: Final = {
@@ -26,7 +27,17 @@ INBOX_STATES: Final = {
         "Look at the WhatsApp Business app or Meta Business Suite for the reason.",
     ),
 }
-"""Colour, word and meaning of an inbox's state."""
+MOVED: Final = (
+    "quiet",
+    "Another account's",
+    "The number is another account's now. Its chats so far stay here, to be read.",
+)
+
+
+def state_of(inbox: Inbox) -> tuple[str, str, str]:
+    """Return the colour, word and meaning of an inbox's state."""
+    return MOVED if inbox.is_moved else INBOX_STATES[inbox.state]
+
 
 STATES: Final = {"connected": "it is connected", "offboarded": "its phone is away", "removed": "it is disconnected"}
 SIGNS: Final = {

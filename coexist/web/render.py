@@ -81,7 +81,7 @@ def create_templates() -> Environment:
     )
     environment.globals["static"] = f"/static/{STATIC_VERSION}"
     environment.globals["icon"] = icon
-    environment.globals["inbox_states"] = life_words.INBOX_STATES
+    environment.globals["state_of"] = life_words.state_of
     environment.filters |= {
         "phone": words.phone,
         "contact_name": words.contact_name,

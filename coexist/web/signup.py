@@ -57,6 +57,7 @@ async def show_beginning(request: Request, web: Web, viewer: Viewer) -> Response
     asked = request.query_params.get("inbox", "")
     async with transaction(web.pool) as conn:
         renewed = await inboxes.get(conn, viewer.account_id, int(asked)) if asked.isdecimal() else None
+        renewed = None if renewed and renewed.is_moved else renewed
         recent = await store.recent(conn, viewer.account_id, SHOWN_COUNT)
         links = await store.links(conn, viewer.account_id, SHOWN_COUNT)
     return await _page(web, viewer, desk, None, renewed=renewed, recent=recent, links=links)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -32,14 +32,14 @@ async def desk(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Des
 
 @pytest.mark.requirement("A8", "G11")
 async def test_a_number_that_left_its_account_moves_and_leaves_its_past_there(desk: Desk) -> None:
-    async def say(wamid: str) -> None:
-        await deliver(desk.pool, inbound(wamid, wamid))
+    async def say(wamid: str, at: datetime | None = None) -> None:
+        await deliver(desk.pool, inbound(wamid, wamid, at=at))
 
     async with transaction(desk.pool) as conn:
         account = await people.create_account(conn, "Another")
     desk.onboarded(clock.now() - timedelta(days=2))
     first = await desk.sign_up()
-    await say("wamid.before")
+    await say("wamid.before", clock.now() - timedelta(hours=36))
     await desk.ask("UPDATE journal SET received_at = now() - interval '36 hours' RETURNING 1")
     stranger = replace(desk, party=Party(account.id, "Rui"))
     assert (await stranger.sign_up()).problem == Problem.TAKEN

@@ -333,7 +333,7 @@ async def test_a_key_that_rotates_keeps_the_list_and_one_that_is_lost_stops_ever
     async with transaction(shop) as conn:
         lists = await listing.load(conn, Keyring([new, intake.KEY]))
         assert lists is not None
-        is_private = lists.of(SHOP.phone_number_id)
+        is_private = lists.of(SHOP.phone_number_id, 1)
         assert is_private is not None
         assert is_private("551185500188")
         with pytest.raises(SecretUnreadable, match="private numbers"):

@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
+from coexist.coexistence.moves import Tenure
 from coexist.coexistence.routes import Route, of
 from coexist.meta.model import AccountUpdated, NoticeGiven
 
 AT = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 WABA, OTHER_WABA, PORTFOLIO = "701122334455667", "702233445566778", "880011223344556"
-ONE = Route(1, 1, WABA, "555100020003000", PORTFOLIO, "5511985500101")
-TWO = Route(2, 1, WABA, "555100020004000", PORTFOLIO, "5511985500102")
-THREE = Route(3, 2, OTHER_WABA, "555100020005000", PORTFOLIO, "351210559000")
+ALWAYS = Tenure(-1, None, None, None)
+ONE = Route(1, 1, WABA, "555100020003000", PORTFOLIO, "5511985500101", ALWAYS)
+TWO = Route(2, 1, WABA, "555100020004000", PORTFOLIO, "5511985500102", ALWAYS)
+THREE = Route(3, 2, OTHER_WABA, "555100020005000", PORTFOLIO, "351210559000", ALWAYS)
 KNOWN = (ONE, TWO, THREE)
 
 
