@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Final
 
 import aiohttp
@@ -105,7 +106,8 @@ async def _work(settings: Settings) -> None:
         await check_host(settings, pool)
         heart = checks_watch.Heart(pool, lambda: room.probe(settings, storage))
         await heart.beat()
-        graph, graph_once = graph_of(settings, session), graph_of(settings, unused)
+        graph = graph_of(settings, session)
+        graph_once = replace(graph, session=unused)
         live, bulk, to_send, to_fetch, to_sweep, to_sync, to_import, to_purge = (asyncio.Event() for _ in range(8))
         wakes = {
             journal.BACKLOG_CHANNEL: (live, bulk),

@@ -92,6 +92,7 @@ async def look_again(pool: Pool, graph: Graph, keyring: Keyring, settings: Setti
         try:
             async with transaction(pool) as conn:
                 inbox = await inboxes.get(conn, account_id, inbox_id)
+            await graph.usage.ease()
             await onboarding.begin_syncs(pool, graph, keyring, settings, inbox)
         except AppError as error:
             logger.warning("not_looked_at", inbox_id=inbox_id, error=str(error))

@@ -84,6 +84,7 @@ async def _ask(pool: Pool, graph: Graph, keyring: Keyring, question: Question) -
         token = await credentials.token_of(conn, keyring, question.inbox_id)
     if token is None:
         return await _settle(pool, question, asked_at, None, {"error": "There is no access token."}, later)
+    await graph.usage.ease(token)
     try:
         number = await _number(graph, question, token)
         health = await meta.health(graph, question.phone_number_id, token) if question.is_stopped else None
@@ -193,6 +194,7 @@ async def _watch_token(pool: Pool, graph: Graph, keyring: Keyring, settings: Set
         token = await credentials.token_of(conn, keyring, inbox_id)
     if token is None:
         return
+    await graph.usage.ease()  # the app asks
     info = await meta.debug_token(graph, token, settings.app_id or "", settings.app_secrets[0].decode())
     now = clock.now()
 

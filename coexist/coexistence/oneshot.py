@@ -35,6 +35,7 @@ async def ask(pool: Pool, graph: Graph, keyring: Keyring, inbox_id: int) -> None
             token = await credentials.token_of(conn, keyring, inbox_id)
         if token is None:
             return
+        await graph.usage.ease(token)
         async with transaction(pool) as conn:
             request = await store.claim(conn, inbox_id, kind)
             if request is not None:

@@ -18,11 +18,11 @@ from typing import IO, Final
 
 from PIL import Image, ImageOps
 
+from coexist.media.kinds import DRAWN_PIXELS_MAX
+
 FORMATS: Final = ("JPEG", "PNG", "GIF", "WEBP")
 PIXELS_MAX: Final = 100_000_000
 """More is no picture but an attack: it is not even measured."""
-DRAWN_PIXELS_MAX: Final = 40_000_000
-"""More is shown as it came, without a thumbnail: 160 MB while it is drawn are enough."""
 BOX: Final = (680, 600)
 """Pixels of a thumbnail at most: twice what a bubble shows, for fine screens."""
 SMALL_BYTES: Final = 64 * 1024

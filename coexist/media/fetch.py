@@ -113,6 +113,7 @@ async def _ask(means: Means, file: Wanted, media_id: str, token: str) -> None:
 
     The webhook's own address saves a call to Graph while it lives; after that, a fresh one is looked up.
     """
+    await means.graph.usage.ease(token)  # the claim is held meanwhile
     is_fresh = file.attempts == 1 and clock.now() < file.known_at + rules.ADDRESS_LIFE
     if file.url and file.sha256 and is_fresh:
         try:

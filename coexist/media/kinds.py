@@ -33,6 +33,9 @@ INLINE: Final = frozenset(
 )  # fmt: skip
 """Types that a browser shows or plays without running anything in them. SVG is not among them, nor is PDF."""
 
+DRAWN_PIXELS_MAX: Final = 40_000_000
+"""A picture with more is not drawn small, nor shown in place: 160 MB while it is unfolded are enough."""
+
 OPUS_PER_MS: Final = 48
 """Opus counts 48,000 samples a second, whatever was recorded."""
 OGG_TAIL_BYTES: Final = 64 * 1024

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, ClassVar, Final, TypeVar
 
@@ -21,6 +21,7 @@ import stamina
 from coexist.base.config import Settings
 from coexist.base.errors import UpstreamFailed
 from coexist.meta.errors import ErrorClass, ErrorMeaning, explain
+from coexist.meta.usage import Usage, usage_wait
 
 CONNECT_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 30.0
@@ -34,8 +35,6 @@ RETRY_TOTAL_SECONDS: Final = 60.0
 SHOWN_BODY_CHARS: Final = 200
 OF_SECRET: Final = ((100, "appsecret_proof"), (1, "client secret"))
 """How Meta says that the proof of a call, or of who exchanges a code, was made with another secret."""
-WAIT_MAX_MINUTES: Final = 60
-"""Meta counts calls by the moving hour: after one, at the latest, it is worth asking again."""
 
 
 class GraphFailed(UpstreamFailed):
@@ -112,13 +111,14 @@ class Graph:
     """Where Graph is and how it is spoken to; one for the process.
 
     `base_url` is ``https://graph.facebook.com`` or an emulator's, `version` such as ``v25.0``. With `app_secret`
-    each call carries ``appsecret_proof``.
+    each call carries ``appsecret_proof``. ``usage`` is what its answers told of Meta's limits.
     """
 
     session: aiohttp.ClientSession
     base_url: str
     version: str
     app_secret: str | None = None
+    usage: Usage = field(default_factory=Usage)
 
     def url(self, path: str) -> str:
         return f"{self.base_url.rstrip('/')}/{self.version}/{path.lstrip('/')}"
@@ -188,6 +188,7 @@ async def call(
         async with graph.session.request(
             method, graph.url(path), params=query, data=body, headers=headers, timeout=timeout, allow_redirects=False
         ) as response:
+            graph.usage.hear(token, response.headers)
             content = await _bounded(response)
             return _understood(response, content, answer)
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
@@ -227,33 +228,6 @@ def raise_if_refused(response: aiohttp.ClientResponse, content: bytes) -> None:
     if any(error.code == code and words in said for code, words in OF_SECRET):
         raise SecretRefused(error)
     raise error
-
-
-class _Usage(msgspec.Struct):
-    call_count: float = 0
-    total_time: float = 0
-    total_cputime: float = 0
-    estimated_time_to_regain_access: float = 0
-
-
-def usage_wait(headers: Mapping[str, str]) -> timedelta:
-    """How long Meta's usage headers ask us to wait; zero when they do not (1.4).
-
-    ``X-Business-Use-Case-Usage`` names the minutes. ``X-App-Usage`` tells shares of a moving hour in per cent: what is
-    beyond 100 has to grow old first.
-    """
-    app = _header(headers, "X-App-Usage", _Usage) or _Usage()
-    over = max(app.call_count, app.total_time, app.total_cputime) - 100
-    uses = _header(headers, "X-Business-Use-Case-Usage", dict[str, list[_Usage]]) or {}
-    minutes = [use.estimated_time_to_regain_access for of_one in uses.values() for use in of_one]
-    return timedelta(minutes=min(max(0.0, over / 100 * 60, *minutes), WAIT_MAX_MINUTES))
-
-
-def _header(headers: Mapping[str, str], name: str, kind: type[T]) -> T | None:
-    try:
-        return msgspec.json.decode(headers.get(name, ""), type=kind)
-    except msgspec.DecodeError:
-        return None
 
 
 def _shown(content: bytes) -> str:

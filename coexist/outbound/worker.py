@@ -134,6 +134,7 @@ async def send(pool: Pool, graph: Graph, keyring: Keyring, sending: Sending) -> 
         if token is None:
             await _settle(pool, sending, _no_token)
             return
+        await graph.usage.ease(token, is_send=True)
         try:
             answer = await meta.send_message(graph, sending.phone_number_id, token, sending.payload)
         except GraphError as error:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Final
 
 from coexist.inbox.model import Message
-from coexist.media.kinds import plain, served_type
+from coexist.media.kinds import DRAWN_PIXELS_MAX, plain, served_type
 from coexist.media.model import Reason
 from coexist.media.rules import can_ask_again
 from coexist.web import kinds, words
@@ -138,4 +138,17 @@ def _shown_as(message: Message) -> str:
     if message.type == "document" or served_type(message.media_mime_type) is None:
         return "document"
     family = plain(message.media_mime_type).partition("/")[0]
+    if family == "image" and not _is_harmless(message):
+        return "document"
     return "sticker" if family == "image" and message.type == "sticker" else family
+
+
+def _is_harmless(message: Message) -> bool:
+    """Whether a picture may be unfolded in the browser of whoever looks: it was measured here, and is of a sane size.
+
+    One that could not be read, or has more pixels than we draw, is only offered to be saved.
+    """
+    width, height = message.media_width, message.media_height
+    if message.media_thumbnail_bytes is not None:
+        return True
+    return width is not None and height is not None and width * height <= DRAWN_PIXELS_MAX

@@ -118,7 +118,8 @@ def test_a_placeholder_says_whether_its_file_can_still_come(age: timedelta, said
 
 def test_a_file_is_shown_by_what_it_is() -> None:
     def kind(type_: str, mime: str, **given: Any) -> str:
-        file = shown(message(type=type_, text=None, media_state="stored", media_mime_type=mime, **given)).file
+        given |= {"media_mime_type": mime, "media_width": 8, "media_height": 6}
+        file = shown(message(type=type_, text=None, media_state="stored", **given)).file
         assert file is not None
         return file.kind
 
@@ -311,3 +312,24 @@ def test_what_waits_for_a_reason_says_it_and_can_be_discarded() -> None:
     problem = bubble_of(waits, UTC, SENT).problem
     assert problem is not None
     assert (problem.said, problem.can_retry, problem.can_discard) == ("Not sent yet. Too fast.", False, True)
+
+
+@pytest.mark.parametrize(
+    ("size", "thumbnail_bytes", "is_shown"),
+    [
+        ((None, None), None, False),
+        ((60_000, 60_000), None, False),
+        ((10_000, 4_500), None, False),
+        ((8_000, 5_000), None, True),
+        ((4_000, 3_000), 9_000, True),
+    ],
+)
+def test_a_picture_that_could_not_be_measured_or_is_giant_is_not_unfolded_in_anybodys_browser(
+    size: tuple[int | None, int | None], thumbnail_bytes: int | None, is_shown: bool
+) -> None:
+    told: dict[str, Any] = {"media_state": "stored", "media_mime_type": "image/png", "media_file_name": "a.png"}
+    told |= {"media_width": size[0], "media_height": size[1], "media_thumbnail_bytes": thumbnail_bytes}
+    for kind in ("image", "sticker"):
+        shown = html_of(message(type=kind, **told))
+        assert ("<img" in shown) is is_shown
+        assert ('class="document"' in shown) is not is_shown

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from coexist.media import drawing, kinds, thumbnails
+from coexist.media import kinds, thumbnails
 from simulator import files as simulated
 
 VOICES = sorted(simulated.ASSETS.glob("voice-*.ogg"))
@@ -110,7 +110,7 @@ async def test_a_bomb_or_a_broken_picture_draws_nothing_and_harms_nobody(tmp_pat
 
 async def test_a_very_large_picture_is_measured_but_not_drawn(tmp_path: Path) -> None:
     large = saved(tmp_path / "large", Image.new("1", (10_000, 4_500)), "PNG")
-    assert drawing.DRAWN_PIXELS_MAX < 10_000 * 4_500
+    assert kinds.DRAWN_PIXELS_MAX < 10_000 * 4_500
     assert await thumbnails.draw(large, "image/png", tmp_path / "s") == thumbnails.Measured(10_000, 4_500, None)
 
 

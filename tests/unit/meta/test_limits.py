@@ -9,7 +9,7 @@ import stamina
 
 from coexist.meta import graph as meta
 from coexist.meta.graph import GraphError
-from coexist.meta.transport import WAIT_MAX_MINUTES, usage_wait
+from coexist.meta.usage import WAIT_MAX_MINUTES, usage_wait
 from tests.support.scripted_graph import error, scripted_graph
 
 USES = '{"1": [{"type": "a", "estimated_time_to_regain_access": %s}, {"estimated_time_to_regain_access": 2}], "2": []}'
