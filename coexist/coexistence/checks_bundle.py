@@ -33,6 +33,8 @@ _NUMBER: Final = re.compile(r"(?<![\w.:-])\+?\d[\d ().-]{5,20}\d(?![\w:-])")
 """What may be a phone number as people write it: seven digits and more, on their own."""
 _BARE: Final = re.compile(r"(?<![\w.])\d{7,15}(?!\w)")
 _SECRET: Final = re.compile(r"EAA\w{6,}|[A-Za-z0-9+/_-]{40,}={0,2}")
+_NAMED: Final = re.compile(r"wamid\.[\w+/=-]+|\b[A-Z]{2}\.(?:ENT\.)?\w{5,}|[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+"""An id of a message, a user's id, an address: Meta's sentences may quote them."""
 _TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -154,6 +156,7 @@ def masked(text: str, ids: set[str] | tuple[str, ...]) -> str:
             return raw
         return f"{'•' * max(0, len(digits) - SHOWN_DIGITS)}{digits[-SHOWN_DIGITS:]}"
 
+    text = _NAMED.sub("[id]", text)
     for pattern in (_NUMBER, _BARE):
         text = pattern.sub(mask, text)
     return _SECRET.sub("[secret]", text)

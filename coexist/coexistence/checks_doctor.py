@@ -66,6 +66,15 @@ STEPS: Final = {
     connection.State.RESTRICTED: "Look at the app or at Meta Business Suite for the reason.",
 }
 MOVED_STEP: Final = "Nothing: it is that account's now. The chats so far stay here."
+KEEP_OPEN: Final = (
+    "Keep the WhatsApp Business app open on the phone. If nothing comes, Meta's support can look up the request id."
+)
+ANOTHER_CHANCE: Final = (
+    "For another chance: on the phone, Settings > Account > Business Platform > Disconnect; "
+    "then connect the number again."
+)
+EACH_SAYS: Final = "Each message that failed says why where it stands."
+AT_META: Final = "Look into WhatsApp Manager and Business Support Home for the reason."
 SYNC_LEVELS: Final = {
     **dict.fromkeys(OVER, Level.GREEN),
     **dict.fromkeys((SyncState.NOTHING_ARRIVED, SyncState.FAILED), Level.RED),
@@ -87,6 +96,7 @@ async def diagnose(conn: Connection, keyring: Keyring, settings: Settings, accou
     seen = await checks_store.sightings(conn, checks_rules.names_of(inbox), since=inbox.owned_from)
     phases = await receipts.phases_of(conn, inbox_id, inbox.onboarded_at)
     missing_count = sum(len(phase.missing) for phase in phases)
+    failed = await checks_evidence.failures(conn, inbox_id)
     ours = [
         _connection(inbox, now),
         _held(inbox, now),
@@ -96,7 +106,7 @@ async def diagnose(conn: Connection, keyring: Keyring, settings: Settings, accou
         *_kept_back(await checks_evidence.waiting(conn, inbox), now),
         _media(await checks_evidence.lacks(conn, inbox_id), inbox, now),
         _outbox(await checks_evidence.line(conn, inbox_id), inbox, now),
-        _failures(await checks_evidence.failures(conn, inbox_id), now),
+        _failures(failed, await checks_evidence.last_sent_at(conn, inbox_id), now),
     ]
     found |= {check.name: check for check in ours}
     over = {name for kind, name in ((SyncKind.HISTORY, "history"), (SyncKind.CONTACTS, "contacts"))
@@ -147,7 +157,8 @@ def _held(inbox: Inbox, now: datetime) -> Check:
             steps.append("Look at Business Support Home for the reason; what waits goes out by itself when it is over.")
     if not told:
         return Check(Name.HELD, Level.GREEN, title, "Nothing.", now)
-    return Check(Name.HELD, Level.AMBER, title, " ".join(told), now, " ".join(dict.fromkeys(filter(None, steps))))
+    step = " ".join(dict.fromkeys(filter(None, steps))) or AT_META
+    return Check(Name.HELD, Level.AMBER, title, " ".join(told), now, step)
 
 
 async def _access(conn: Connection, keyring: Keyring, inbox: Inbox, now: datetime) -> Check:
@@ -166,19 +177,16 @@ def _sync(sync: Sync, missing_count: int, now: datetime) -> Check:
     name, title = (Name.HISTORY, "History") if sync.kind == SyncKind.HISTORY else (Name.CONTACTS, "Contacts")
     state = SyncState(sync.state)
     level = SYNC_LEVELS.get(state, Level.AMBER)
-    said, step = words.sentence(sync, now), ""
+    said, step = words.sentence(sync, now), "" if state in OVER else KEEP_OPEN
     if state is SyncState.RECEIVING and name is Name.CONTACTS:
-        level = Level.GREEN
+        level, step = Level.GREEN, ""
     elif state is SyncState.COMPLETED and missing_count:
         level, said, step = Level.AMBER, words.with_a_gap(missing_count), words.AFTER_A_GAP
-    elif state is SyncState.NOT_REQUESTED:
-        is_late = now >= rules.deadline(sync.onboarded_at)
-        level = Level.RED if is_late else Level.AMBER
-        step = (
-            ""
-            if is_late
-            else f"Mend what is red, then ask (Numbers > Sync) before {_at(rules.deadline(sync.onboarded_at))}."
-        )
+    elif state in (SyncState.NOT_REQUESTED, SyncState.FAILED):
+        deadline = rules.deadline(sync.onboarded_at)
+        is_late = now >= deadline or sync.requested_at is not None
+        level = Level.RED if is_late else level
+        step = ANOTHER_CHANCE if is_late else f"Mend what is red, then ask (Numbers > Sync) before {_at(deadline)}."
     asked = (
         f" Asked at {_at(sync.requested_at)}, request id {sync.request_id or 'unknown'}." if sync.requested_at else ""
     )
@@ -266,7 +274,8 @@ def _outbox(line: Line, inbox: Inbox, now: datetime) -> Check:
     return Check(Name.OUTBOX, Level.GREEN, title, seen, now)
 
 
-def _failures(failures: Sequence[Failure], now: datetime) -> Check:
+def _failures(failures: Sequence[Failure], last_sent_at: datetime | None, now: datetime) -> Check:
+    """Red while somebody here or at Meta must act; amber once Meta has taken a message since."""
     title, days = "Failed messages", checks_evidence.RECENT_DAYS
     if not failures:
         return Check(Name.FAILURES, Level.GREEN, title, f"No message failed in the last {days} days.", now)
@@ -274,9 +283,15 @@ def _failures(failures: Sequence[Failure], now: datetime) -> Check:
         f"{one.count:,} × {one.code or 'no code'} ({explain(one.code).what.rstrip('.')})" for one in failures[:3]
     )
     first = explain(failures[0].code)
-    needs_us = any(explain(one.code).kind in (ErrorClass.REAUTHORISE, ErrorClass.HUMAN) for one in failures)
-    seen = f"In the last {days} days: {told}. Last at {_at(max(one.last_at for one in failures))}."
-    return Check(Name.FAILURES, Level.RED if needs_us else Level.AMBER, title, seen, now, first.once_failed)
+    needs_us = any(
+        explain(one.code).kind in (ErrorClass.REAUTHORISE, ErrorClass.HUMAN)
+        and (last_sent_at is None or one.last_at > last_sent_at)
+        for one in failures
+    )
+    since = f" Meta took one at {_at(last_sent_at)}." if last_sent_at else ""
+    seen = f"In the last {days} days: {told}. Last at {_at(max(one.last_at for one in failures))}.{since}"
+    level = Level.RED if needs_us else Level.AMBER
+    return Check(Name.FAILURES, level, title, seen, now, (first.once_failed if first.code else "") or EACH_SAYS)
 
 
 def _at(at: datetime) -> str:

@@ -142,3 +142,14 @@ async def failures(conn: Connection, inbox_id: int) -> Sequence[Failure]:
     async with conn.cursor(row_factory=class_row(Failure)) as cursor:
         await cursor.execute(FAILURES, values)
         return await cursor.fetchall()
+
+
+async def last_sent_at(conn: Connection, inbox_id: int) -> datetime | None:
+    """Return when Meta last took a message of a number, among its last sends."""
+    cursor = await conn.execute(
+        "SELECT max(settled_at) FROM (SELECT state, settled_at FROM outbox WHERE inbox_id = %s"
+        " ORDER BY message_id DESC LIMIT %s) o WHERE state = 'accepted'",
+        (inbox_id, SENDS_COUNT),
+    )
+    row = await cursor.fetchone()
+    return None if row is None else row[0]

@@ -250,7 +250,9 @@ async def test_the_bundle_of_a_busy_number_tells_nothing_of_anybody(business: Bu
 
 def test_a_sentence_is_masked_but_for_our_own_ids_and_times() -> None:
     said = "Call +351 910 559 111 or 5511985500101, app 1900100200300 at 2026-11-22 10:42 UTC, EAAabcdefghij."
-    told = checks_bundle.masked(said, {"1900100200300"})
+    named = f" {BSUID} PT.ENT.900100200 wamid.HBgMMzUx ines@example.com"
+    told = checks_bundle.masked(said + named, {"1900100200300"})
+    assert not any(one in told for one in named.split())
     assert "1900100200300" in told
     assert "2026-11-22 10:42 UTC" in told
     assert "910" not in told
