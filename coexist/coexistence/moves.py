@@ -224,7 +224,8 @@ SELECT DISTINCT c.contact_id FROM messages m JOIN conversations c ON c.id = m.co
 GIVE_UP: Final = f"""
 WITH given_up AS (
     UPDATE outbox SET state = CASE WHEN is_doubtful THEN 'unclear' ELSE 'failed' END::outbox_state,
-                      error = %(error)s, error_code = NULL, settled_at = %(now)s
+                      error = CASE WHEN NOT is_doubtful THEN %(error)s::text END, error_code = NULL,
+                      settled_at = %(now)s
      WHERE inbox_id = %(id)s AND state = 'queued'
     RETURNING message_id, state)
 UPDATE messages m
@@ -256,8 +257,8 @@ async def move_away(conn: Connection, inbox_id: int, since: datetime) -> tuple[i
     named = {"own": own, "number": number, "moved_to": moved_to}
     for statement in QUARANTINED:
         await conn.execute(statement, named)
-    events = await _take_out(conn, values | {"scope_id": scope_id}, account_id)
-    events += await _give_up(conn, account_id, inbox_id)
+    events = await _give_up(conn, account_id, inbox_id)
+    events += await _take_out(conn, values | {"scope_id": scope_id}, account_id)
     await conn.execute("DELETE FROM connection_questions WHERE inbox_id = %s", (inbox_id,))
     await conn.execute(REQUEUE_SINCE, {"moved_to": moved_to, "a_little_before": since - CLOCKS})
     return moved_to, events

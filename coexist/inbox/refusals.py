@@ -197,7 +197,7 @@ def told(inbox_id: int, errors: bytes, at: datetime) -> list[Refusal]:
 def _said(error: Mapping[str, Any]) -> str:
     data = error.get("error_data")
     details = data.get("details") if isinstance(data, Mapping) else None
-    said = details or error.get("message") or error.get("title")
+    said = details or error.get("details") or error.get("message") or error.get("title")
     words = ": ".join(str(part) for part in (error["code"], said) if part)
     return f"{explain(error['code']).what} (Meta: {words})"
 

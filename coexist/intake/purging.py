@@ -158,7 +158,9 @@ SELECT id, body FROM sized WHERE n = 1 OR bytes_so_far <= %(bytes)s ORDER BY id
 """
 
 # A number that went to another account: what came before is in the journal under Meta's own id of it.
-MOVED: Final = "SELECT moved_number, id, moved_to FROM inboxes WHERE account_id = %s AND moved_number IS NOT NULL"
+MOVED: Final = """
+SELECT moved_number, id, journal_from, moved_to FROM inboxes WHERE account_id = %s AND moved_number IS NOT NULL
+"""
 
 # The places of what could not be applied are counted anew when the delivery is tried again.
 RETRY: Final = """
@@ -171,8 +173,8 @@ async def _search_window(conn: Connection, keyring: Keyring, wanted: Purge, ids:
     """Take the person out of the next deliveries of the journal, and return what went with that; None at its end."""
     mine = await inboxes.of_account(conn, wanted.account_id)
     own = [(inbox.phone_number_id, inbox.id, range(inbox.journal_from + 1, MAX_ID)) for inbox in mine]
-    for number, inbox_id, moved_to in await (await conn.execute(MOVED, (wanted.account_id,))).fetchall():
-        own.append((number, inbox_id, range(1, moved_to + 1)))
+    for number, inbox_id, first, last in await (await conn.execute(MOVED, (wanted.account_id,))).fetchall():
+        own.append((number, inbox_id, range(first + 1, last + 1)))
     values = {"after": wanted.purged_to, "to": wanted.purge_to, "rows": WINDOW_ROWS, "bytes": WINDOW_BYTES}
     rows = await (await conn.execute(WINDOW, values)).fetchall()
     if not rows:

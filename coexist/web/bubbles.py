@@ -236,7 +236,7 @@ def _first_error(message: Message) -> str:
     for error in message.errors or ():
         code, data = error.get("code"), error.get("error_data")
         details = data.get("details") if isinstance(data, Mapping) else None
-        said = details or error.get("message") or error.get("title")
+        said = details or error.get("details") or error.get("message") or error.get("title")
         sentence = explain(code if isinstance(code, int) else None).sentence
         return f"{sentence} WhatsApp says: {said} ({code})" if isinstance(said, str) and said else sentence
     return ""

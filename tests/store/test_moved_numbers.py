@@ -21,6 +21,8 @@ from coexist.inbox import apply as inbox_apply
 from coexist.inbox import connection, inboxes, private
 from coexist.inbox.connection import Line
 from coexist.inbox.inboxes import Inbox
+from coexist.intake import purging
+from coexist.intake.sealing import unseal
 from coexist.intake.worker import apply_next
 from coexist.media.model import Reason
 from coexist.people import actions as people
@@ -340,3 +342,10 @@ async def test_a_number_that_comes_back_is_a_new_inbox_and_the_middle_stays_wher
     await two.apply()
     assert await two.whose() == {"wamid.A": two.former.inbox.id, "wamid.B": middle.id, "wamid.C": last.id}
     assert len({two.former.inbox.id, middle.id, last.id}) == 3
+    async with transaction(two.pool) as conn:
+        number_id = await private.add(conn, KEYRING, "Rui", middle.account_id, PHONE)
+        await private.want_purge(conn, KEYRING, middle.account_id, number_id, typed=PHONE)
+    while await purging.step(two.pool, KEYRING):
+        pass
+    kept = b"".join([unseal(KEYRING, body) for (body,) in await ask(two.pool, "SELECT body FROM journal")])
+    assert [name in kept for name in (b"wamid.A", b"wamid.B", b"wamid.C")] == [True, False, True], "its own alone"

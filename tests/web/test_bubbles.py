@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
+from coexist.inbox import refusals
 from coexist.inbox.model import ListRow, Message
 from coexist.meta.model import FROM_HISTORY, LIVE, PLACEHOLDER, SENT_BY_US, STATUS_RANK, UNAVAILABLE
 from coexist.web.bubbles import Bubble, Problem, bubble_of, preview_of
@@ -333,3 +335,14 @@ def test_a_picture_that_could_not_be_measured_or_is_giant_is_not_unfolded_in_any
         shown = html_of(message(type=kind, **told))
         assert ("<img" in shown) is is_shown
         assert ('class="document"' in shown) is not is_shown
+
+
+def test_details_that_stand_beside_a_code_without_their_object_are_told() -> None:
+    """As in older captures (meta-protocol 1.3)."""
+    error = {"code": 131026, "title": "Message undeliverable", "details": "as an old capture has it"}
+    one = message(direction="outbound", origin="api", status=STATUS_RANK["failed"], errors=[error])
+    problem = bubble_of(one, UTC, SENT).problem
+    assert problem is not None
+    assert "WhatsApp says: as an old capture has it (131026)" in problem.said
+    (told,) = refusals.told(1, msgspec.json.encode([error]), SENT)
+    assert told.said.endswith("as an old capture has it)")
