@@ -41,6 +41,7 @@ SENTENCES: Final[dict[Reason, str]] = {
     Reason.TOKEN_REFUSED: "WhatsApp no longer accepts this number's access token.",
     Reason.NO_ROOM: "The server's disk is nearly full.",
     Reason.NOT_KEPT: "The file came, but could not be stored here.",
+    Reason.MOVED: "The number was connected to another account before this file could be fetched.",
 }
 FETCHABLE: Final = frozenset({Reason.UNKNOWN_TO_META, Reason.DAMAGED, Reason.TOO_LARGE, Reason.UNWANTED})
 """Why a file was given up although asking again may bring it, while Meta has it."""

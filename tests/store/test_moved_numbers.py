@@ -24,6 +24,7 @@ from coexist.inbox.inboxes import Inbox
 from coexist.intake import purging
 from coexist.intake.sealing import unseal
 from coexist.intake.worker import apply_next
+from coexist.media import rules
 from coexist.media.model import Reason
 from coexist.people import actions as people
 from coexist.people.model import Member, Role
@@ -260,7 +261,7 @@ async def test_what_waited_to_be_sent_or_fetched_says_that_it_will_not_be(two: T
     assert await ask(two.pool, "SELECT state::text, reason, error FROM media") == [
         ("gone", Reason.MOVED, moves.NOT_FETCHED)
     ]
-    assert str(Reason.MOVED) == moves.MOVED
+    assert (str(Reason.MOVED), rules.SENTENCES[Reason.MOVED]) == (moves.MOVED, moves.NOT_FETCHED)
     shown = await ask(two.pool, "SELECT errors -> 0 ->> 'title' FROM messages WHERE origin = 'api'")
     assert shown == [(moves.NOT_SENT,)]
 
