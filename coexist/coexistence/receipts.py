@@ -124,7 +124,8 @@ SELECT m.conversations, m.messages, m.media_on_phone, m.content_on_phone,
        (SELECT count(DISTINCT c.contact_id) FROM conversations c WHERE c.inbox_id = i.id) AS contacts,
        (SELECT count(*) FROM address_book_entries e WHERE e.inbox_id = i.id AND NOT e.is_removed) AS book_entries,
        (SELECT count(*) FROM quarantine q JOIN journal j ON j.id = q.journal_id
-         WHERE q.phone_number_id = i.phone_number_id AND j.lane = 1) AS quarantined
+         WHERE q.phone_number_id = i.phone_number_id
+           AND (j.lane = 1 OR EXISTS (SELECT FROM import_deliveries d WHERE d.journal_id = j.id))) AS quarantined
   FROM inboxes i,
        LATERAL (SELECT count(DISTINCT m.conversation_id) AS conversations, count(*) AS messages,
                        count(*) FILTER (WHERE content_rank = %(placeholder)s) AS media_on_phone,

@@ -107,9 +107,11 @@ SELECT t.reason, count(*)::int AS conversations, coalesce(sum(t.messages), 0)::i
 CAME_AT: Final = "SELECT min(first_arrival_at) FROM syncs WHERE inbox_id = %s AND kind = 'history'"
 # Of a number that went to another account nothing is applied again.
 JOURNAL_FROM: Final = """
-SELECT received_at FROM journal
- WHERE lane = 1 AND NOT EXISTS (SELECT FROM inboxes WHERE id = %s AND moved_number IS NOT NULL)
- ORDER BY id LIMIT 1
+SELECT j.received_at FROM inboxes i
+  JOIN import_deliveries d ON d.phone_number_id IN (i.phone_number_id, '')
+  JOIN journal j ON j.id = d.journal_id
+ WHERE i.id = %(inbox_id)s AND i.moved_number IS NULL
+ ORDER BY j.id LIMIT 1
 """
 
 
@@ -124,7 +126,7 @@ async def plan(conn: Connection, account_id: int, inbox_id: int) -> Plan:
         found = await cursor.fetchall()
     goes = [stay for stay in found if stay.reason is None] or [Stay(None, 0, 0, 0)]
     came = await (await conn.execute(CAME_AT, (inbox_id,))).fetchone()
-    kept = await (await conn.execute(JOURNAL_FROM, (inbox_id,))).fetchone()
+    kept = await (await conn.execute(JOURNAL_FROM, {"inbox_id": inbox_id})).fetchone()
     stays = [stay for stay in found if stay.reason is not None]
     return Plan(goes[0], stays, came[0] if came else None, kept[0] if kept else None)
 

@@ -95,7 +95,7 @@ def reapply_import(inbox: OneInbox) -> None:
     """
 
     async def run(settings: Settings) -> None:
-        from coexist.base.crypto import open_keyring
+        from coexist.base.database import transaction
         from coexist.coexistence import undoing
         from coexist.intake.replay import replay_import
 
@@ -106,8 +106,8 @@ def reapply_import(inbox: OneInbox) -> None:
                 since = await undoing.connected_at(conn, one.id)
             if not plan.can_come_back:
                 typer.echo("The journal no longer has all of this import: only a part comes back.", err=True)
-            keyring = open_keyring(settings)
-            count = await replay_import(pool, keyring, one.phone_number_id, since, "bringing an import back")
+            async with transaction(pool) as conn:
+                count = await replay_import(conn, one.phone_number_id, since, "bringing an import back")
             typer.echo(f"{count} deliveries are in line to be applied again.")
 
     run_command(run)

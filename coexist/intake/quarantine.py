@@ -28,7 +28,8 @@ async def settle(
 
     ``has_unrouted``: some of them name a number that is not connected here. Returns the events to append.
     """
-    changed = await store.settle(conn, [one.journal_id for one in deliveries], _failed(keyring, deliveries, guilty))
+    tried = [(one.journal_id, one.only_for) for one in deliveries]
+    changed = await store.settle(conn, tried, _failed(keyring, deliveries, guilty))
     return await store.events_of(conn, changed) if changed or has_unrouted else []
 
 

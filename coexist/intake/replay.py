@@ -5,22 +5,16 @@ Applying is harmless the second time, and silent: what is there already changes 
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from psycopg.rows import class_row
 
-from coexist.base.crypto import Keyring
-from coexist.base.database import Connection, Pool, transaction
+from coexist.base.database import Connection
 from coexist.base.errors import Invalid
 from coexist.intake.retention import hold_off
-from coexist.intake.sealing import Damaged, unseal
-
-OPENED_ROWS: Final = 20
-"""Deliveries that are opened in one transaction to see whose they are: chunks of up to 3 MB each."""
+from coexist.intake.store import BACKLOG_CHANNEL
 
 WINDOW_ROWS: Final = 5_000
 """Deliveries that are put in line in one transaction, while somebody waits to be told how far it is."""
@@ -120,7 +114,7 @@ WITH wanted AS (
     INSERT INTO backlog (lane, journal_id)
     SELECT 1, j.id FROM journal j
      WHERE {SPAN}
-       AND NOT EXISTS (SELECT FROM backlog b WHERE b.journal_id = j.id)
+       AND NOT EXISTS (SELECT FROM backlog b WHERE b.journal_id = j.id AND b.only_for = '')
         ON CONFLICT DO NOTHING
     RETURNING journal_id),
 retried AS (
@@ -141,53 +135,31 @@ async def replay(conn: Connection, span: Span, *, by: str = "a replay") -> int:
     return int(row[0])
 
 
-NEXT_IMPORTED: Final = """
-SELECT id, body FROM journal
- WHERE id > %(after)s AND lane = 1 AND (%(since)s::timestamptz IS NULL OR received_at >= %(since)s)
- ORDER BY id
- LIMIT %(rows)s
-"""
-
-TO_LINE: Final = """
+# What is in line for this already is not put there twice; ON CONFLICT waits for whoever is just taking it off.
+REPLAY_IMPORT: Final = f"""
 WITH wanted AS (
-    INSERT INTO backlog (lane, journal_id) SELECT 1, id FROM journal WHERE id = ANY(%(ids)s)
+    SELECT d.journal_id FROM import_deliveries d JOIN journal j ON j.id = d.journal_id
+     WHERE d.phone_number_id IN (%(number)s, '') AND (%(since)s::timestamptz IS NULL OR j.received_at >= %(since)s)),
+waiting AS (
+    INSERT INTO backlog (lane, journal_id, only_for) SELECT DISTINCT 1, journal_id, %(number)s FROM wanted
         ON CONFLICT DO NOTHING),
-retried AS (UPDATE quarantine SET retry_wanted_at = now(), retry_wanted_by = %(by)s WHERE journal_id = ANY(%(ids)s))
-SELECT
+retried AS (
+    UPDATE quarantine q SET retry_wanted_at = now(), retry_wanted_by = %(by)s
+      FROM wanted w WHERE w.journal_id = q.journal_id AND q.phone_number_id = %(number)s)
+SELECT count(DISTINCT journal_id), pg_notify('{BACKLOG_CHANNEL}', '') FROM wanted
 """
 
 
-async def replay_import(pool: Pool, keyring: Keyring, phone_number_id: str, since: datetime | None, by: str) -> int:
+async def replay_import(conn: Connection, phone_number_id: str, since: datetime | None, by: str) -> int:
     """Have the history and contacts of one number applied again that were received since then; return how many.
 
-    Of the bulk lane, whose deliveries are a number's alone: another one's import stays as it is, taken back or not.
-    Every such delivery is opened, some at a time: a history of 500,000 messages has 250. Commits as it goes; what is in
-    line twice is applied once. Raises SecretUnreadable when a key is missing.
+    Each for this number alone: what it tells of another one stays as it is, taken back or not.
     """
-    name = f'"{phone_number_id}"'.encode()
-
-    def naming(rows: Iterable[tuple[int, bytes]]) -> list[int]:
-        return [journal_id for journal_id, stored in rows if name in _opened(keyring, stored)]
-
-    after = count = 0
-    while True:
-        async with transaction(pool) as conn:
-            await hold_off(conn)
-            given = {"after": after, "since": since, "rows": OPENED_ROWS}
-            rows = await (await conn.execute(NEXT_IMPORTED, given, binary=True)).fetchall()
-            if not rows:
-                return count
-            ids = await asyncio.to_thread(naming, rows)
-            await conn.execute(TO_LINE, {"ids": ids, "by": by})
-        after, count = rows[-1][0], count + len(ids)
-
-
-def _opened(keyring: Keyring, stored: bytes) -> bytes:
-    """The body; nothing of one that was damaged on the disk, whose number nobody can tell any more."""
-    try:
-        return unseal(keyring, stored)
-    except Damaged:
-        return b""
+    await hold_off(conn)
+    values = {"number": phone_number_id, "since": since, "by": by}
+    row = await (await conn.execute(REPLAY_IMPORT, values)).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 NEXT_WINDOW: Final = "SELECT max(id) FROM (SELECT id FROM journal WHERE id >= %s ORDER BY id LIMIT %s) AS j"

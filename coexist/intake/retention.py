@@ -51,7 +51,8 @@ EVER: Final = datetime(1, 1, 2, tzinfo=UTC)
 class Kept:
     """For how many days applied deliveries are kept, 0 for ever: ``live_days``, and ``import_days`` for imports.
 
-    An import is what came in the bulk lane: history, and the phone's contacts.
+    An import is history, and the phone's contacts: what came in the bulk lane, and what carried some of either beside
+    something else, which is kept for the longer of both.
     """
 
     live_days: int
@@ -93,10 +94,12 @@ async def hold_off(conn: Connection) -> None:
 # Along the primary key, for ids and times of receipt go together: rows that stay are passed over once a round.
 LOOK = """
 WITH looked AS (
-    SELECT id, lane, pg_column_size(body) AS bytes,
-           received_at < CASE lane WHEN 0 THEN %(live)s ELSE %(imports)s END AS is_old,
-           received_at < greatest(%(live)s, %(imports)s) AS is_near
-      FROM (SELECT id, lane, received_at, body FROM journal WHERE id > %(after)s ORDER BY id LIMIT %(rows)s) AS j),
+    SELECT j.id, CASE WHEN d.is_import THEN 1 ELSE j.lane END AS lane, pg_column_size(j.body) AS bytes,
+           j.received_at < CASE WHEN j.lane <> 0 THEN %(imports)s
+                                WHEN d.is_import THEN least(%(live)s, %(imports)s) ELSE %(live)s END AS is_old,
+           j.received_at < greatest(%(live)s, %(imports)s) AS is_near
+      FROM (SELECT id, lane, received_at, body FROM journal WHERE id > %(after)s ORDER BY id LIMIT %(rows)s) AS j,
+           LATERAL (SELECT EXISTS (SELECT FROM import_deliveries i WHERE i.journal_id = j.id) AS is_import) AS d),
 sized AS (
     SELECT id, lane, bytes, is_old, is_near, CASE WHEN is_old THEN bytes ELSE 0 END AS to_remove FROM looked),
 batch AS (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate
@@ -18,11 +19,15 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One webhook POST as it lies in the journal; ``sealing.unseal`` gives what Meta sent."""
+    """One webhook POST as it lies in the journal; ``sealing.unseal`` gives what Meta sent.
+
+    ``only_for`` is the number of which alone it is applied again; empty for all that it says.
+    """
 
     journal_id: int
     received_at: datetime
     stored: bytes
+    only_for: str = ""
 
 
 BACKLOG_CHANNEL = "coexist_backlog"
@@ -61,19 +66,20 @@ def _array(numbers: Iterable[int]) -> str:
 # By bytes as well as by number: 400 deliveries can be 400 messages, or 400,000 statuses after an outage.
 CLAIM = """
 WITH claimed AS (
-    SELECT journal_id FROM backlog
+    SELECT journal_id, only_for FROM backlog
      WHERE lane = %(lane)s
-     ORDER BY journal_id
+     ORDER BY journal_id, only_for
      LIMIT %(count)s
        FOR UPDATE SKIP LOCKED),
 sized AS (
-    SELECT c.journal_id, j.received_at, j.body, sum(octet_length(j.body)) OVER (ORDER BY c.journal_id) AS bytes_so_far,
-           row_number() OVER (ORDER BY c.journal_id) AS n
+    SELECT c.journal_id, j.received_at, j.body, c.only_for,
+           sum(octet_length(j.body)) OVER (ORDER BY c.journal_id, c.only_for) AS bytes_so_far,
+           row_number() OVER (ORDER BY c.journal_id, c.only_for) AS n
       FROM claimed c LEFT JOIN journal j ON j.id = c.journal_id)
-SELECT journal_id, received_at, body, (SELECT count(*) FROM claimed)
+SELECT journal_id, received_at, body, only_for, (SELECT count(*) FROM claimed)
   FROM sized
  WHERE n = 1 OR body IS NULL OR bytes_so_far <= %(max_bytes)s
- ORDER BY journal_id
+ ORDER BY journal_id, only_for
 """
 
 
@@ -85,31 +91,54 @@ async def claim(conn: Connection, lane: int, count: int, max_bytes: int) -> list
     """
     while True:
         rows = await _lock(conn, {"lane": lane, "count": count, "max_bytes": max_bytes})
-        lost = [journal_id for journal_id, _, body in rows if body is None]
+        lost = [Delivery(*row) for row in rows if row[2] is None]
         if lost:
-            log.error("not_in_the_journal", lane=lane, journal_ids=lost)
+            log.error("not_in_the_journal", lane=lane, journal_ids=[one.journal_id for one in lost])
             await done(conn, lane, lost)
         deliveries = [Delivery(*row) for row in rows if row[2] is not None]
         if deliveries or not lost:
             return deliveries
 
 
-async def _lock(conn: Connection, given: Mapping[str, int]) -> list[tuple[int, datetime, bytes]]:
+async def _lock(conn: Connection, given: Mapping[str, int]) -> list[tuple[int, datetime, bytes, str]]:
     """Lock the first in line. Those that are too many bytes stay free for other workers."""
     async with conn.transaction() as locking:
         rows = await (await conn.execute(CLAIM, given, binary=True)).fetchall()
-        locking.force_rollback = bool(rows) and len(rows) < rows[0][3]
+        locking.force_rollback = bool(rows) and len(rows) < rows[0][4]
     if locking.force_rollback:
         rows = await (await conn.execute(CLAIM, {**given, "count": len(rows)}, binary=True)).fetchall()
-    return [row[:3] for row in rows]
+    return [row[:4] for row in rows]
 
 
-DONE = "DELETE FROM backlog WHERE lane = %s AND journal_id = ANY(%s)"
+DONE = "DELETE FROM backlog WHERE lane = %s AND only_for = %s AND journal_id = ANY(%s)"
 
 
-async def done(conn: Connection, lane: int, journal_ids: Collection[int]) -> None:
+async def done(conn: Connection, lane: int, deliveries: Iterable[Delivery]) -> None:
     """Take the deliveries off the backlog: their effects commit together with this."""
-    await conn.execute(DONE, (lane, list(journal_ids)))
+    taken: dict[str, list[int]] = defaultdict(list)
+    for delivery in deliveries:
+        taken[delivery.only_for].append(delivery.journal_id)
+    for only_for, journal_ids in taken.items():
+        await conn.execute(DONE, (lane, only_for, journal_ids))
+
+
+# Of a delivery from before they were noted it is known from here on whose it is.
+NOTE_IMPORTS = """
+WITH carried AS (
+    SELECT journal_id, phone_number_id
+      FROM json_to_recordset(%s::json) AS c (journal_id bigint, phone_number_id text)),
+known AS (
+    DELETE FROM import_deliveries d USING carried c WHERE d.journal_id = c.journal_id AND d.phone_number_id = '')
+INSERT INTO import_deliveries (journal_id, phone_number_id) SELECT DISTINCT journal_id, phone_number_id FROM carried
+    ON CONFLICT DO NOTHING
+"""
+
+
+async def note_imports(conn: Connection, carried: Iterable[tuple[int, str]]) -> None:
+    """Note (journal_id, phone_number_id) of what carries a part of a number's import."""
+    rows = [{"journal_id": journal_id, "phone_number_id": number} for journal_id, number in carried]
+    if rows:
+        await conn.execute(NOTE_IMPORTS, (msgspec.json.encode(rows).decode(),))
 
 
 UNROUTED = """

@@ -38,7 +38,7 @@ from coexist.inbox.inboxes import Inbox
 from coexist.inbox.private import SHARE
 from coexist.inbox.resolution import People
 from coexist.inbox.switches import EVERYTHING, Switch
-from coexist.intake import private, quarantine, sightings, store
+from coexist.intake import imports, private, quarantine, sightings, store
 from coexist.intake.sealing import unseal
 from coexist.intake.store import Delivery, Guilty
 from coexist.meta.model import (
@@ -198,8 +198,9 @@ async def apply_next(
             return 0
         await conn.execute(BEGIN)
         deliveries = await private.withheld(conn, keyring, deliveries)
-        journal_ids = [delivery.journal_id for delivery in deliveries]
-        parsed = [_parse(keyring, delivery) for delivery in deliveries]
+        whole = [_parse(keyring, delivery) for delivery in deliveries]
+        await imports.note(conn, deliveries, whole)
+        parsed = [imports.share(*told) for told in zip(deliveries, whole, strict=True)]
         facts = await moves.owned(conn, [fact for one in parsed for fact in one.facts])
         known, unrouted = await _route(conn, facts, installation)
         await store.keep_unrouted(conn, unrouted)
@@ -212,7 +213,7 @@ async def apply_next(
         guilty = [Guilty(*one) for one in await moves.of_owners(conn, problems)] + outcome.guilty
         outcome.events += await quarantine.settle(conn, keyring, deliveries, guilty, has_unrouted=bool(unrouted))
         await sightings.note_self_tests(conn, deliveries, parsed)
-        await store.done(conn, lane, journal_ids)
+        await store.done(conn, lane, deliveries)
         await feed.append(conn, outcome.events)
     await sightings.note(pool, deliveries, parsed)
     return len(deliveries)

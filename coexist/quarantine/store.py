@@ -23,11 +23,14 @@ SETTLED_ROWS: Final = 10
 
 # A part that failed before and does not now is applied, unless what failed now is a piece of it, or holds it.
 FORGET = """
-WITH failed AS (
+WITH tried AS (
+    SELECT journal_id, only_for FROM json_to_recordset(%(tried)s::json) AS t (journal_id bigint, only_for text)),
+failed AS (
     SELECT journal_id, part FROM json_to_recordset(%(failed)s::json) AS f (journal_id bigint, part text)),
 gone AS (
     DELETE FROM quarantine q
-     WHERE journal_id = ANY(%(journal_ids)s)
+     WHERE EXISTS (SELECT FROM tried t
+                    WHERE t.journal_id = q.journal_id AND t.only_for IN ('', q.phone_number_id))
        AND NOT EXISTS (SELECT FROM failed f WHERE f.journal_id = q.journal_id AND f.part = q.part)
     RETURNING journal_id, part, phone_number_id, kind, error, attempts, since, retry_wanted_by),
 settled AS (
@@ -55,13 +58,17 @@ SELECT journal_id, part, phone_number_id, error, kind, part_bytes
 """
 
 
-async def settle(conn: Connection, journal_ids: Collection[int], failed: Sequence[Failed]) -> Collection[str | None]:
+async def settle(
+    conn: Connection, tried: Collection[tuple[int, str]], failed: Sequence[Failed]
+) -> Collection[str | None]:
     """Write down what failed in these deliveries, and take out what failed before and no longer does.
 
-    A part stands in ``failed`` once at most. Returns the numbers of which something changed.
+    ``tried`` are (journal_id, the number of which alone it was applied, or nothing for all of it). A part stands in
+    ``failed`` once at most. Returns the numbers of which something changed.
     """
+    each = [{"journal_id": journal_id, "only_for": only_for} for journal_id, only_for in tried]
     document = msgspec.json.encode(failed).decode()
-    cursor = await conn.execute(FORGET, {"journal_ids": list(journal_ids), "failed": document})
+    cursor = await conn.execute(FORGET, {"tried": msgspec.json.encode(each).decode(), "failed": document})
     gone = {number for (number,) in await cursor.fetchall()}
     if failed:
         await conn.execute(QUARANTINE, (document,))

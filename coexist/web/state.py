@@ -11,12 +11,12 @@ from starlette.requests import Request
 
 from coexist.base.config import Settings
 from coexist.base.crypto import Keyring
-from coexist.base.database import Pool
+from coexist.base.database import Connection, Pool
 from coexist.media.storage import Storage
 from coexist.meta.graph import Graph
 from coexist.web.live import Hub
 
-Replay = Callable[[Pool, Keyring, str, datetime | None, str], Awaitable[int]]
+Replay = Callable[[Connection, str, datetime | None, str], Awaitable[int]]
 """Has a number's import applied again that was received since a time, on whose behalf; returns how many deliveries."""
 
 

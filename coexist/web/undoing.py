@@ -63,7 +63,7 @@ async def reapply(request: Request, web: Web, viewer: Viewer) -> Response:
     async with transaction(web.pool) as conn:
         inbox = await inboxes.get(conn, viewer.account_id, inbox_id)
         since = await undoing.connected_at(conn, inbox_id)
-    count = await web.replay(web.pool, web.keyring, inbox.phone_number_id, since, viewer.member.name)
+        count = await web.replay(conn, inbox.phone_number_id, since, viewer.member.name)
     return redirect(f"/inboxes/{inbox_id}/receipt/undo?returned={count}")
 
 

@@ -21,6 +21,7 @@ FIRST_RELEASE: Final = "0001_first_light.sql"
 WAITING: Final = """
 INSERT INTO accounts (name) VALUES ('Jardim Verde');
 INSERT INTO journal (received_at, body) SELECT now(), '{}' FROM generate_series(1, 3);
+INSERT INTO journal (received_at, body, lane) VALUES (now(), '{}', 1);
 INSERT INTO backlog (lane, journal_id) VALUES (0, 1);
 INSERT INTO quarantine (journal_id, part, error, attempts) VALUES (2, 'body', 'no entry in it', 4);
 INSERT INTO unrouted (phone_number_id, journal_id) VALUES ('555100020009999', 3);
@@ -53,6 +54,8 @@ async def test_what_waits_in_a_database_of_the_first_release_survives(server_url
                 (number,) = await store.unrouted(conn, OPERATOR)
                 assert (number.phone_number_id, number.delivery_count) == ("555100020009999", 1)
                 assert await (await conn.execute("SELECT lane, journal_id FROM backlog")).fetchall() == [(0, 1)]
+                imports = await conn.execute("SELECT journal_id, phone_number_id FROM import_deliveries")
+                assert await imports.fetchall() == [(4, "")], "an import, of nobody knows yet which number"
                 (sending,) = await outbox.claim(conn, 1, 10, 10)
                 assert (sending.payload, sending.has_window, sending.is_doubtful) == ({"type": "text"}, True, False)
                 assert await refusals.heed(conn, [Refusal(1, 131031, clock.now(), "locked")])
