@@ -22,7 +22,7 @@ import msgspec
 from coexist.base import clock, log
 from coexist.base.config import Settings
 from coexist.base.crypto import Keyring
-from coexist.base.database import Pool, transaction
+from coexist.base.database import Connection, Pool, transaction
 from coexist.base.errors import Invalid, TooLarge
 from coexist.coexistence import coverage
 from coexist.events import feed
@@ -43,6 +43,7 @@ from coexist.inbox.switches import Switch, allowed
 from coexist.media import disk, keeping
 from coexist.media.keeping import Keep
 from coexist.meta.model import MessageTold
+from coexist.meta.private import names
 
 BATCH_MESSAGES: Final = 500
 BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
@@ -177,13 +178,24 @@ async def _put(work: _Work, facts: Sequence[MessageTold], done_count: int) -> No
             await conn.execute(private.SHARE)
             await check_public(conn, work.keyring, work.inbox, work.choices.person)
             if people is not None:
-                await apply(conn, work.inbox.account_id, known, people, facts)
+                public = await _public(conn, work, facts)
+                await apply(conn, work.inbox.account_id, known, people, public)
             await feed.append(conn, [await store.progress(conn, work.chat, done_count)])
 
     if facts:
         await with_people(work.pool, work.inbox.scope_id, known, facts, merge)
     else:
         await merge(None)
+
+
+async def _public(conn: Connection, work: _Work, facts: Sequence[MessageTold]) -> list[MessageTold]:
+    """Leave out what shows somebody private: their contact card, or a text that is nothing but their number (G11)."""
+    lists = await private.load(conn, work.keyring)
+    is_private = lists.of_account(work.inbox.account_id) if lists else None
+    if is_private is None:
+        return list(facts)
+    shown = [[fact.text, msgspec.json.decode(fact.content) if fact.content else None] for fact in facts]
+    return [fact for fact, told in zip(facts, shown, strict=True) if not names(told, is_private)]
 
 
 # ── files ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -216,3 +216,30 @@ async def show_without(conn: Connection, keys: Collection[MessageKey]) -> list[t
 
 def _as_json(keys: Collection[MessageKey]) -> str:
     return msgspec.json.encode([{"inbox_id": inbox_id, "wamid": wamid} for inbox_id, wamid in keys]).decode()
+
+
+# What waits hangs on no person: when its delivery is gone as well, nobody could tell any more whose words it holds.
+# What has no time of its own (it stands at the beginning of all times) is left alone.
+FORGET_WAITING = """
+WITH old_changes AS (
+    DELETE FROM message_changes WHERE ctid = ANY(ARRAY(
+           SELECT ctid FROM message_changes WHERE is_waiting AND at < %(before)s AND at > 'epoch'
+            LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+    RETURNING 1),
+old_statuses AS (
+    DELETE FROM message_statuses WHERE ctid = ANY(ARRAY(
+           SELECT ctid FROM message_statuses WHERE is_waiting AND at < %(before)s AND at > 'epoch'
+            LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+    RETURNING 1)
+SELECT greatest((SELECT count(*) FROM old_changes), (SELECT count(*) FROM old_statuses))
+"""
+
+
+async def forget_waiting(conn: Connection, before: datetime, limit: int) -> int:
+    """Forget what has waited for its message since before a time, at most ``limit`` of each kind.
+
+    Returns how many that were of the kind with more.
+    """
+    row = await (await conn.execute(FORGET_WAITING, {"before": before, "limit": limit})).fetchone()
+    assert row is not None
+    return int(row[0])

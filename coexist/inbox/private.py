@@ -7,7 +7,8 @@ read with an older list is stored after a number was added.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -42,6 +43,7 @@ class Lists:
     keyring: Keyring
     accounts: Mapping[str, int]  # phone_number_id → account id
     keys: Mapping[int, set[bytes]]
+    wabas: Mapping[str, Collection[int]]  # waba_id → account ids
     former: Sequence[tuple[str, range, int]] = ()  # phone_number_id, deliveries, account id: numbers that moved since
 
     def account_of(self, phone_number_id: str, journal_id: int) -> int | None:
@@ -51,10 +53,12 @@ class Lists:
                 return account_id
         return self.accounts.get(phone_number_id)
 
-    def of(self, phone_number_id: str, journal_id: int) -> IsPrivate | None:
-        """Return the list that counts for a number in a delivery; None where nobody is private."""
-        account_id = self.account_of(phone_number_id, journal_id)
-        return None if account_id is None else self.of_account(account_id)
+    def of(self, name: str, journal_id: int) -> IsPrivate | None:
+        """Return the list that counts for a number, or for a WABA, in a delivery; None where nobody is private."""
+        account_id = self.account_of(name, journal_id)
+        account_ids = self.wabas.get(name, ()) if account_id is None else (account_id,)
+        lists = [one for account_id in account_ids if (one := self.of_account(account_id)) is not None]
+        return (lambda key: any(is_private(key) for is_private in lists)) if lists else None
 
     def of_account(self, account_id: int) -> IsPrivate | None:
         """Return the list of an account."""
@@ -79,7 +83,7 @@ def row_of(account_id: int) -> str:
 
 
 LOAD: Final = """
-SELECT i.phone_number_id, p.account_id, p.keys, p.heads
+SELECT i.phone_number_id, coalesce(i.moved_waba, i.waba_id), p.account_id, p.keys, p.heads
   FROM (SELECT account_id, array_agg(key) AS keys, array_agg(DISTINCT substring(sealed FOR 5)) AS heads
           FROM private_ids GROUP BY account_id) AS p
   LEFT JOIN inboxes i ON i.account_id = p.account_id
@@ -99,16 +103,20 @@ async def load(conn: AsyncConnection[Any], keyring: Keyring) -> Lists | None:
     rows = await (await conn.execute(LOAD)).fetchall()
     if not rows:
         return None
-    for _, _, _, heads in rows:
+    for *_, heads in rows:
         if not all(keyring.knows(bytes(head)) for head in heads):
             raise SecretUnreadable(
                 "The list of private numbers was made with a key that is not here.",
                 next_step="Put the former key back into COEXIST_SECRET_KEY, after the new one.",
             )
-    accounts = {number: account_id for number, account_id, _, _ in rows if number is not None}
+    accounts, wabas = dict[str, int](), defaultdict[str, set[int]](set)
+    for number, waba_id, account_id, *_ in rows:
+        if number is not None:
+            accounts[number] = account_id
+            wabas[waba_id].add(account_id)
     moved = await (await conn.execute(MOVED)).fetchall()
     former = [(number, range(first + 1, last + 1), account_id) for number, first, last, account_id in moved]
-    return Lists(keyring, accounts, {row[1]: {bytes(key) for key in row[2]} for row in rows}, former)
+    return Lists(keyring, accounts, {row[2]: {bytes(key) for key in row[3]} for row in rows}, wabas, former)
 
 
 LEARN: Final = """

@@ -6,9 +6,11 @@ pages as changed conversations; files that nobody else names go with the next sw
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from coexist.base.database import Connection
 from coexist.events.feed import Kind, NewEvent
@@ -127,6 +129,25 @@ async def forget_named(conn: Connection, wamids: Mapping[int, Collection[str]]) 
             await conn.execute(statement, {"inbox_id": inbox_id, "wamids": sorted(named)})
 
 
+FORGET_WAITING: Final = (
+    """
+DELETE FROM message_changes c USING inboxes i, json_to_recordset(%(named)s::json) AS n (number text, wamid text)
+ WHERE i.phone_number_id = n.number AND c.inbox_id = i.id AND c.is_waiting AND n.wamid IN (c.wamid, c.target)
+""",
+    """
+DELETE FROM message_statuses s USING inboxes i, json_to_recordset(%(named)s::json) AS n (number text, wamid text)
+ WHERE i.phone_number_id = n.number AND s.inbox_id = i.id AND s.is_waiting AND s.wamid = n.wamid
+""",
+)
+
+
+async def forget_waiting(conn: Connection, named: Collection[tuple[str, str]]) -> None:
+    """Remove edits, reactions and statuses of (phone_number_id, wamid) that wait for a message which is not here."""
+    rows = [{"number": number, "wamid": wamid} for number, wamid in sorted(named)]
+    for statement in FORGET_WAITING if rows else ():
+        await conn.execute(statement, {"named": msgspec.json.encode(rows).decode()})
+
+
 async def _has_messages(conn: Connection, contacts: Collection[int]) -> bool:
     cursor = await conn.execute(
         "SELECT EXISTS (SELECT FROM messages m JOIN conversations c ON c.id = m.conversation_id"
@@ -183,6 +204,28 @@ async def remove_people(
         await conn.execute(statement, values)
     events = [NewEvent(account_id, Kind.CONVERSATION_CHANGED, *place) for place in places]
     return events + [NewEvent(account_id, Kind.CONTACT_CHANGED, contact_id=id_) for id_ in contacts]
+
+
+# What shows a person to whom it does not belong: a contact card, and a text that is nothing but a number.
+SHOWN: Final = r"""
+SELECT id, inbox_id, wamid, jsonb_build_array(text, content) FROM messages
+ WHERE id > %(after)s AND id <= %(after)s + %(rows)s AND inbox_id = ANY(%(inbox_ids)s) AND wamid IS NOT NULL
+   AND (type = 'contacts' OR text ~ '^[\s+().0-9-]{7,40}$')
+ ORDER BY id
+"""
+LAST_MESSAGE: Final = "SELECT coalesce(max(id), 0) FROM messages WHERE inbox_id = ANY(%s)"
+SHOWN_ROWS: Final = 50_000
+"""Messages looked at in one statement."""
+
+
+async def shown_in(conn: Connection, inbox_ids: Sequence[int]) -> AsyncIterator[tuple[int, str, object]]:
+    """Yield the messages (inbox id, wamid, what it tells) that may show a number which is not their writer's."""
+    row = await (await conn.execute(LAST_MESSAGE, (list(inbox_ids),))).fetchone()
+    assert row is not None
+    for after in range(0, row[0], SHOWN_ROWS):
+        values = {"after": after, "rows": SHOWN_ROWS, "inbox_ids": list(inbox_ids)}
+        for _, inbox_id, wamid, told in await (await conn.execute(SHOWN, values)).fetchall():
+            yield inbox_id, wamid, told
 
 
 TIMELINE: Final = """

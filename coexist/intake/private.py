@@ -14,6 +14,7 @@ from coexist.base.crypto import Keyring
 from coexist.base.database import Connection
 from coexist.inbox import private
 from coexist.inbox.private import Lists
+from coexist.inbox.purge import forget_waiting
 from coexist.intake.sealing import Damaged, seal, unseal
 from coexist.intake.store import Delivery
 from coexist.meta.private import IsPrivate, ListOf, Redaction, redact
@@ -54,6 +55,8 @@ async def _withheld(conn: Connection, lists: Lists, delivery: Delivery) -> Deliv
     for account_id, _, key in learned:
         lists.take(account_id, key)
     await conn.execute(REWRITE, (stored, delivery.journal_id))
+    # Of a delivery that is applied again: from here on nothing tells whose they were.
+    await forget_waiting(conn, found.wamids)
     return replace(delivery, stored=stored)
 
 

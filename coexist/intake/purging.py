@@ -125,7 +125,9 @@ async def step(pool: Pool, keyring: Keyring) -> bool:
             removed.message_count = found.message_count if found else 0
             removed.events += found.events if found else []
         if is_ended:
-            await _forget_the_rest(conn, wanted.account_id, frozenset(ids).__contains__)
+            rest = await _forget_the_rest(conn, wanted.account_id, frozenset(ids).__contains__)
+            await conn.execute(REMOVED, (rest.message_count, 0, 0, wanted.id))
+            removed.events += rest.events
             for statement in DONE:
                 await conn.execute(statement, {"now": clock.now(), "id": wanted.id})
         await feed.append(conn, removed.events)
@@ -159,7 +161,7 @@ SELECT id, body FROM sized WHERE n = 1 OR bytes_so_far <= %(bytes)s ORDER BY id
 
 # A number that went to another account: what came before is in the journal under Meta's own id of it.
 MOVED: Final = """
-SELECT moved_number, id, journal_from, moved_to FROM inboxes WHERE account_id = %s AND moved_number IS NOT NULL
+SELECT moved_number, id, journal_from, moved_to, moved_waba FROM inboxes WHERE account_id = %s AND moved_number IS NOT NULL
 """
 
 # The places of what could not be applied are counted anew when the delivery is tried again.
@@ -173,8 +175,10 @@ async def _search_window(conn: Connection, keyring: Keyring, wanted: Purge, ids:
     """Take the person out of the next deliveries of the journal, and return what went with that; None at its end."""
     mine = await inboxes.of_account(conn, wanted.account_id)
     own = [(inbox.phone_number_id, inbox.id, range(inbox.journal_from + 1, MAX_ID)) for inbox in mine]
-    for number, inbox_id, first, last in await (await conn.execute(MOVED, (wanted.account_id,))).fetchall():
+    wabas = {inbox.waba_id for inbox in mine}
+    for number, inbox_id, first, last, waba_id in await (await conn.execute(MOVED, (wanted.account_id,))).fetchall():
         own.append((number, inbox_id, range(first + 1, last + 1)))
+        wabas.add(waba_id)
     values = {"after": wanted.purged_to, "to": wanted.purge_to, "rows": WINDOW_ROWS, "bytes": WINDOW_BYTES}
     rows = await (await conn.execute(WINDOW, values)).fetchall()
     if not rows:
@@ -184,7 +188,7 @@ async def _search_window(conn: Connection, keyring: Keyring, wanted: Purge, ids:
     parts = 0
     for journal_id, body in rows:
         here = {number: inbox_id for number, inbox_id, theirs in own if journal_id in theirs}
-        found, stored = await searched(keyring, body, dict.fromkeys(here, ids.__contains__).get)
+        found, stored = await searched(keyring, body, dict.fromkeys([*here, *wabas], ids.__contains__).get)
         if stored is None:
             continue
         await conn.execute(REWRITE, (stored, journal_id))
@@ -200,12 +204,21 @@ async def _search_window(conn: Connection, keyring: Keyring, wanted: Purge, ids:
     return removed
 
 
-async def _forget_the_rest(conn: Connection, account_id: int, is_theirs: IsPrivate) -> None:
-    """Remove what hangs on no contact: lines of the timeline, and exported chats that never came to a conversation."""
+async def _forget_the_rest(conn: Connection, account_id: int, is_theirs: IsPrivate) -> Slice:
+    """Remove what hangs on no contact of theirs, and may be in no delivery any more.
+
+    Lines of the timeline; exported chats that never came to a conversation; and messages of others that show them.
+    """
     chats = await purge.exported_chats_of(conn, account_id)
     await purge.forget_exported_chats(conn, [id_ for id_, choices in chats if names(choices, is_theirs)])
     lines = await purge.lines_of(conn, account_id, PERSONAL_FIELDS)
     await purge.forget_lines(conn, [id_ for id_, value in lines if names(value, is_theirs)])
+    mine = await inboxes.of_account(conn, account_id)
+    shown: dict[int, set[str]] = defaultdict(set)
+    async for inbox_id, wamid, told in purge.shown_in(conn, [inbox.id for inbox in mine]):
+        if names(told, is_theirs):
+            shown[inbox_id].add(wamid)
+    return await purge.purge_messages(conn, account_id, {inbox.scope_id for inbox in mine}, shown)
 
 
 async def vacuum(pool: Pool, *, is_full: bool = False) -> None:

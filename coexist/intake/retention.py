@@ -1,8 +1,8 @@
-"""Letting go of what nobody needs any more: applied deliveries, old events, outcomes of retries.
+"""Letting go of what nobody needs any more: applied deliveries, old events, outcomes of retries, what waits in vain.
 
-What waits is never removed: neither what is in line, nor what could not be applied, dismissed or not, nor what names a
-number that is not connected. It goes in small batches with pauses between them, one process at a time, and not at all
-while much is in line: applying goes first.
+Deliveries that wait are never removed: neither what is in line, nor what could not be applied, dismissed or not, nor
+what names a number that is not connected. It goes in small batches with pauses between them, one process at a time, and
+not at all while much is in line: applying goes first.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from coexist.base.config import Settings
 from coexist.base.database import Connection, Pool, transaction
 from coexist.base.errors import AppError
 from coexist.events import feed
+from coexist.inbox import changes
 from coexist.quarantine import store as quarantine
 
 log = structlog.get_logger(__name__)
@@ -207,7 +208,10 @@ async def run_once(pool: Pool, kept: Kept) -> None:
     now = clock.now()
     events = await _all_of(pool, feed.prune, now - timedelta(days=feed.KEPT_DAYS))
     settled = await _all_of(pool, quarantine.forget_settled, now - timedelta(days=SETTLED_DAYS))
-    if pruned != Pruned() or events or settled:
+    waiting = 0
+    if kept.live_days:
+        waiting = await _all_of(pool, changes.forget_waiting, now - timedelta(days=kept.live_days))
+    if pruned != Pruned() or events or settled or waiting:
         log.info(
             "old_rows_removed",
             deliveries=pruned.live,
@@ -215,6 +219,7 @@ async def run_once(pool: Pool, kept: Kept) -> None:
             journal_bytes=pruned.removed_bytes,
             events=events,
             outcomes=settled,
+            changes=waiting,
         )
 
 

@@ -1,9 +1,9 @@
 """Taking private people out of a delivery: before anything is made of it, and without looking at anybody else's words.
 
 An item goes as a whole as soon as any id in it is private: a message, a status, an address-book entry, a chat of the
-history, one of ``contacts[]``. Every string and number in it counts that has the form of a phone or a BSUID, under
-whichever name (meta-protocol 6): a card with a private number goes with the message that shows it. What is left is,
-byte for byte, as Meta sent it.
+history, one of ``contacts[]``, an element of an array that nobody has documented. Every string and number in it counts
+that has the form of a phone or a BSUID, under whichever name (meta-protocol 6): a card with a private number goes with
+the message that shows it. What is left is, byte for byte, as Meta sent it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ IsPrivate = Callable[[str], bool]
 """Whether an id is on the list: a phone as digits, in any national form, or a BSUID."""
 
 ListOf = Callable[[str], IsPrivate | None]
-"""The list that counts for a business phone number, by its phone_number_id; None where nobody is private."""
+"""The list that counts for a business phone number, by its phone_number_id, or for a WABA; None where there is none."""
 
 PHONE_DIGITS: Final = range(7, 16)
 _BSUID: Final = re.compile(r"[A-Z]{2}\.[\w.-]{1,128}")
@@ -40,7 +40,10 @@ ITEMS: Final = (
 """The arrays of a change whose elements are about one person each."""
 
 PERSONAL: Final = frozenset(ITEMS) - {"contacts", "errors"}
-"""Those without which the change says nothing: when they are empty, it goes as a whole."""
+"""Those of which an item without any id is about the contact beside it."""
+
+AROUND: Final = frozenset({"messaging_product", "metadata", "contacts"})
+"""Members without which a change still says something: when nothing but these is left, it goes as a whole."""
 
 SIDES: Final = (
     ("from", "from_user_id", "from_parent_user_id"),
@@ -110,7 +113,8 @@ def _entry(raw: Raw, list_of: ListOf, found: Redaction) -> Raw | None:
     entry, before = members(raw), found.removed_count
     if "changes" not in entry:
         return _change(raw, list_of, found)
-    changes = [_change(change, list_of, found) for change in members(entry["changes"]).values()]
+    entry_id = _decoded(entry.get("id"))
+    changes = [_change(change, list_of, found, entry_id) for change in members(entry["changes"]).values()]
     return _kept(raw, entry, "changes", changes) if found.removed_count > before else raw
 
 
@@ -120,14 +124,20 @@ def _kept(raw: Raw, parts: dict[Any, Raw], name: str, items: Iterable[Raw | None
     return Raw(msgspec.json.encode(parts | {name: left})) if left else None
 
 
-def _change(raw: Raw, list_of: ListOf, found: Redaction) -> Raw | None:
-    """A change, or a bare value."""
+def _change(raw: Raw, list_of: ListOf, found: Redaction, entry_id: object = None) -> Raw | None:
+    """A change, or a bare value. One that names no number goes as a whole when it names somebody private."""
     change = members(raw)
     is_bare = "value" not in change
     value = change if is_bare else members(change["value"])
     metadata = _decoded(value.get("metadata"))
     named = metadata.get("phone_number_id") if isinstance(metadata, dict) else None
-    is_private = list_of(str(named)) if named not in (None, "") else None
+    if named in (None, ""):
+        is_private = list_of(str(entry_id)) if entry_id else None
+        if is_private is None or not names(_decoded(raw), is_private):
+            return raw
+        found.removed_count += 1
+        return None
+    is_private = list_of(str(named))
     if is_private is None:
         return raw
     sieve = Sieve(str(named), digits(metadata.get("display_phone_number")), is_private, found)
@@ -164,11 +174,21 @@ class Sieve:
         history = [self._chunk(chunk) for chunk in chunks]
         if any(one is not chunk for one, chunk in zip(history, chunks, strict=True)):
             left["history"] = Raw(msgspec.json.encode(history))
+        unknown = {name: raw for name, raw in value.items() if name not in (*ITEMS, *AROUND, "history")}
+        left |= {name: other for name, raw in unknown.items() if (other := self._unknown(raw)) is not raw}
         if not left:
             return value
         rest = value | left
-        has_items = any(members(rest[name]) for name in (*PERSONAL, "history", "errors") if name in rest)
-        return rest if has_items else None
+        return rest if any(members(raw) for name, raw in rest.items() if name not in AROUND) else None
+
+    def _unknown(self, raw: Raw) -> Raw:
+        """A member that nobody has documented: an array without the elements that name somebody private, or nothing."""
+        if not self._names(_decoded(raw)):
+            return raw
+        items = members(raw) if bytes(raw).lstrip().startswith(b"[") else {}
+        kept = [item for item in items.values() if not self._names(_decoded(item))]
+        self._found.removed_count += max(1, len(items) - len(kept))
+        return Raw(msgspec.json.encode(kept)) if items else Raw(b"null")
 
     def _stays(self, name: str, tree: Any, hides: bool) -> bool:
         """Whether an item is nobody private's. One without any id is given to the contact beside it: ``hides``."""

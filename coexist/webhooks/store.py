@@ -310,3 +310,13 @@ async def told_by_a_sync(conn: Connection, event_ids: Collection[int]) -> set[in
     What the team did then is none of it: the caller leaves it out.
     """
     return {row[0] for row in await (await conn.execute(TOLD_BY_A_SYNC, (list(event_ids),))).fetchall()}
+
+
+IDS_OF: Final = "SELECT contact_id, match_key FROM identities WHERE contact_id = ANY(%s)"
+
+
+async def ids_of(conn: Connection, contact_ids: Collection[int]) -> list[tuple[int, str]]:
+    """Return the ids (contact id, match key or BSUID) of contacts."""
+    return [
+        (contact_id, key) for contact_id, key in await (await conn.execute(IDS_OF, (list(contact_ids),))).fetchall()
+    ]

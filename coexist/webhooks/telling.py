@@ -13,16 +13,18 @@ from uuid import uuid4
 import msgspec
 
 from coexist.base import clock
+from coexist.base.crypto import Keyring
 from coexist.base.database import Connection
 from coexist.coexistence import rules as sync_rules
 from coexist.coexistence import store as syncs
 from coexist.coexistence.model import SyncKind
 from coexist.events import feed
 from coexist.events.feed import Event, Kind
-from coexist.inbox import inboxes
+from coexist.inbox import inboxes, private
 from coexist.inbox import store as inbox_store
 from coexist.inbox.inboxes import Inbox
 from coexist.inbox.model import Message
+from coexist.meta.private import names
 from coexist.webhooks import body, store
 from coexist.webhooks.body import ContactPart, ConversationRow, EventLine, SyncPart, Told
 from coexist.webhooks.model import Telling, Turn
@@ -46,6 +48,8 @@ class About:
     conversations: dict[int, ConversationRow]
     contacts: dict[int, ContactPart]
     syncs: dict[int, Sequence[SyncPart]]
+    private: frozenset[int]
+    """Contacts who are on the account's list of private numbers: what is still here of them is told to nobody."""
 
 
 def test_telling(turn: Turn) -> Telling:
@@ -54,17 +58,17 @@ def test_telling(turn: Turn) -> Telling:
     return Telling([msgspec.json.encode(told)], [], turn.told_to, is_more=True, is_test=True)
 
 
-async def next_telling(conn: Connection, turn: Turn) -> Telling:
+async def next_telling(conn: Connection, keyring: Keyring, turn: Turn) -> Telling:
     """Return what to post next; no events when all that happened goes nowhere.
 
     When the feed was pruned past the webhook's place, the first event says so. ``conn`` must be in a transaction of
-    its own: all is read as of one moment.
+    its own: all is read as of one moment. Raises SecretUnreadable when the list of private numbers cannot be read.
     """
     await conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
     page = await feed.since(conn, turn.account_id, turn.told_to)
     is_gap = await feed.is_pruned_after(conn, turn.account_id, turn.told_to)
     wanted = await _wanted(conn, turn, page)
-    about = await _about(conn, turn.account_id, wanted.values())
+    about = await _about(conn, keyring, turn.account_id, wanted.values())
     lines: list[bytes] = []
     ids: list[int] = []
     if is_gap:
@@ -107,11 +111,14 @@ async def _wanted(conn: Connection, turn: Turn, page: Sequence[Event]) -> dict[i
     return {event.id: event for event in last.values() if event.id not in of_sync}
 
 
-async def _about(conn: Connection, account_id: int, events: Collection[Event]) -> About:
+async def _about(conn: Connection, keyring: Keyring, account_id: int, events: Collection[Event]) -> About:
     if not events:
-        return About({}, {}, {}, {}, {})
+        return About({}, {}, {}, {}, {}, frozenset())
     message_ids = {event.message_id for event in events if event.kind in ABOUT_MESSAGES and event.message_id}
-    messages = {message.id: message for message in await inbox_store.messages(conn, account_id, message_ids)}
+    lists = await private.load(conn, keyring)
+    is_private = (lists.of_account(account_id) if lists else None) or _nobody
+    told = await inbox_store.messages(conn, account_id, message_ids)
+    messages = {one.id: one for one in told if not names([one.text, one.edited_text, one.content], is_private)}
     talks = {event.conversation_id for event in events if event.kind == Kind.CONVERSATION_CHANGED} - {None}
     conversations = await store.conversations(
         conn, account_id, {*talks, *(message.conversation_id for message in messages.values())}
@@ -125,7 +132,12 @@ async def _about(conn: Connection, account_id: int, events: Collection[Event]) -
         conversations=conversations,
         contacts=await store.contacts(conn, account_id, contact_ids),
         syncs={id_: await _syncs(conn, id_) for id_ in sorted(moving)},
+        private=frozenset(id_ for id_, key in await store.ids_of(conn, contact_ids) if is_private(key)),
     )
+
+
+def _nobody(_: str) -> bool:
+    return False
 
 
 async def _syncs(conn: Connection, inbox_id: int) -> Sequence[SyncPart]:
@@ -150,6 +162,8 @@ def _line(event: Event, about: About) -> EventLine | None:
             return _conversation_line(event, about)
         case Kind.CONTACT_CHANGED:
             contact_id = event.payload["contact_id"]
+            if contact_id in about.private:
+                return None
             if contact := about.contacts.get(contact_id):
                 return body.line(event, Told.CONTACT_CHANGED, contact_id=contact_id, contact=contact)
             return body.line(event, Told.CONTACT_REMOVED, contact_id=contact_id)
@@ -165,7 +179,7 @@ def _line(event: Event, about: About) -> EventLine | None:
 def _message_line(event: Event, about: About) -> EventLine | None:
     message = about.messages.get(event.message_id or 0)
     row = about.conversations.get(message.conversation_id) if message else None
-    if message is None or row is None:
+    if message is None or row is None or row.contact_id in about.private:
         return None
     return body.line(
         event,
@@ -177,10 +191,12 @@ def _message_line(event: Event, about: About) -> EventLine | None:
     )
 
 
-def _conversation_line(event: Event, about: About) -> EventLine:
+def _conversation_line(event: Event, about: About) -> EventLine | None:
     row = about.conversations.get(event.conversation_id or 0)
     if row is None:
         return body.line(event, Told.CONVERSATION_REMOVED, conversation_id=event.conversation_id)
+    if row.contact_id in about.private:
+        return None
     return body.line(
         event,
         Told.CONVERSATION_CHANGED,

@@ -105,7 +105,7 @@ async def tell(means: Means, turn: Turn) -> bool:
             told = telling.test_telling(turn)
         else:
             async with means.transaction() as conn:
-                told = await telling.next_telling(conn, turn)
+                told = await telling.next_telling(conn, means.keyring, turn)
         if not told.events:
             async with means.transaction() as conn:
                 await store.taken(conn, turn, told)

@@ -291,7 +291,7 @@ async def test_another_account_hears_nothing_and_can_do_nothing(business: Busine
     turns = await worker.claim(business.pool, 10)
     assert [turn.account_id for turn in turns] == [stranger.account_id]
     async with transaction(business.pool) as conn:
-        assert (await telling.next_telling(conn, turns[0])).events == []
+        assert (await telling.next_telling(conn, KEYRING, turns[0])).events == []
     for act in (actions.pause, actions.resume, actions.test, actions.remove):
         async with transaction(business.pool) as conn:
             with pytest.raises(NotFound):

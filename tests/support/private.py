@@ -81,6 +81,8 @@ def theirs(number: Number = SHOP) -> Iterator[dict[str, Any]]:
     yield {"field": "calls", "value": _value(number, calls=[call])}
     broken = wire.message("wamid.P9", 18, {"type": "text", "text": NAME}, phone=WA_ID, number=number)
     yield broken
+    yield {"field": "tracking_events", "value": _value(number, visits=[{"by": WA_ID, "name": NAME}])}
+    yield {"field": "partner_solutions", "value": {"event": "ASKED", "by": PHONE, "name": NAME}}
 
 
 def beside(number: Number = SHOP) -> Iterator[dict[str, Any]]:

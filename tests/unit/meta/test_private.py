@@ -16,13 +16,16 @@ from tests.support.intake import BRANCH, RECEIVED_AT, SHOP, body_of
 LISTED = {match_key(private.PHONE)}
 
 
-def list_of(number: str) -> Any:
-    return LISTED.__contains__ if number == SHOP.phone_number_id else None
+OURS = (SHOP.phone_number_id, SHOP.waba_id)
 
 
-def learned_list(number: str) -> Any:
+def list_of(name: str) -> Any:
+    return LISTED.__contains__ if name in OURS else None
+
+
+def learned_list(name: str) -> Any:
     known = LISTED | {private.BSUID, private.NEXT_BSUID, private.PARENT}
-    return known.__contains__ if number == SHOP.phone_number_id else None
+    return known.__contains__ if name in OURS else None
 
 
 def found_in(*changes: dict[str, Any]) -> Redaction:
@@ -141,3 +144,27 @@ def test_bare_values_and_changes_are_searched() -> None:
     change = wire.history([wire.thread(private.WA_ID, None, [wire.past("wamid.A", 1, private.text("a"), phone="1")])])
     for bare in (change, change["value"]):
         assert private.traces_in(redact(msgspec.json.encode(bare), list_of).body or b"") == []
+
+
+@pytest.mark.requirement("C6", "G11")
+def test_what_nobody_has_documented_is_searched_as_well() -> None:
+    """A field or an array of tomorrow: what names them goes, what names others stays, byte for byte."""
+    change = wire.message("wamid.A", 1, private.text("a"), phone=private.WA_ID)
+    value = change["value"] | {"visits": [{"by": f"+{private.PHONE}"}, {"by": "+351910559122", "n": 1.50}]}
+    found = found_in({"field": "tracking_events", "value": value})
+    assert private.traces_in(found.body or b"") == []
+    assert b'"visits":[{"by": "+351910559122", "n": 1.5}]' in (found.body or b"")
+    alone = {**value, "messages": [], "visits": {"by": private.WA_ID}, "note": "none"}
+    assert found_in({"field": "tracking_events", "value": alone}).body is None
+    others = {**value, "messages": [], "visits": [{"by": "351910559122"}]}
+    assert found_in({"field": "tracking_events", "value": others}).removed_count == 0
+
+
+@pytest.mark.requirement("G11")
+def test_a_change_without_a_number_is_searched_with_the_lists_of_its_waba() -> None:
+    theirs = {"field": "partner_solutions", "value": {"event": "X", "requested_by": private.WA_ID}}
+    others = {"field": "partner_solutions", "value": {"event": "X", "requested_by": private.OTHER}}
+    found = redact(body_of(theirs, others), list_of)
+    assert (found.removed_count, private.traces_in(found.body or b"")) == (1, [])
+    assert private.OTHER.encode() in (found.body or b"")
+    assert redact(body_of(theirs, waba_id="1"), list_of).removed_count == 0

@@ -1,0 +1,87 @@
+"""Private people whom others show, and what is still here of somebody who became private."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import pytest
+
+from coexist.base.database import Pool, transaction
+from coexist.inbox import private as listing
+from coexist.intake import purging
+from tests.store.test_private import dump, purge, put_on_list, rows
+from tests.support import intake, private, wire
+from tests.support.business import PHONE, deliver, inbound, open_business
+from tests.support.exported import clock as on
+from tests.support.exported_desk import CHAT, Desk
+from tests.support.hearing import subscribe, tell_due
+from tests.support.intake import KEYRING, SHOP, body_of
+from tests.support.listener import listening
+
+SHOWN: Final = "351910559122"
+"""Whose card stands in the invented chat."""
+
+
+@pytest.mark.requirement("G11")
+async def test_an_exported_chat_comes_without_what_shows_somebody_private(desk: Desk) -> None:
+    await put_on_list(desk.pool, f"+{SHOWN}", desk.account_id)
+    number = replace(CHAT[1], at=on(2026, 1, 7, 9), text="+351 910 559 122")
+    sentence = replace(CHAT[1], at=on(2026, 1, 7, 10), text="Liga ao Rui, 910 559 122")
+    await desk.bring_in([*CHAT, number, sentence])
+    kept = await rows(desk.pool, "SELECT text FROM messages WHERE text LIKE '%%559 122%%' OR type = 'contacts'")
+    assert kept == [(sentence.text,)], "somebody's own words stay"
+    assert SHOWN.encode() not in await dump(desk.pool)
+
+
+@pytest.mark.requirement("G11")
+async def test_what_showed_them_before_goes_also_when_no_delivery_has_it_any_more(desk: Desk) -> None:
+    await desk.bring_in([*CHAT, replace(CHAT[1], at=on(2026, 1, 7, 9), text="+351 910 559 122")])
+    card = {"name": {"formatted_name": "Rui"}, "phones": [{"phone": f"+{SHOWN}", "wa_id": SHOWN}]}
+    shows = inbound("wamid.C", "")
+    shows["value"]["messages"][0] |= {"type": "contacts", "contacts": [card]}
+    await deliver(desk.pool, shows)
+    await rows(desk.pool, "DELETE FROM journal RETURNING 1")
+    assert SHOWN.encode() in await dump(desk.pool)
+    before = await rows(desk.pool, "SELECT count(*) FROM messages")
+    number_id = await put_on_list(desk.pool, f"+{SHOWN}", desk.account_id)
+    async with transaction(desk.pool) as conn:
+        await listing.want_purge(conn, KEYRING, desk.account_id, number_id, typed=SHOWN)
+    while await purging.step(desk.pool, KEYRING):
+        pass
+    assert SHOWN.encode() not in await dump(desk.pool)
+    assert await rows(desk.pool, "SELECT count(*) FROM messages") == [(before[0][0] - 3,)]
+    async with transaction(desk.pool) as conn:
+        (number,) = await listing.numbers(conn, KEYRING, desk.account_id)
+    assert number.purged_messages == 3
+
+
+@pytest.mark.requirement("G11", "E3")
+async def test_what_is_still_here_of_them_is_told_to_no_program(pool: Pool) -> None:
+    business = await open_business(pool)
+    async with listening() as program:
+        await subscribe(pool, business.member, program.url)
+        await deliver(pool, inbound("wamid.1", "Olá"), inbound("wamid.2", "Oi", phone=private.OTHER))
+        number_id = await put_on_list(pool, f"+{PHONE}", business.inbox.account_id)
+        await tell_due(pool)
+        assert [event["message"]["text"] for event in program.of_kind("message.added")] == ["Oi"]
+        assert {event["contact"]["phone"] for event in program.of_kind("contact.changed")} == {private.OTHER}
+        assert len(program.of_kind("conversation.changed")) == 1
+        async with transaction(pool) as conn:
+            await listing.want_purge(conn, KEYRING, business.inbox.account_id, number_id, typed=PHONE)
+        while await purging.step(pool, KEYRING):
+            pass
+        await tell_due(pool)
+        assert len(program.of_kind("conversation.removed")) == 1, "ids alone"
+        assert PHONE.encode() not in b"".join(post.body for post in program.posts)
+
+
+@pytest.mark.requirement("G11")
+async def test_an_edit_without_its_message_is_forgotten_with_its_delivery(pool: Pool) -> None:
+    """It hangs on nobody, so once the journal has let go of it nobody could tell whose words it holds."""
+    async with transaction(pool) as conn:
+        await intake.connect(conn, SHOP)
+    edit = wire.edit("wamid.never", f"{private.WORDS} edited")
+    await intake.deliver(pool, [body_of(wire.message("wamid.E", 5, edit, phone=private.WA_ID))])
+    await purge(pool, await put_on_list(pool))
+    assert private.traces_in(await dump(pool)) == []
