@@ -35,7 +35,7 @@ COLON_NAME_COUNT: Final = 3
 
 _EDITED: Final = re.compile(r"\s*[\u200e\u200f]*<([^<>\n]{4,60})>\s*$")
 _IOS_FILE: Final = re.compile(
-    r"[\u200e\u200f]*<(?:(?P<word>[^<>:\n]{1,40}?)\s?:\s?)?(?P<file>[^<>/\\\n]{1,255}\.\w{1,10})(?:\s(?P<after>\w{2,12}))?>"
+    r"[\u200e\u200f]*<(?:(?P<word>[^<>:：\n]{1,40}?)\s?[:：]\s?)?(?P<file>[^<>/\\\n]{1,255}\.\w{1,10})(?:\s(?P<after>\w{2,12}))?>"
 )
 _IOS_NAME: Final = re.compile(r"\d{8}-")
 _ANDROID_FILE: Final = re.compile(

@@ -44,11 +44,13 @@ _IS_NOT_PLAIN: Final = re.compile(f"[{MARKS}{_SPACES}،״]|(?![0-9])\\d")
 
 MORNING: Final = (
     *("π.μ.", "ص", "ق.ظ.", "ق.ظ", 'לפנה"צ', "पूर्वाह्न", "午前", "上午", "凌晨", "清晨", "早上", "오전", "öö", "дп"),
-    *("vorm.", "de.", "fm", "ap.", "sa", "ก่อนเที่ยง", "da manhã", "da madrugada"),
+    *("vorm.", "de.", "fm", "ap.", "sa", "ก่อนเที่ยง", "da manhã", "da madrugada", "pg", "vm.", "f.h.", "paradite"),
+    *("пр.об.", "претпл.", "முற்பகல்", "म.पू.", "早晨"),
 )
 AFTERNOON: Final = (
     *("μ.μ.", "م", "ب.ظ.", "ب.ظ", 'אחה"צ', "अपराह्न", "午後", "下午", "中午", "傍晚", "晚上", "오후", "ös", "пп"),
-    *("nachm.", "du.", "em", "ip.", "ch", "หลังเที่ยง", "da tarde", "da noite"),
+    *("nachm.", "du.", "em", "ip.", "ch", "หลังเที่ยง", "da tarde", "da noite", "ptg", "nm.", "e.h.", "pasdite"),
+    *("сл.об.", "попл.", "பிற்பகல்", "म.उ."),
 )
 _HALF: Final = "|".join([r"[ap]\.?\s?m\.?", *(re.escape(word) for word in sorted(MORNING + AFTERNOON, key=len)[::-1])])
 

@@ -164,7 +164,50 @@ PHONES: Final[dict[str, Phone]] = {
         "%Y/%-m/%-d", "%P%-I:%M:%S", " ", is_ios=True, halves=("上午", "下午"), attached="attached",
         omitted="image omitted",
     ),
-    "sv android": Phone("%Y-%m-%d", "%H:%M", " "),
+    "sv android": Phone(
+        "%Y-%m-%d", "%H:%M", " ", attached="fil bifogad", omitted="Media har utelämnats",
+        deleted="Detta meddelande har raderats", edited="Detta meddelande har redigerats", call="Missat röstsamtal",
+        notice="Meddelanden och samtal är end-to-end-krypterade.",
+    ),
+    "pl android": Phone(
+        "%d.%m.%Y", "%H:%M", attached="plik załączony", omitted="pominięto multimedia",
+        deleted="Ta wiadomość została usunięta", edited="Ta wiadomość została edytowana",
+        call="Nieodebrane połączenie głosowe", notice="Wiadomości i połączenia są w pełni szyfrowane.",
+    ),
+    "uk android": Phone(
+        "%d.%m.%y", "%H:%M", attached="файл долучено", omitted="Медіа пропущено", deleted="Це повідомлення видалено",
+        edited="Це повідомлення змінено", call="Пропущений аудіодзвінок",
+        notice="Повідомлення та виклики захищено наскрізним шифруванням.",
+    ),
+    "ro android": Phone(
+        "%d.%m.%Y", "%H:%M", attached="fișier atașat", omitted="Media omise", deleted="Acest mesaj a fost șters",
+        edited="Acest mesaj a fost editat", call="Apel vocal nepreluat",
+        notice="Mesajele și apelurile sunt criptate integral.",
+    ),
+    "ms android": Phone(
+        "%d/%m/%Y", "%-I:%M %P", halves=("PG", "PTG"), attached="fail dilampirkan", omitted="Media disingkirkan",
+        deleted="Mesej ini telah dipadam", edited="Mesej ini telah diedit", call="Panggilan suara terlepas",
+        notice="Mesej dan panggilan disulitkan hujung ke hujung.",
+    ),
+    "zh-CN android": Phone(
+        "%Y/%-m/%-d", "%H:%M", " ", attached="文件附件", omitted="省略多媒体文件", deleted="此消息已被删除",
+        edited="此消息已编辑", call="未接语音通话", notice="消息和通话已进行端到端加密。",
+    ),
+    "zh-TW ios": Phone(
+        "%Y/%-m/%-d", "%P%-I:%M:%S", " ", is_ios=True, halves=("上午", "下午"), attached="附件",
+        omitted="圖片已略去", deleted="此訊息已刪除。", edited="此訊息已編輯", call="未接語音通話",
+        notice="訊息和通話經端對端加密。",
+    ),
+    "ja android": Phone(
+        "%Y/%m/%d", "%H:%M", " ", attached="添付ファイル", omitted="メディアは含まれていません",
+        deleted="このメッセージは削除されました", edited="このメッセージは編集されました",
+        call="不在着信(音声通話)", notice="メッセージと通話はエンドツーエンドで暗号化されています。",
+    ),
+    "ko ios": Phone(
+        "%Y. %-m. %-d.", "%P %-I:%M:%S", " ", is_ios=True, halves=("오전", "오후"), attached="첨부됨",
+        omitted="사진 생략됨", deleted="삭제된 메시지입니다.", edited="이 메시지는 수정되었습니다",
+        call="부재중 음성 통화", notice="메시지와 통화는 종단간 암호화됩니다.",
+    ),
 }  # fmt: skip
 
 

@@ -69,6 +69,29 @@ def test_each_language_and_platform_is_read(name: str) -> None:
     assert dict(found.names) == {CONTACT: 4, US: 4}
 
 
+HALVES = (
+    ("AM", "PM"), ("a.m.", "p.m."), ("a. m.", "p. m."), ("ص", "م"), ("ق.ظ.", "ب.ظ."), ("上午", "下午"),
+    ("오전", "오후"), ("午前", "午後"), ("पूर्वाह्न", "अपराह्न"),
+    ("PG", "PTG"), ("SA", "CH"), ("π.μ.", "μ.μ."), ("vm.", "nm."),
+    ("пр.об.", "сл.об."), ("முற்பகல்", "பிற்பகல்"), ("म.पू.", "म.उ."), ("f.h.", "e.h."), ("paradite", "pasdite"),
+    ("fm", "em"), ("de.", "du."), ("öö", "ös"), ("дп", "пп"), ("ก่อนเที่ยง", "หลังเที่ยง"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("halves", HALVES, ids=lambda pair: pair[0])
+def test_the_halves_of_the_day_are_read_in_each_language(halves: tuple[str, str]) -> None:
+    """Midnight and noon are both twelve."""
+    phone = Phone("%d/%m/%Y", "%-I:%M %P", halves=halves)
+    lines = [Line(clock(2021, 12, 31, hour, 5), CONTACT, "Olá") for hour in (0, 11, 12, 23)]
+    told = read(phone.text(lines))
+    assert [entry.stamp.local(DateOrder.DAY_FIRST) for entry in told] == [line.at for line in lines]
+
+
+def test_a_wide_colon_before_a_file_is_one() -> None:
+    (entry,) = read(f"[2021/12/31 下午10:15:03] {CONTACT}: \u200e<附件：{IOS_PHOTO}>", IOS_PHOTO)
+    assert (entry.kind, entry.file) == (Kind.IMAGE, IOS_PHOTO)
+
+
 TEXTS = st.text(
     st.characters(exclude_categories=("Cs", "Cc", "Cf", "Zl", "Zp"), include_characters="\n"), min_size=1, max_size=80
 ).filter(lambda text: text.strip() and not any(read_stamp(line) for line in text.split("\n")))
