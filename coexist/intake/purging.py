@@ -161,7 +161,8 @@ SELECT id, body FROM sized WHERE n = 1 OR bytes_so_far <= %(bytes)s ORDER BY id
 
 # A number that went to another account: what came before is in the journal under Meta's own id of it.
 MOVED: Final = """
-SELECT moved_number, id, journal_from, moved_to, moved_waba FROM inboxes WHERE account_id = %s AND moved_number IS NOT NULL
+SELECT moved_number, id, journal_from, moved_to, moved_waba FROM inboxes
+ WHERE account_id = %s AND moved_number IS NOT NULL
 """
 
 # The places of what could not be applied are counted anew when the delivery is tried again.
