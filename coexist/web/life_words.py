@@ -151,9 +151,7 @@ RESTRICTED: Final = {
 
 def sentence(entry: Entry) -> str:
     """Return what happened, in words; an event that nobody has put into words yet by its own name."""
-    known = EVENTS.get((entry.field, entry.event))
-    if entry.event.startswith("SYNC_"):
-        known = SYNCS.get((entry.event, entry.value["sync"]))
+    known = EVENTS.get((entry.field, entry.event)) or SYNCS.get((entry.event, str(entry.value.get("sync"))))
     if known is not None:
         return known
     field = FIELDS.get(entry.field, entry.field.replace("_", " ").capitalize())

@@ -87,6 +87,8 @@ async def test_amber_is_asked_anyway_with_a_reason(site: Site, ready: Ready) -> 
     assert (await site.post(f"{place(site)}/sync/anyway", reason="The token is renewed tomorrow")).status == 303
     async with site.pool.connection() as conn:
         assert await (await conn.execute("SELECT count(wanted_at) FROM syncs")).fetchone() == (2,)
+    status, page = await site.get(place(site))
+    assert (status, "asked for, although not all was in order" in page) == (200, True)
 
 
 @pytest.mark.requirement("B4", "B10")
