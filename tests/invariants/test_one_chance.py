@@ -155,7 +155,7 @@ class Round:
     async def act(self) -> None:
         """One click, or one worker, which may die on the way."""
         what = self.chance.choice((self.click, self.ask, self.step))
-        steps = self.chance.randrange(STEPS_MAX) if self.chance.random() < 0.6 else -1
+        steps = self.chance.randrange(STEPS_MAX) if self.chance.random() < 0.8 else -1
         line = min(AWAITED, key=lambda each: self.died_at[each]) if self.chance.random() < 0.3 else None
         await asyncio.sleep(0)
         work = Dying(what(), steps, line)
