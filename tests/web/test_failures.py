@@ -14,7 +14,7 @@ async def _buttons(site: Site, path: str, referer: str | None, **fields: str) ->
     headers = site.headers(Origin=site.url) | ({"Referer": referer} if referer else {})
     async with site.http.post(site.url + path, data=fields, headers=headers, allow_redirects=False) as response:
         text = await response.text()
-    return response.status, dict(re.findall(r'<a class="button[^"]*" href="([^"]+)">([^<]+)</a>', text))
+    return response.status, dict(re.findall(r'<a class="button[^"]*" href="([^"]+)"[^>]*>([^<]+)</a>', text))
 
 
 async def test_a_refused_form_leads_back_to_it(site: Site) -> None:
