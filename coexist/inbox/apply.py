@@ -189,6 +189,8 @@ class Rows:
             )
 
     def _add_status(self, fact: StatusTold) -> None:
+        refused = refusals.told(self._inbox_id(fact), fact.errors, fact.at) if fact.errors else []
+        self.refusals += refused
         self.statuses.append(
             StatusRow(
                 inbox_id=self._inbox_id(fact),
@@ -198,10 +200,9 @@ class Rows:
                 our_ref=_our_ref(fact.our_ref),
                 pricing=msgspec.Raw(fact.pricing) if fact.pricing else None,
                 errors=msgspec.Raw(fact.errors) if fact.errors else None,
+                refused_at={str(one.code): fact.at.timestamp() for one in refused} or None,
             )
         )
-        if fact.errors:
-            self.refusals += refusals.told(self._inbox_id(fact), fact.errors, fact.at)
 
     def _add_change(self, fact: MessageEdited | MessageRevoked | MessageReacted, kind: str, text: str | None) -> None:
         at = _order_at(fact, fact.at)
@@ -320,11 +321,10 @@ async def _apply_messages(
     if merged.is_merged:
         await changes.wake(conn, [*live, *imported])
     settled = await changes.settle(conn, [*live, *imported], left)
-    failed = {(row.inbox_id, row.wamid) for row in rows.statuses if row.errors} & settled.keys()
-    if failed:
-        events += await refusals.heed_messages(conn, account_id, [settled[key][2] for key in failed])
-    events += heeded
-    conversations = merged.conversation_ids | {conversation_id for _, conversation_id, _ in settled.values()}
+    failed = {(row.inbox_id, row.wamid) for row in rows.statuses if row.errors}
+    told, refused = await refusals.heed_statuses(conn, account_id, failed)
+    events += told + heeded
+    conversations = merged.conversation_ids | refused | {place for _, place, _ in settled.values()}
     extended = await summary.extend(conn, _added_alone(rows.messages, merged, settled))
     refreshed = await summary.refresh(conn, conversations - extended, contact_ids, named)
     if len(refreshed.contact_ids) <= TOLD_CONTACTS_COUNT:

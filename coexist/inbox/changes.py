@@ -7,7 +7,8 @@ rows, so it does not matter which came first. Callers hold the scope's apply loc
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -31,7 +32,10 @@ class ChangeRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class StatusRow(msgspec.Struct, frozen=True, gc=False):
-    """One status of one message, as told by Meta; ``status`` is a rank of ``STATUS_RANK``."""
+    """One status of one message, as told by Meta; ``status`` is a rank of ``STATUS_RANK``.
+
+    ``refused_at`` says of each error code when it was told last, in Unix seconds.
+    """
 
     inbox_id: int
     wamid: str
@@ -40,6 +44,7 @@ class StatusRow(msgspec.Struct, frozen=True, gc=False):
     our_ref: UUID | None
     pricing: msgspec.Raw | None
     errors: msgspec.Raw | None
+    refused_at: Mapping[str, float] | None = None
 
 
 MessageKey = tuple[int, str]
@@ -69,21 +74,32 @@ added AS (
 SELECT inbox_id, before.target FROM before JOIN added USING (inbox_id, wamid) WHERE before.target <> added.target
 """
 
-ADD_STATUSES = """
-INSERT INTO message_statuses AS old (inbox_id, wamid, status, at, our_ref, pricing, errors)
+# A failure may be told more than once, with another code or time: one is shown, all of them are heeded.
+REFUSED_AT = """(
+    SELECT jsonb_object_agg(code, at)
+      FROM (SELECT key AS code, max(value::numeric) AS at
+              FROM (SELECT * FROM jsonb_each(old.refused_at)
+                     UNION ALL
+                    SELECT * FROM jsonb_each(excluded.refused_at)) told
+             GROUP BY key) latest)"""
+
+ADD_STATUSES = f"""
+INSERT INTO message_statuses AS old (inbox_id, wamid, status, at, our_ref, pricing, errors, refused_at)
 SELECT inbox_id, wamid, status, min(at), max(our_ref::text)::uuid,
-       (array_agg(pricing ORDER BY pricing DESC NULLS LAST))[1], (array_agg(errors ORDER BY errors DESC NULLS LAST))[1]
+       (array_agg(pricing ORDER BY pricing DESC NULLS LAST))[1], (array_agg(errors ORDER BY errors DESC NULLS LAST))[1],
+       (array_agg(refused_at ORDER BY refused_at DESC NULLS LAST))[1]
   FROM json_to_recordset(%s::json) AS s (inbox_id int, wamid text, status smallint, at timestamptz,
-                                         our_ref uuid, pricing jsonb, errors jsonb)
+                                         our_ref uuid, pricing jsonb, errors jsonb, refused_at jsonb)
  GROUP BY inbox_id, wamid, status
  ORDER BY inbox_id, wamid, status
     ON CONFLICT (inbox_id, wamid, status) DO UPDATE
    SET at = least(old.at, excluded.at), our_ref = greatest(old.our_ref, excluded.our_ref),
        pricing = greatest(old.pricing, excluded.pricing), errors = greatest(old.errors, excluded.errors),
-       is_waiting = true
+       refused_at = {REFUSED_AT}, is_waiting = true
  WHERE excluded.at < old.at OR greatest(old.our_ref, excluded.our_ref) IS DISTINCT FROM old.our_ref
     OR greatest(old.pricing, excluded.pricing) IS DISTINCT FROM old.pricing
     OR greatest(old.errors, excluded.errors) IS DISTINCT FROM old.errors
+    OR excluded.refused_at IS NOT NULL AND {REFUSED_AT} IS DISTINCT FROM old.refused_at
 """
 
 
@@ -99,7 +115,20 @@ async def add_changes(conn: Connection, rows: Sequence[ChangeRow]) -> set[Messag
 async def add_statuses(conn: Connection, rows: Sequence[StatusRow]) -> None:
     """Keep statuses; ``settle`` shows them on their messages."""
     if rows:
-        await conn.execute(ADD_STATUSES, (msgspec.json.encode(rows).decode(),))
+        await conn.execute(ADD_STATUSES, (msgspec.json.encode(_with_all_refusals(rows)).decode(),))
+
+
+def _with_all_refusals(rows: Sequence[StatusRow]) -> list[StatusRow]:
+    """The rows; what several of them tell of the failure of one message stands in each of those."""
+    told: dict[tuple[int, str, int], dict[str, float]] = defaultdict(dict)
+    for row in rows:
+        known = told[row.inbox_id, row.wamid, row.status] if row.refused_at else {}
+        for code, at in (row.refused_at or {}).items():
+            known[code] = max(at, known.get(code, at))
+    return [
+        msgspec.structs.replace(row, refused_at=told[row.inbox_id, row.wamid, row.status]) if row.refused_at else row
+        for row in rows
+    ]
 
 
 KEYS = "SELECT inbox_id, wamid FROM json_to_recordset(%(keys)s::json) AS k (inbox_id int, wamid text)"

@@ -205,16 +205,22 @@ def _said(error: Mapping[str, Any]) -> str:
 # ── the person a message was for ──────────────────────────────────────────────────────────────────────────
 
 # A refusal at once has no status: it was told when it was written down. It is about the id that we wrote to: by which
-# one Meta names the person elsewhere, and when we learn that, must make no difference.
+# one Meta names the person elsewhere, and when we learn that, must make no difference. Of a failure that was told more
+# than once, every telling counts, whichever of them the message shows.
 REFUSED: Final = f"""
 WITH refused AS (
-    SELECT m.inbox_id, coalesce(o.peer, m.peer) AS peer, e.error ->> 'code' AS code, coalesce(s.at, %(now)s) AS at
+    SELECT m.inbox_id, coalesce(o.peer, m.peer) AS peer, told.code, told.at
       FROM messages m
       LEFT JOIN outbox o ON o.message_id = m.id
       LEFT JOIN message_statuses s
              ON s.inbox_id = m.inbox_id AND s.wamid = m.wamid AND s.status = {STATUS_RANK["failed"]}
-     CROSS JOIN LATERAL jsonb_array_elements(m.errors) e (error)
-     WHERE m.id = ANY(%(ids)s) AND m.origin = 'api' AND jsonb_typeof(m.errors) = 'array')
+     CROSS JOIN LATERAL (
+           SELECT key AS code, to_timestamp(value::double precision) AS at FROM jsonb_each_text(s.refused_at)
+            UNION ALL
+           SELECT error ->> 'code', %(now)s
+             FROM jsonb_array_elements(CASE WHEN s.wamid IS NULL AND jsonb_typeof(m.errors) = 'array'
+                                            THEN m.errors END) AS e (error)) told
+     WHERE m.id = ANY(%(ids)s) AND m.origin = 'api')
 """
 
 # The newest counts; of one moment, the refusal.
@@ -231,6 +237,8 @@ UPDATE identities i
          WHERE r.code = ANY(%(stopping)s) OR r.code = ANY(%(resting)s)
          GROUP BY 1, 2) r
  WHERE i.scope_id = r.scope_id AND i.kind <> 'former_phone' AND i.value = r.peer
+   AND ((r.stopped_at, 'stop') > (coalesce(i.marketing_wish_at, '-infinity'), coalesce(i.marketing_wish, ''))
+        OR r.rested_at + %(rests)s > coalesce(i.marketing_rests_until, '-infinity'))
 RETURNING i.contact_id
 """
 
@@ -250,6 +258,27 @@ async def heed_messages(conn: Connection, account_id: int, message_ids: Collecti
     }
     rows = await (await conn.execute(MARKETING, values)).fetchall()
     return [NewEvent(account_id, Kind.CONTACT_CHANGED, contact_id=id_) for id_ in sorted({row[0] for row in rows})]
+
+
+OF_STATUSES: Final = """
+SELECT m.conversation_id, m.id
+  FROM unnest(%s::int[], %s::text[]) AS k (inbox_id, wamid) JOIN messages m USING (inbox_id, wamid)
+"""
+
+
+async def heed_statuses(
+    conn: Connection, account_id: int, keys: Collection[tuple[int, str]]
+) -> tuple[list[NewEvent], set[int]]:
+    """Heed what statuses of the messages ``keys``, (inbox id, wamid), have just told, shown on them or not.
+
+    Returns the events to append, and the conversations whose window it may concern.
+    """
+    if not keys:
+        return [], set()
+    inbox_ids, wamids = (list(column) for column in zip(*keys, strict=True))
+    found = await (await conn.execute(OF_STATUSES, (inbox_ids, wamids))).fetchall()
+    events = await heed_messages(conn, account_id, [id_ for _, id_ in found]) if found else []
+    return events, {conversation_id for conversation_id, _ in found}
 
 
 def _written(action: Action) -> list[str]:

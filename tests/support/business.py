@@ -74,9 +74,11 @@ def inbound(
     )
 
 
-def status(wamid: str, name: str, *, our_ref: str | None = None, errors: Sequence[Any] = ()) -> dict[str, Any]:
-    """What became of a message of ours."""
-    told: dict[str, Any] = {"id": wamid, "status": name, "timestamp": _seconds(None), "recipient_id": PHONE}
+def status(
+    wamid: str, name: str, *, our_ref: str | None = None, errors: Sequence[Any] = (), at: datetime | None = None
+) -> dict[str, Any]:
+    """What became of a message of ours, now unless told otherwise."""
+    told: dict[str, Any] = {"id": wamid, "status": name, "timestamp": _seconds(at), "recipient_id": PHONE}
     if our_ref:
         told["biz_opaque_callback_data"] = our_ref
     if errors:

@@ -51,7 +51,7 @@ SELECT i.account_id, i.phone_number_id, m.wamid, who.ids, m.peer, m.direction, m
 SELECT i.account_id, i.phone_number_id, wamid, target, kind, by, at, text, is_waiting
   FROM message_changes JOIN inboxes i ON i.id = inbox_id ORDER BY 1, 2, 3""",
     "statuses": """
-SELECT i.account_id, i.phone_number_id, wamid, status, at, our_ref, pricing, errors, is_waiting
+SELECT i.account_id, i.phone_number_id, wamid, status, at, our_ref, pricing, errors, refused_at, is_waiting
   FROM message_statuses JOIN inboxes i ON i.id = inbox_id ORDER BY 1, 2, 3, 4""",
     "media": """
 SELECT i.account_id, i.phone_number_id, wamid, media_id, mime_type, sha256, file_name, is_voice, is_animated,
