@@ -92,7 +92,7 @@ async def test_a_refused_form_leads_back_to_its_page(site: Site, open_page: Open
     await field.fill("12")
     await field.press("Enter")
     await expect(page.locator("h1")).to_have_text("That did not work")
-    await page.get_by_role("button", name="Back").click()
+    await page.get_by_role("link", name="Back, to correct it").click()
     await expect(field).to_be_visible()
 
 
