@@ -193,7 +193,15 @@ ZEROS: Final = {
     ),
     "unread": (
         "conversations",
-        f"SELECT c.id FROM conversations c WHERE c.inbox_id = %(inbox_id)s AND c.unread_count > 0 AND {NO_LIVE}",
+        """SELECT c.id FROM conversations c
+            WHERE c.inbox_id = %(inbox_id)s AND c.unread_count > (
+                  SELECT count(*) FROM messages l
+                   WHERE l.conversation_id = c.id AND NOT l.imported AND l.direction = 'inbound')""",
+    ),
+    "waiting": (
+        "conversations",
+        f"""SELECT c.id FROM conversations c
+             WHERE c.inbox_id = %(inbox_id)s AND c.waiting_since IS NOT NULL AND {NO_LIVE}""",
     ),
     "assigned": (
         "conversations",

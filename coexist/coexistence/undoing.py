@@ -74,7 +74,8 @@ class Step:
     events: list[NewEvent] = field(default_factory=list)
 
 
-# What happened before the number was first connected, only its history can have told.
+# What happened before the number was first connected, only its history can have told; of what has no time (it stands
+# at the beginning of all times) nobody knows.
 REASON: Final = """
 CASE WHEN EXISTS (SELECT FROM messages m WHERE m.conversation_id = c.id AND NOT m.imported) THEN 'live'
      WHEN c.set_state IS NOT NULL OR c.snoozed_until IS NOT NULL OR c.assignee_id IS NOT NULL
@@ -87,8 +88,8 @@ CASE WHEN EXISTS (SELECT FROM messages m WHERE m.conversation_id = c.id AND NOT 
      WHEN EXISTS (SELECT FROM messages m JOIN message_statuses s ON s.inbox_id = m.inbox_id AND s.wamid = m.wamid
                    WHERE m.conversation_id = c.id)
        OR EXISTS (SELECT FROM messages m JOIN message_changes h ON h.inbox_id = m.inbox_id AND h.target = m.wamid
-                   WHERE m.conversation_id = c.id AND h.at >= (
-                         SELECT min(onboarded_at) FROM syncs WHERE inbox_id = c.inbox_id)) THEN 'changed' END
+                   WHERE m.conversation_id = c.id AND (h.at <= 'epoch' OR h.at >= (
+                         SELECT min(onboarded_at) FROM syncs WHERE inbox_id = c.inbox_id))) THEN 'changed' END
 """
 
 PLAN: Final = f"""
@@ -137,10 +138,17 @@ async def connected_at(conn: Connection, inbox_id: int) -> datetime | None:
     return row[0] if row else None
 
 
+# Brought back, or replayed with everything: what a worker is about to make would be there again after the undoing.
+IN_LINE: Final = """
+SELECT FROM import_deliveries d JOIN backlog b ON b.journal_id = d.journal_id AND b.only_for IN ('', d.phone_number_id)
+ WHERE d.phone_number_id = %s LIMIT 1
+"""
+
+
 async def check(conn: Connection, account_id: int, inbox_id: int, *, typed: str) -> Inbox:
     """Return the inbox whose import may be undone. ``typed`` is its number once more, by a person's hand.
 
-    Raises Invalid when it is another one, Conflict while the import goes on, NotFound.
+    Raises Invalid when it is another one, Conflict while the import goes on or is brought back, NotFound.
     """
     inbox = await inboxes.get(conn, account_id, inbox_id)
     if not same_number(digits(typed.strip()), inbox.display_phone_number):
@@ -148,6 +156,8 @@ async def check(conn: Connection, account_id: int, inbox_id: int, *, typed: str)
     syncs = await store.syncs(conn, inbox_id)
     if any(sync.kind == SyncKind.HISTORY and rules.is_coming_in(sync, clock.now()) for sync in syncs):
         raise Conflict("The history is still coming in.", next_step="Wait until the sync has ended.")
+    if (await conn.execute(IN_LINE, (inbox.phone_number_id,))).rowcount:
+        raise Conflict("A part of this import is in line to be applied.", next_step="Wait until that is done.")
     return inbox
 
 
@@ -205,7 +215,8 @@ async def _remove_conversations(conn: Connection, inbox: Inbox, ids: Sequence[in
     step.events += [NewEvent(*place, id_, is_import=True) for id_ in ids]
 
 
-# Whom the address book names, another number talks with, or a change of number told of, is known without the import.
+# Whom the address book names, another number talks with, a change of number told of, or who said whether they want
+# marketing messages, is known without the import.
 UNKNOWN: Final = """
 SELECT k.id FROM contacts k
  WHERE k.id = ANY(%(ids)s)
@@ -216,6 +227,8 @@ SELECT k.id FROM contacts k
    AND NOT EXISTS (SELECT FROM identities i JOIN identity_changes h
                        ON h.scope_id = i.scope_id AND i.match_key IN (h.previous, h.current)
                     WHERE i.contact_id = k.id)
+   AND NOT EXISTS (SELECT FROM identities i WHERE i.contact_id = k.id
+                      AND (i.marketing_wish IS NOT NULL OR i.marketing_rests_until IS NOT NULL))
  ORDER BY k.id
 """
 

@@ -41,9 +41,7 @@ def undo_import(
                 return
             typer.echo(f"Type the number of {one.name} to remove this: ", nl=False)
             typed = sys.stdin.readline()
-            async with pool.connection() as conn:
-                await undoing.check(conn, one.account_id, one.id, typed=typed)
-            await _undo(pool, one, plan)
+            await _undo(pool, one, plan, typed)
             async with pool.connection() as conn:
                 after = await undoing.plan(conn, one.account_id, one.id)
             typer.echo(f"\nNow:\n{_page(after)}")
@@ -51,7 +49,7 @@ def undo_import(
     run_command(run)
 
 
-async def _undo(pool: Pool, inbox: Inbox, plan: Plan) -> None:
+async def _undo(pool: Pool, inbox: Inbox, plan: Plan, typed: str) -> None:
     from coexist.base.database import transaction
     from coexist.coexistence import undoing
     from coexist.events import feed
@@ -60,6 +58,7 @@ async def _undo(pool: Pool, inbox: Inbox, plan: Plan) -> None:
     conversations = messages = contacts = 0
     while after is not None:
         async with transaction(pool) as conn:
+            await undoing.check(conn, inbox.account_id, inbox.id, typed=typed)
             step = await undoing.undo_some(conn, inbox, after=after)
             await feed.append(conn, step.events)
         after = step.last_id

@@ -29,6 +29,7 @@ ZERO_WORDS: Final = {
     "sends": "Messages sent",
     "windows": "Windows opened",
     "unread": "Made unread",
+    "waiting": "Made waiting",
     "assigned": "Assigned",
 }
 

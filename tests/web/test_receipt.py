@@ -1,4 +1,4 @@
-"""The receipt of an import: what came, what did not, and six zeros that are searched for, not claimed."""
+"""The receipt of an import: what came, what did not, and zeros that are searched for, not claimed."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def test_a_receipt_counts_what_came_and_what_did_not(imported: Site) -> No
 async def test_an_import_disturbed_nobody_and_the_page_says_so(imported: Site) -> None:
     assert [(zero.name, zero.count) for zero in (await receipt_of(imported)).zeros] == [
         ("notifications", 0), ("webhooks", 0), ("automations", 0), ("sends", 0), ("windows", 0), ("unread", 0),
-        ("assigned", 0),
+        ("waiting", 0), ("assigned", 0),
     ]  # fmt: skip
     status, page = await imported.get("/inboxes/1/receipt")
     assert status == 200
@@ -85,6 +85,7 @@ DISTURBANCES = {
     " SELECT gen_random_uuid(), inbox_id, id, '{}' FROM messages WHERE wamid = 'wamid.H1'",
     "windows": "UPDATE conversations SET window_message_id = (SELECT id FROM messages WHERE wamid = 'wamid.H1')",
     "unread": "UPDATE conversations SET unread_count = 1",
+    "waiting": "UPDATE conversations SET waiting_since = now()",
     "assigned": "UPDATE conversations SET assignee_id = 1",
 }
 
@@ -100,6 +101,14 @@ async def test_each_zero_would_find_what_it_looks_for_and_shows_its_ids(site: Si
     _, page = await site.get("/inboxes/1/receipt")
     assert "Look at it" in page
     assert re.search(rf'<p class="bad">.*rows of {wrong[name].table}\s[^.]*{wrong[name].ids[0]}', page, re.DOTALL)
+
+
+@pytest.mark.requirement("D7")
+async def test_what_an_import_makes_unread_shows_beside_live_messages_as_well(imported: Site) -> None:
+    assert imported.business is not None
+    assert [zero.name for zero in (await receipt_of(imported)).zeros if zero.count] == []
+    await execute(imported.business, "UPDATE conversations SET unread_count = unread_count + 1")
+    assert [zero.name for zero in (await receipt_of(imported)).zeros if zero.count] == ["unread"]
 
 
 async def test_nothing_has_come_yet(site: Site) -> None:
