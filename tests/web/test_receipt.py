@@ -12,7 +12,7 @@ from coexist.coexistence import receipts
 from coexist.coexistence.receipts import Receipt
 from coexist.people import actions as people
 from coexist.people.model import Member, Role
-from tests.support.business import change, inbound
+from tests.support.business import PHONE, change, inbound
 from tests.support.outbox import execute
 from tests.web.conftest import Site
 from tests.web.test_imports import past, text
@@ -20,10 +20,10 @@ from tests.web.test_imports import past, text
 GONE_FILE = {"type": "media_placeholder"}
 
 
-def part(order: int, *messages: dict[str, Any], progress: int = 100) -> dict[str, Any]:
+def part(order: int, *messages: dict[str, Any], progress: int = 100, phone: str = PHONE) -> dict[str, Any]:
     """One chunk of the last day."""
     metadata = {"phase": 0, "chunk_order": order, "progress": progress}
-    thread = {"id": "351910559111", "messages": list(messages)}
+    thread = {"id": phone, "messages": list(messages)}
     return change("history", history=[{"metadata": metadata, "threads": [thread]}])
 
 
@@ -59,6 +59,9 @@ async def test_a_receipt_counts_what_came_and_what_did_not(imported: Site) -> No
 
 @pytest.mark.requirement("D7")
 async def test_an_import_disturbed_nobody_and_the_page_says_so(imported: Site) -> None:
+    """Neither where somebody has written since, nor where the customer wrote last, long ago."""
+    asked = past(5, 4, text("Quanto custa?"), sender="351910559122")
+    await imported.deliver(part(4, asked, phone="351910559122"))
     assert [(zero.name, zero.count) for zero in (await receipt_of(imported)).zeros] == [
         ("notifications", 0), ("webhooks", 0), ("automations", 0), ("sends", 0), ("windows", 0), ("unread", 0),
         ("waiting", 0), ("assigned", 0),
