@@ -27,6 +27,20 @@ IN_THREAD_BYTES: Final = 32 * 1024
 
 REWRITE: Final = "UPDATE journal SET body = %s WHERE id = %s"
 
+FORGET_ERRORS: Final = (
+    "UPDATE quarantine SET error = %(words)s, previous_error = NULL WHERE journal_id = %(id)s",
+    "UPDATE quarantine_settled SET error = %(words)s WHERE journal_id = %(id)s",
+)
+NOT_KEPT: Final = "What was wrong is not kept: the delivery had a part of a private number."
+"""An error can quote what it was about. What is wrong with the rest is told when it is tried again."""
+
+
+async def rewrite(conn: Connection, journal_id: int, stored: bytes) -> None:
+    """Keep a delivery without its private parts, and forget what was said of them."""
+    await conn.execute(REWRITE, (stored, journal_id))
+    for statement in FORGET_ERRORS:
+        await conn.execute(statement, {"id": journal_id, "words": NOT_KEPT})
+
 
 async def withheld(conn: Connection, keyring: Keyring, deliveries: list[Delivery]) -> list[Delivery]:
     """Return the deliveries without what is about private numbers, and rewrite them in the journal.
@@ -54,7 +68,7 @@ async def _withheld(conn: Connection, lists: Lists, delivery: Delivery) -> Deliv
     await private.learn(conn, lists.keyring, learned)
     for account_id, _, key in learned:
         lists.take(account_id, key)
-    await conn.execute(REWRITE, (stored, delivery.journal_id))
+    await rewrite(conn, delivery.journal_id, stored)
     # Of a delivery that is applied again: from here on nothing tells whose they were.
     await forget_waiting(conn, found.wamids)
     return replace(delivery, stored=stored)

@@ -24,7 +24,7 @@ from coexist.base.errors import AppError
 from coexist.events import feed
 from coexist.inbox import inboxes, private, purge
 from coexist.inbox.purge import Slice
-from coexist.intake.private import REWRITE, searched
+from coexist.intake.private import rewrite, searched
 from coexist.meta.private import IsPrivate, names
 
 log = structlog.get_logger(__name__)
@@ -192,7 +192,7 @@ async def _search_window(conn: Connection, keyring: Keyring, wanted: Purge, ids:
         found, stored = await searched(keyring, body, dict.fromkeys([*here, *wabas], ids.__contains__).get)
         if stored is None:
             continue
-        await conn.execute(REWRITE, (stored, journal_id))
+        await rewrite(conn, journal_id, stored)
         learned = [(wanted.account_id, known, key) for _, known, key in found.learned]
         await private.learn(conn, keyring, learned)
         rewritten.append(journal_id)

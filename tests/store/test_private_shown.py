@@ -85,3 +85,32 @@ async def test_an_edit_without_its_message_is_forgotten_with_its_delivery(pool: 
     await intake.deliver(pool, [body_of(wire.message("wamid.E", 5, edit, phone=private.WA_ID))])
     await purge(pool, await put_on_list(pool))
     assert private.traces_in(await dump(pool)) == []
+
+
+QUOTING: Final = """
+CREATE FUNCTION quote() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'cannot take: %%', NEW.text USING ERRCODE = 'data_exception'; END $$;
+CREATE TRIGGER quote BEFORE INSERT ON messages
+   FOR EACH ROW WHEN (NEW.text LIKE '%s%%') EXECUTE FUNCTION quote();
+"""
+
+
+@pytest.mark.requirement("G11")
+@pytest.mark.parametrize("is_replayed", [False, True], ids=["removed", "tried again first"])
+async def test_an_error_that_quoted_them_is_forgotten(pool: Pool, is_replayed: bool) -> None:
+    async with transaction(pool) as conn:
+        await intake.connect(conn, SHOP)
+        await conn.execute((QUOTING % private.WORDS).encode())
+    theirs = wire.message("wamid.A", 1, private.text("a"), phone=private.WA_ID)
+    await intake.deliver(pool, [body_of(theirs, wire.message("wamid.B", 1, wire.text("Oi"), phone=private.OTHER))])
+    assert private.traces_in(await dump(pool)) != []
+    assert await rows(pool, "SELECT FROM quarantine WHERE error LIKE '%%cannot take%%'") != []
+    number_id = await put_on_list(pool)
+    if is_replayed:
+        await rows(pool, "INSERT INTO backlog (lane, journal_id) SELECT 1, id FROM journal RETURNING 1")
+        await intake.apply_all(pool)
+    await purge(pool, number_id)
+    await intake.apply_all(pool)
+    assert private.traces_in(await dump(pool)) == []
+    assert await rows(pool, "SELECT FROM quarantine") == []
+    assert len(await rows(pool, "SELECT FROM quarantine_settled WHERE error LIKE 'What was wrong is not kept%%'")) == 1
