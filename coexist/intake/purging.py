@@ -115,6 +115,7 @@ async def step(pool: Pool, keyring: Keyring) -> bool:
         if wanted is None:
             return False
         ids = await private.ids_of(conn, keyring, wanted.account_id, wanted.id, are_purging=True)
+        await _learn_beside(conn, keyring, wanted.account_id, ids)
         removed = await purge.purge_some(conn, wanted.account_id, ids)
         await conn.execute(REMOVED, (removed.message_count, 0, 0, wanted.id))
         is_ended = False
@@ -135,6 +136,20 @@ async def step(pool: Pool, keyring: Keyring) -> bool:
         log.info("private_number_purged", private_number_id=wanted.id)
         await vacuum(pool)
     return is_ended or not removed.is_left or removed.message_count > 0
+
+
+BESIDE: Final = """
+SELECT DISTINCT p.match_key, b.value
+  FROM identities p JOIN contact_scopes c ON c.id = p.scope_id
+  JOIN identities b ON b.contact_id = p.contact_id AND b.kind = 'bsuid'
+ WHERE c.account_id = %s AND p.match_key = ANY(%s) AND NOT p.is_contested
+"""
+
+
+async def _learn_beside(conn: Connection, keyring: Keyring, account_id: int, ids: Collection[str]) -> None:
+    """Take the BSUIDs of whoever is about to be forgotten into the list: no delivery may tell of them any more."""
+    rows = await (await conn.execute(BESIDE, (account_id, list(ids)))).fetchall()
+    await private.learn(conn, keyring, [(account_id, known, value) for known, value in rows if value not in ids])
 
 
 async def _begin(pool: Pool) -> None:

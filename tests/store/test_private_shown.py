@@ -87,6 +87,22 @@ async def test_an_edit_without_its_message_is_forgotten_with_its_delivery(pool: 
     assert private.traces_in(await dump(pool)) == []
 
 
+@pytest.mark.requirement("G11")
+async def test_an_id_that_only_the_tables_know_to_be_theirs_is_learned(pool: Pool) -> None:
+    """The delivery that told of a rotation is gone, when a later one tells whose the first id was."""
+    async with transaction(pool) as conn:
+        await intake.connect(conn, SHOP)
+    await intake.deliver(pool, [body_of(wire.rotated(private.BSUID, private.NEXT_BSUID, 1))])
+    await rows(pool, "DELETE FROM journal RETURNING 1")
+    await intake.deliver(pool, [body_of(wire.message("wamid.A", 2, private.text("a"), bsuid=private.NEXT_BSUID))])
+    await put_on_list(pool)
+    pair = wire.message("wamid.B", 3, private.text("b"), phone=private.WA_ID, bsuid=private.BSUID)
+    await intake.deliver(pool, [body_of(pair)])
+    while await purging.step(pool, KEYRING):
+        pass
+    assert private.traces_in(await dump(pool)) == []
+
+
 QUOTING: Final = """
 CREATE FUNCTION quote() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN RAISE EXCEPTION 'cannot take: %%', NEW.text USING ERRCODE = 'data_exception'; END $$;
