@@ -20,7 +20,7 @@ from coexist.coexistence import store as syncs
 from coexist.coexistence import worker as syncing
 from coexist.exported_chats import store as exported_chats
 from coexist.exported_chats import worker as importing
-from coexist.inbox import credentials, files, private, switches
+from coexist.inbox import credentials, files, private_lists, switches
 from coexist.intake import purging, retention
 from coexist.intake import store as journal
 from coexist.intake import worker as applying
@@ -116,7 +116,7 @@ async def _work(settings: Settings) -> None:
             files.FORGET_CHANNEL: (to_sweep,),
             syncs.CHANNEL: (to_sync,),
             exported_chats.CHANNEL: (to_import,),
-            private.CHANNEL: (to_purge,),
+            private_lists.CHANNEL: (to_purge,),
         }
         per_second, installation = settings.sends_per_second, switches.allowed(settings)
         loops = [

@@ -18,7 +18,7 @@ from coexist.base.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge
 from coexist.exported_chats import planning, store, threads, zones
 from coexist.exported_chats.archive import MEBIBYTE, PACKAGE_BYTES_MAX
 from coexist.exported_chats.model import Chat, Choices, Contact, State
-from coexist.inbox import private
+from coexist.inbox import private, private_lists
 from coexist.inbox.inboxes import Inbox
 from coexist.inbox.switches import Switch, allowed
 from coexist.media import disk
@@ -69,7 +69,7 @@ async def receive(
         size = await _write(draft, chunks)
         found, chat_name = await asyncio.to_thread(planning.survey, draft)
         async with transaction(pool) as conn:
-            await conn.execute(private.SHARE)
+            await conn.execute(private_lists.SHARE)
             for name_in_chat in (*found.names, *numbers, *_NUMBER.findall(chat_name)):
                 if await private.is_listed(conn, keyring, account_id, name_in_chat):
                     raise WithPrivateNumber(PRIVATE)
@@ -128,9 +128,9 @@ SELECT DISTINCT o.match_key FROM identities i JOIN identities o ON o.contact_id 
 async def check_public(conn: Connection, keyring: Keyring, inbox: Inbox, person: Person) -> None:
     """Raise WithPrivateNumber for somebody on the account's list, under whatever id (requirement G11).
 
-    Before anything is written, the transaction must hold ``private.SHARE``.
+    Before anything is written, the transaction must hold ``private_lists.SHARE``.
     """
-    lists = await private.load(conn, keyring)
+    lists = await private_lists.load(conn, keyring)
     is_private = lists.of_account(inbox.account_id) if lists else None
     if is_private is None:
         return

@@ -35,7 +35,7 @@ from coexist.exported_chats.made import Original
 from coexist.exported_chats.model import FILES, Chat, Choices, Decision, Kind, State, Verdict
 from coexist.exported_chats.planning import Plan
 from coexist.exported_chats.telling import Message, Teller, mime_type, told
-from coexist.inbox import inboxes, private
+from coexist.inbox import inboxes, private_lists
 from coexist.inbox.apply import apply, with_people
 from coexist.inbox.inboxes import Inbox
 from coexist.inbox.resolution import Mention, People, resolve
@@ -175,7 +175,7 @@ async def _put(work: _Work, facts: Sequence[MessageTold], done_count: int) -> No
 
     async def merge(people: People | None) -> None:
         async with transaction(work.pool) as conn:
-            await conn.execute(private.SHARE)
+            await conn.execute(private_lists.SHARE)
             await check_public(conn, work.keyring, work.inbox, work.choices.person)
             if people is not None:
                 public = await _public(conn, work, facts)
@@ -190,7 +190,7 @@ async def _put(work: _Work, facts: Sequence[MessageTold], done_count: int) -> No
 
 async def _public(conn: Connection, work: _Work, facts: Sequence[MessageTold]) -> list[MessageTold]:
     """Leave out what shows somebody private: their contact card, or a text that is nothing but their number (G11)."""
-    lists = await private.load(conn, work.keyring)
+    lists = await private_lists.load(conn, work.keyring)
     is_private = lists.of_account(work.inbox.account_id) if lists else None
     if is_private is None:
         return list(facts)

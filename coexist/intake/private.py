@@ -12,8 +12,8 @@ from typing import Final
 
 from coexist.base.crypto import Keyring
 from coexist.base.database import Connection
-from coexist.inbox import private
-from coexist.inbox.private import Lists
+from coexist.inbox import private_lists
+from coexist.inbox.private_lists import Lists
 from coexist.inbox.purge import forget_waiting
 from coexist.intake.sealing import Damaged, seal, unseal
 from coexist.intake.store import Delivery
@@ -45,9 +45,9 @@ async def rewrite(conn: Connection, journal_id: int, stored: bytes) -> None:
 async def withheld(conn: Connection, keyring: Keyring, deliveries: list[Delivery]) -> list[Delivery]:
     """Return the deliveries without what is about private numbers, and rewrite them in the journal.
 
-    Costs one look-up while nobody has a list. Needs the transaction in which they are applied, under ``private.SHARE``.
+    Costs one look-up while nobody has a list. Needs the transaction in which they are applied, with ``SHARE`` held.
     """
-    lists = await private.load(conn, keyring)
+    lists = await private_lists.load(conn, keyring)
     if lists is None:
         return deliveries
     return [await _withheld(conn, lists, delivery) for delivery in deliveries]
@@ -65,7 +65,7 @@ async def _withheld(conn: Connection, lists: Lists, delivery: Delivery) -> Deliv
         for number, known, key in found.learned
         if (account_id := lists.account_of(number, delivery.journal_id)) is not None
     ]
-    await private.learn(conn, lists.keyring, learned)
+    await private_lists.learn(conn, lists.keyring, learned)
     for account_id, _, key in learned:
         lists.take(account_id, key)
     await rewrite(conn, delivery.journal_id, stored)

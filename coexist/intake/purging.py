@@ -22,7 +22,7 @@ from coexist.base.crypto import Keyring
 from coexist.base.database import Connection, Pool, transaction
 from coexist.base.errors import AppError
 from coexist.events import feed
-from coexist.inbox import inboxes, private, purge
+from coexist.inbox import inboxes, private, private_lists, purge
 from coexist.inbox.purge import Slice
 from coexist.intake.private import rewrite, searched
 from coexist.meta.private import IsPrivate, names
@@ -149,7 +149,7 @@ SELECT DISTINCT p.match_key, b.value
 async def _learn_beside(conn: Connection, keyring: Keyring, account_id: int, ids: Collection[str]) -> None:
     """Take the BSUIDs of whoever is about to be forgotten into the list: no delivery may tell of them any more."""
     rows = await (await conn.execute(BESIDE, (account_id, list(ids)))).fetchall()
-    await private.learn(conn, keyring, [(account_id, known, value) for known, value in rows if value not in ids])
+    await private_lists.learn(conn, keyring, [(account_id, known, value) for known, value in rows if value not in ids])
 
 
 async def _begin(pool: Pool) -> None:
@@ -209,7 +209,7 @@ async def _search_window(conn: Connection, keyring: Keyring, wanted: Purge, ids:
             continue
         await rewrite(conn, journal_id, stored)
         learned = [(wanted.account_id, known, key) for _, known, key in found.learned]
-        await private.learn(conn, keyring, learned)
+        await private_lists.learn(conn, keyring, learned)
         rewritten.append(journal_id)
         parts += found.removed_count
         for number, wamid in found.wamids:

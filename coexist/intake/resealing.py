@@ -16,7 +16,7 @@ from psycopg.errors import LockNotAvailable
 from coexist.base.crypto import Keyring, SecretUnreadable
 from coexist.base.database import Connection, Pool, transaction
 from coexist.coexistence import signup_store
-from coexist.inbox import credentials, private
+from coexist.inbox import credentials, private_lists
 from coexist.intake.sealing import Damaged, seal, unseal
 from coexist.webhooks import store as webhooks
 
@@ -52,7 +52,7 @@ PLACES: Final = (
     Place("Tokens of sign-ups", "signups", "token", "id", signup_store.row_of),
     Place("Secrets of webhooks", "webhooks", "secret", "id", webhooks.row_name),
     Place("Former secrets of webhooks", "webhooks", "former_secret", "id", webhooks.row_name),
-    Place("Private numbers", "private_numbers", "sealed", "account_id", private.row_of),
+    Place("Private numbers", "private_numbers", "sealed", "account_id", private_lists.row_of),
 )
 IDS: Final = "Ids of private numbers"
 JOURNAL: Final = "Journaled deliveries"
@@ -144,12 +144,12 @@ async def _reseal_ids(pool: Pool, keyring: Keyring) -> AsyncIterator[Resealed]:
         async with transaction(pool) as conn:
             rows = await (await conn.execute(FIND_IDS, (keyring.head, BATCH_ROWS))).fetchall()
             for account_id, former, sealed in rows:
-                row = private.row_of(account_id)
+                row = private_lists.row_of(account_id)
                 plain = keyring.decrypt(bytes(sealed), row=row)
                 values = {
                     "account_id": account_id,
                     "former": former,
-                    "key": private.fingerprints(keyring, account_id, plain.decode())[0],
+                    "key": private_lists.fingerprints(keyring, account_id, plain.decode())[0],
                     "sealed": keyring.encrypt(plain, row=row),
                 }
                 is_there = (await conn.execute(JOIN_ID, values)).rowcount

@@ -35,7 +35,7 @@ from coexist.inbox import inboxes as inbox_rows
 from coexist.inbox.apply import apply as apply_inbox
 from coexist.inbox.apply import with_people
 from coexist.inbox.inboxes import Inbox
-from coexist.inbox.private import SHARE
+from coexist.inbox.private_lists import SHARE
 from coexist.inbox.resolution import People
 from coexist.inbox.switches import EVERYTHING, Switch
 from coexist.intake import imports, private, quarantine, sightings, store

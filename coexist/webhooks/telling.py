@@ -20,7 +20,7 @@ from coexist.coexistence import store as syncs
 from coexist.coexistence.model import SyncKind
 from coexist.events import feed
 from coexist.events.feed import Event, Kind
-from coexist.inbox import inboxes, private
+from coexist.inbox import inboxes, private_lists
 from coexist.inbox import store as inbox_store
 from coexist.inbox.inboxes import Inbox
 from coexist.inbox.model import Message
@@ -115,7 +115,7 @@ async def _about(conn: Connection, keyring: Keyring, account_id: int, events: Co
     if not events:
         return About({}, {}, {}, {}, {}, frozenset())
     message_ids = {event.message_id for event in events if event.kind in ABOUT_MESSAGES and event.message_id}
-    lists = await private.load(conn, keyring)
+    lists = await private_lists.load(conn, keyring)
     is_private = (lists.of_account(account_id) if lists else None) or _nobody
     told = await inbox_store.messages(conn, account_id, message_ids)
     messages = {one.id: one for one in told if not names([one.text, one.edited_text, one.content], is_private)}

@@ -18,6 +18,7 @@ from coexist.base.crypto import KEY_BYTES, Keyring, SecretUnreadable
 from coexist.base.database import Pool, transaction
 from coexist.base.errors import Conflict, Invalid
 from coexist.inbox import private as listing
+from coexist.inbox import private_lists
 from coexist.intake import purging
 from coexist.intake.private import searched
 from coexist.intake.sealing import unseal
@@ -205,7 +206,7 @@ async def _die(*_: object) -> None:
 @pytest.mark.requirement("G11")
 async def test_a_number_is_added_once_nobody_applies_with_the_older_list(shop: Pool) -> None:
     async with transaction(shop) as applying:
-        await applying.execute(listing.SHARE.encode())
+        await applying.execute(private_lists.SHARE.encode())
         async with shop.connection() as conn:
             await conn.execute("SET lock_timeout = '50ms'")
             with pytest.raises(Exception, match="Much is being applied"):
@@ -331,10 +332,10 @@ async def test_a_key_that_rotates_keeps_the_list_and_one_that_is_lost_stops_ever
     await put_on_list(shop)
     new = b"n" * KEY_BYTES
     async with transaction(shop) as conn:
-        lists = await listing.load(conn, Keyring([new, intake.KEY]))
+        lists = await private_lists.load(conn, Keyring([new, intake.KEY]))
         assert lists is not None
         is_private = lists.of(SHOP.phone_number_id, 1)
         assert is_private is not None
         assert is_private("551185500188")
         with pytest.raises(SecretUnreadable, match="private numbers"):
-            await listing.load(conn, Keyring([new]))
+            await private_lists.load(conn, Keyring([new]))

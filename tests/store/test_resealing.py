@@ -14,7 +14,7 @@ from coexist.base.crypto import Keyring, SecretUnreadable
 from coexist.base.database import Pool, transaction
 from coexist.coexistence import signup_store
 from coexist.coexistence.signup_model import Party, Way
-from coexist.inbox import credentials, private
+from coexist.inbox import credentials, private, private_lists
 from coexist.intake import purging, resealing
 from coexist.intake.sealing import Damaged, seal, unseal
 from coexist.meta.phones import match_key
@@ -53,7 +53,7 @@ async def business(pool: Pool) -> Business:
             until = clock.now() + timedelta(days=1)
             await webhooks.seal_secret(conn, KEYRING, account_id, webhook_id, secret, until)
         await private.add(conn, KEYRING, "Inês", account_id, f"+{somebody.PHONE}")
-        await private.learn(conn, KEYRING, [(account_id, match_key(somebody.PHONE), somebody.BSUID)])
+        await private_lists.learn(conn, KEYRING, [(account_id, match_key(somebody.PHONE), somebody.BSUID)])
     await journal(pool, *(seal(KEYRING, body) for body in BODIES))
     return made
 
@@ -85,7 +85,7 @@ async def test_the_new_key_alone_opens_everything(business: Business) -> None:
         assert opened == [b"present", b"former"]
         (listed,) = await private.numbers(conn, NEW, account_id)
         assert (listed.digits, listed.id_count) == (somebody.PHONE, 2)
-        lists = await private.load(conn, NEW)
+        lists = await private_lists.load(conn, NEW)
     is_private = lists.of_account(account_id) if lists else None
     assert is_private is not None
     assert is_private(somebody.BSUID)
@@ -124,7 +124,7 @@ async def test_what_was_renewed_meanwhile_is_newer(business: Business) -> None:
 async def test_an_id_that_was_learned_again_under_the_new_key_is_one(business: Business) -> None:
     pool, account_id = business.pool, business.member.account_id
     async with transaction(pool) as conn:
-        await private.learn(conn, BOTH, [(account_id, match_key(somebody.PHONE), somebody.BSUID)])
+        await private_lists.learn(conn, BOTH, [(account_id, match_key(somebody.PHONE), somebody.BSUID)])
         await conn.execute(
             "UPDATE private_ids SET is_purging = true WHERE substring(sealed FOR 5) = %s", (KEYRING.head,)
         )
