@@ -26,6 +26,7 @@ from coexist.meta.phones import digits, same_number
 STEP_MESSAGES: Final = 5_000
 """Messages removed in one transaction, unless a single conversation has more."""
 STEP_CONVERSATIONS: Final = 50
+STEP_CONTACTS: Final = 1_000
 
 REASONS: Final = {
     "live": "messages came or were written after connecting",
@@ -50,12 +51,21 @@ class Stay:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What undoing would do. ``journal_from`` is the oldest import delivery kept, ``came_at`` the import's first."""
+    """What undoing would do. ``contacts`` without a chat go as well, besides those whom only ``goes`` knew.
+
+    ``journal_from`` is the oldest import delivery kept, ``came_at`` the import's first.
+    """
 
     goes: Stay
     stays: Sequence[Stay]
+    contacts: int
     came_at: datetime | None
     journal_from: datetime | None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to remove."""
+        return not self.goes.conversations and not self.contacts
 
     @property
     def can_come_back(self) -> bool:
@@ -92,6 +102,34 @@ CASE WHEN EXISTS (SELECT FROM messages m WHERE m.conversation_id = c.id AND NOT 
                          SELECT min(onboarded_at) FROM syncs WHERE inbox_id = c.inbox_id))) THEN 'changed' END
 """
 
+# Whom another number's address book names, or this one's as it has become since it was first shared, another number
+# talks with, a change of number told of, or who said whether they want marketing messages, is known without the import.
+UNKNOWN: Final = """
+       k.agent_name_at IS NULL AND k.agent_name IS NULL AND k.note IS NULL
+   AND NOT EXISTS (SELECT FROM conversations c WHERE c.contact_id = k.id)
+   AND NOT EXISTS (SELECT FROM identities i JOIN inboxes x ON x.scope_id = i.scope_id
+                     JOIN address_book_entries e ON e.inbox_id = x.id AND e.kind = i.kind AND e.value = i.value
+                    WHERE i.contact_id = k.id
+                      AND (e.inbox_id <> %(inbox_id)s OR e.at <= 'epoch' OR e.at > coalesce((
+                           SELECT min(first_arrival_at) FROM syncs
+                            WHERE inbox_id = %(inbox_id)s AND kind = 'contacts'), '-infinity')))
+   AND NOT EXISTS (SELECT FROM identities i JOIN identity_changes h
+                       ON h.scope_id = i.scope_id AND i.match_key IN (h.previous, h.current)
+                    WHERE i.contact_id = k.id)
+   AND NOT EXISTS (SELECT FROM identities i WHERE i.contact_id = k.id
+                      AND (i.marketing_wish IS NOT NULL OR i.marketing_rests_until IS NOT NULL))
+"""
+ONLY_THEY: Final = f"SELECT k.id FROM contacts k WHERE k.id = ANY(%(ids)s) AND {UNKNOWN} ORDER BY k.id"
+WITHOUT_A_CHAT: Final = f"""
+  FROM contacts k
+ WHERE k.scope_id = %(scope_id)s
+   AND EXISTS (SELECT FROM identities i JOIN address_book_entries e ON e.kind = i.kind AND e.value = i.value
+                WHERE i.contact_id = k.id AND e.inbox_id = %(inbox_id)s)
+   AND {UNKNOWN}
+"""
+COUNT_CONTACTS: Final = f"SELECT count(*) {WITHOUT_A_CHAT}"
+NEXT_CONTACTS: Final = f"SELECT k.id {WITHOUT_A_CHAT} ORDER BY k.id LIMIT {STEP_CONTACTS} FOR UPDATE OF k"
+
 PLAN: Final = f"""
 SELECT t.reason, count(*)::int AS conversations, coalesce(sum(t.messages), 0)::int AS messages,
        coalesce(sum(t.files), 0)::int AS stored_files
@@ -119,9 +157,9 @@ SELECT j.received_at FROM inboxes i
 async def plan(conn: Connection, account_id: int, inbox_id: int) -> Plan:
     """Return what undoing a number's import would remove, and what stays and why. Changes nothing.
 
-    Reads every conversation of the number. Raises NotFound.
+    Reads every conversation of the number and every contact of its scope. Raises NotFound.
     """
-    await inboxes.get(conn, account_id, inbox_id)
+    inbox = await inboxes.get(conn, account_id, inbox_id)
     async with conn.cursor(row_factory=class_row(Stay)) as cursor:
         await cursor.execute(PLAN, (inbox_id,))
         found = await cursor.fetchall()
@@ -129,7 +167,12 @@ async def plan(conn: Connection, account_id: int, inbox_id: int) -> Plan:
     came = await (await conn.execute(CAME_AT, (inbox_id,))).fetchone()
     kept = await (await conn.execute(JOURNAL_FROM, {"inbox_id": inbox_id})).fetchone()
     stays = [stay for stay in found if stay.reason is not None]
-    return Plan(goes[0], stays, came[0] if came else None, kept[0] if kept else None)
+    alone = await (await conn.execute(COUNT_CONTACTS, _place(inbox))).fetchone()
+    return Plan(goes[0], stays, alone[0] if alone else 0, came[0] if came else None, kept[0] if kept else None)
+
+
+def _place(inbox: Inbox) -> dict[str, int]:
+    return {"inbox_id": inbox.id, "scope_id": inbox.scope_id}
 
 
 async def connected_at(conn: Connection, inbox_id: int) -> datetime | None:
@@ -176,7 +219,7 @@ STILL: Final = f"SELECT c.id, c.contact_id FROM conversations c WHERE c.id = ANY
 
 
 async def undo_some(conn: Connection, inbox: Inbox, *, after: int = 0) -> Step:
-    """Remove the next untouched conversations after an id, with the contacts whom only they knew.
+    """Remove the next untouched conversations after an id, with contacts whom only they knew; at last those without.
 
     Needs a transaction by the caller, who appends the events last and comes again with ``last_id`` until it is None.
     """
@@ -184,8 +227,7 @@ async def undo_some(conn: Connection, inbox: Inbox, *, after: int = 0) -> Step:
     await locks.own_apply(conn, inbox.scope_id)
     found = await (await conn.execute(CANDIDATES, {"inbox_id": inbox.id, "after": after})).fetchall()
     if not found:
-        await coverage.forget(conn, inbox.id)
-        return Step(events=[NewEvent(inbox.account_id, Kind.SYNC_PROGRESSED, inbox_id=inbox.id)])
+        return await _remove_the_rest(conn, inbox, after)
     chosen: list[int] = []
     room = STEP_MESSAGES
     for conversation_id, _, count in found:
@@ -215,26 +257,19 @@ async def _remove_conversations(conn: Connection, inbox: Inbox, ids: Sequence[in
     step.events += [NewEvent(*place, id_, is_import=True) for id_ in ids]
 
 
-# Whom the address book names, another number talks with, a change of number told of, or who said whether they want
-# marketing messages, is known without the import.
-UNKNOWN: Final = """
-SELECT k.id FROM contacts k
- WHERE k.id = ANY(%(ids)s)
-   AND NOT EXISTS (SELECT FROM conversations c WHERE c.contact_id = k.id)
-   AND NOT EXISTS (SELECT FROM identities i JOIN inboxes x ON x.scope_id = i.scope_id
-                     JOIN address_book_entries e ON e.inbox_id = x.id AND e.kind = i.kind AND e.value = i.value
-                    WHERE i.contact_id = k.id)
-   AND NOT EXISTS (SELECT FROM identities i JOIN identity_changes h
-                       ON h.scope_id = i.scope_id AND i.match_key IN (h.previous, h.current)
-                    WHERE i.contact_id = k.id)
-   AND NOT EXISTS (SELECT FROM identities i WHERE i.contact_id = k.id
-                      AND (i.marketing_wish IS NOT NULL OR i.marketing_rests_until IS NOT NULL))
- ORDER BY k.id
-"""
+async def _remove_the_rest(conn: Connection, inbox: Inbox, after: int) -> Step:
+    """Remove contacts without a chat; once there is none left, this was the last step."""
+    rows = await (await conn.execute(NEXT_CONTACTS, _place(inbox))).fetchall()
+    if not rows:
+        await coverage.forget(conn, inbox.id)
+        return Step(events=[NewEvent(inbox.account_id, Kind.SYNC_PROGRESSED, inbox_id=inbox.id)])
+    step = Step(after)
+    await _remove_contacts(conn, inbox, [row[0] for row in rows], step)
+    return step
 
 
 async def _remove_contacts(conn: Connection, inbox: Inbox, ids: Sequence[int], step: Step) -> None:
-    rows = await (await conn.execute(UNKNOWN, {"ids": list(ids)})).fetchall()
+    rows = await (await conn.execute(ONLY_THEY, {"ids": list(ids), "inbox_id": inbox.id})).fetchall()
     gone = [row[0] for row in rows]
     if gone:
         removed = await purge.remove_people(conn, inbox.account_id, inbox.scope_id, gone, ())

@@ -37,7 +37,7 @@ def undo_import(
             async with pool.connection() as conn:
                 plan = await undoing.plan(conn, one.account_id, one.id)
             typer.echo(_page(plan))
-            if dry_run or not plan.goes.conversations:
+            if dry_run or plan.is_empty:
                 return
             typer.echo(f"Type the number of {one.name} to remove this: ", nl=False)
             typed = sys.stdin.readline()
@@ -74,6 +74,8 @@ def _page(plan: Plan) -> str:
 
     goes = plan.goes
     lines = [f"{goes.conversations} conversations with {goes.messages} messages are removed: nobody touched them."]
+    if plan.contacts:
+        lines.append(f"{plan.contacts} contacts without a chat are removed: only the phone's address book named them.")
     if goes.stored_files:
         lines.append(f"{goes.stored_files} fetched files go too; WhatsApp gives a file again for seven days only.")
     lines += [
@@ -81,7 +83,7 @@ def _page(plan: Plan) -> str:
         for stay in plan.stays
         if stay.reason is not None
     ]
-    if goes.conversations and not plan.can_come_back:
+    if not plan.is_empty and not plan.can_come_back:
         lines.append("The journal no longer has all of this import: what is removed cannot all come back.")
     return "\n".join(lines)
 

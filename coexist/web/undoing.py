@@ -49,12 +49,13 @@ async def undo(request: Request, web: Web, viewer: Viewer) -> Response:
     given = {name: str(value) for name, value in form.items()}
     async with transaction(web.pool) as conn:
         inbox = await undoing.check(conn, viewer.account_id, inbox_id, typed=given.get("typed", ""))
-    removed, after = _count(given, "removed"), _count(given, "after")
-    removed, last_id = await _some(web, inbox, removed, after)
+    some, last_id = await _some(web, inbox, _count(given, "after"))
+    removed, contacts = _count(given, "removed") + some.conversations, _count(given, "contacts") + some.contacts
     if not is_partial(request):
         return redirect(f"/inboxes/{inbox_id}/receipt/undo")
-    context: dict[str, Any] = {"inbox": inbox, "typed": given.get("typed", ""), "removed": removed, "after": last_id}
-    return html(web, "parts/undoing.html", **shell(viewer), **context, total=max(removed, _count(given, "total")))
+    context: dict[str, Any] = {"inbox": inbox, "typed": given.get("typed", ""), "after": last_id}
+    context |= {"removed": removed, "contacts": contacts, "total": max(removed, _count(given, "total"))}
+    return html(web, "parts/undoing.html", **shell(viewer), **context)
 
 
 async def reapply(request: Request, web: Web, viewer: Viewer) -> Response:
@@ -67,15 +68,17 @@ async def reapply(request: Request, web: Web, viewer: Viewer) -> Response:
     return redirect(f"/inboxes/{inbox_id}/receipt/undo?returned={count}")
 
 
-async def _some(web: Web, inbox: Inbox, removed: int, after: int) -> tuple[int, int | None]:
-    """Remove conversations for AT_ONCE_S: how many are gone in all, and after which id it goes on."""
+async def _some(web: Web, inbox: Inbox, after: int) -> tuple[undoing.Step, int | None]:
+    """Remove for AT_ONCE_S: how much that was, and after which id it goes on."""
     began = time.monotonic()
+    some = undoing.Step()
     last_id: int | None = after
     while last_id is not None and time.monotonic() - began < AT_ONCE_S:
         async with transaction(web.pool) as conn:
             step = await _step(conn, inbox, last_id)
-        removed, last_id = removed + step.conversations, step.last_id
-    return removed, last_id
+        some.conversations, some.contacts = some.conversations + step.conversations, some.contacts + step.contacts
+        last_id = step.last_id
+    return some, last_id
 
 
 async def _step(conn: Connection, inbox: Inbox, after: int) -> undoing.Step:

@@ -17,9 +17,9 @@ from coexist.export import lines
 from coexist.inbox import inboxes
 from coexist.intake.replay import Span, replay
 from tests.support import intake, wire
-from tests.support.intake import ONBOARDED_AT, SHOP, body_of
+from tests.support.intake import BRANCH, ONBOARDED_AT, RECEIVED_AT, SHOP, body_of
 
-RUI, ANA, EVA = "351910559111", "351910559122", "351910559133"
+RUI, ANA, EVA, ZE = "351910559111", "351910559122", "351910559133", "351910559144"
 LONG_AGO: Final = 40 * 86_400
 TABLES: Final = (
     "messages",
@@ -29,6 +29,7 @@ TABLES: Final = (
     "identity_sightings",
     "media",
     "message_changes",
+    "address_book_entries",
 )
 
 
@@ -49,10 +50,11 @@ def past_of_three() -> list[bytes]:
 
 @pytest.fixture
 async def account_id(pool: Pool) -> int:
-    """An account whose number has imported three chats; Eva's name is in the address book."""
+    """An account whose number has imported three chats and two contacts: Eva, and Zé with whom there is no chat."""
     async with transaction(pool) as conn:
         account_id = await intake.connect(conn, SHOP)
-    await intake.deliver(pool, [body_of(wire.entry(5, phone=EVA, name="Eva")), *past_of_three()])
+    book = [body_of(wire.entry(5, phone=phone, name=name)) for phone, name in ((EVA, "Eva"), (ZE, "Zé"))]
+    await intake.deliver(pool, [*book, *past_of_three()])
     return account_id
 
 
@@ -100,17 +102,16 @@ async def test_what_an_undone_import_made_is_gone_and_comes_back_from_the_journa
 ) -> None:
     before = await exported(pool, account_id)
     plan = await plan_of(pool, account_id)
-    assert (plan.goes.conversations, plan.goes.messages, list(plan.stays)) == (3, 5, [])
+    assert (plan.goes.conversations, plan.goes.messages, list(plan.stays), plan.contacts) == (3, 5, [], 1)
     assert plan.can_come_back
 
     done = await undo(pool, account_id)
 
-    assert (done.conversations, done.messages, done.contacts) == (3, 5, 2)
+    assert (done.conversations, done.messages, done.contacts) == (3, 5, 4)
     async with pool.connection() as conn:
-        left = {table: await count(conn, table) for table in TABLES}
-        assert left == dict.fromkeys(TABLES, 0) | {"contacts": 1, "identities": 1}, "Eva is in the address book"
-        assert await count(conn, "journal") == 3
-    assert (await plan_of(pool, account_id)).goes.conversations == 0
+        assert {table: await count(conn, table) for table in TABLES} == dict.fromkeys(TABLES, 0)
+        assert await count(conn, "journal") == 4
+    assert (await plan_of(pool, account_id)).is_empty
     assert await exported(pool, account_id) != before
 
     await reapply(pool)
@@ -169,6 +170,39 @@ async def test_who_wrote_or_reacted_since_keeps_the_whole_conversation(
         assert await cursor.fetchall() == [("wamid.r1",), ("wamid.r2",)]
     await reapply(pool)
     assert await exported(pool, account_id) == before
+
+
+SINCE: Final = int(RECEIVED_AT.timestamp()) - wire.EPOCH + 60
+"""A minute after the phone first shared its address book."""
+
+
+@pytest.mark.parametrize(
+    "touch",
+    [
+        "UPDATE contacts SET note = 'Fala alto' WHERE address_book_name = 'Zé'",
+        "UPDATE contacts SET agent_name = 'José', agent_name_at = now() WHERE address_book_name = 'Zé'",
+        wire.entry(SINCE, phone=ZE, name="José"),
+        wire.entry(SINCE, phone=ZE),
+        wire.entry(5, phone=ZE, name="José", number=BRANCH),
+        wire.wished("stop", 5, phone=ZE),
+        wire.message("wamid.z1", 5, wire.text("Olá"), phone=ZE),
+    ],
+    ids=["noted", "named", "edited since", "removed since", "of another number", "no marketing", "wrote"],
+)
+async def test_a_contact_whom_more_than_the_import_knows_stays(pool: Pool, touch: str | dict[str, Any]) -> None:
+    async with transaction(pool) as conn:
+        account_id = await intake.connect(conn, SHOP, BRANCH)
+    await intake.deliver(pool, [body_of(wire.entry(5, phone=ZE, name="Zé")), *past_of_three()])
+    if isinstance(touch, str):
+        async with transaction(pool) as conn:
+            assert (await conn.execute(touch)).rowcount == 1
+    else:
+        await intake.deliver(pool, [body_of(touch)])
+    assert (await plan_of(pool, account_id)).contacts == 0
+    await undo(pool, account_id)
+    async with pool.connection() as conn:
+        cursor = await conn.execute("SELECT match_key FROM identities WHERE kind = 'phone'")
+        assert await cursor.fetchall() == [(ZE,)]
 
 
 async def test_an_undo_that_breaks_off_leaves_whole_conversations_and_goes_on(

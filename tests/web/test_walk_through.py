@@ -191,7 +191,7 @@ async def to_the_map(walk: Walk) -> None:
     await expect(page.locator("#sync details")).to_contain_text("all in order")
 
     await page.get_by_role("link", name="Receipt").click()
-    await expect(page.locator(".zeros dd")).to_have_text(["0"] * 7)
+    await expect(page.locator(".zeros dd")).to_have_text(["0"] * 8)
     told = [one for one in await walk.shop.phone.messages() if one["told"] == "history"]
     came = page.locator(".tallies div").filter(has_text="New messages").locator("dd")
     await expect(came).to_have_text(str(len(told)))
