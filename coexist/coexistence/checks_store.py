@@ -92,6 +92,9 @@ async def preflight(conn: Connection, inbox_id: int) -> Preflight | None:
 
 
 # Soon after a number was connected somebody is at it and may have mended it; later on it waits for a passing trouble.
+PUT_OFF_MOST: Final = timedelta(hours=1)
+"""How late a request that Meta refused for now, time and again, is made once more."""
+
 DUE: Final = f"""
 SELECT DISTINCT i.account_id, i.id
   FROM inboxes i JOIN syncs s ON s.inbox_id = i.id AND s.onboarded_at = i.onboarded_at
@@ -103,17 +106,24 @@ SELECT DISTINCT i.account_id, i.id
         OR p.is_waiting AND p.onboarded_at = i.onboarded_at)
    AND (p.checked_at IS NULL
         OR p.checked_at < %(now)s - least(greatest((p.checked_at - i.onboarded_at) / 10, %(least)s), %(most)s))
+   AND NOT EXISTS (SELECT FROM syncs r
+                    WHERE r.inbox_id = i.id AND r.onboarded_at = i.onboarded_at AND r.state = 'not_requested'
+                      AND r.put_off > 0
+                      AND r.error_at > %(now)s - least(%(least)s * 2 ^ least(r.put_off, 16), %(put_off_most)s))
 """
 
 
 async def due(conn: Connection, least: timedelta, most: timedelta) -> Sequence[tuple[int, int]]:
     """Return (account id, inbox id) of numbers whose syncs wait for a look, and were last looked at long enough ago.
 
-    That is a tenth of the time since they were connected, within the two limits.
+    That is a tenth of the time since they were connected, within the two limits. After a request that Meta refused for
+    now it is twice as long each time (requirement B10).
     """
     now = clock.now()
     too_old = now - timedelta(hours=rules.REQUEST_HOURS)
-    cursor = await conn.execute(DUE, {"now": now, "too_old": too_old, "least": least, "most": most})
+    cursor = await conn.execute(
+        DUE, {"now": now, "too_old": too_old, "least": least, "most": most, "put_off_most": PUT_OFF_MOST}
+    )
     return [(int(account_id), int(inbox_id)) for account_id, inbox_id in await cursor.fetchall()]
 
 

@@ -285,7 +285,7 @@ async def settle(
 GIVE_BACK: Final = """
 UPDATE syncs
    SET requested_at = NULL, wanted_at = CASE WHEN %(stays)s THEN wanted_at END, refusals = refusals + %(counted)s,
-       error_code = %(code)s, error = %(error)s, error_at = %(error_at)s,
+       put_off = put_off + %(put_off)s, error_code = %(code)s, error = %(error)s, error_at = %(error_at)s,
        state = CASE WHEN refusals + %(counted)s >= %(refusals)s THEN 'failed' ELSE 'not_requested' END::sync_state
  WHERE inbox_id = %(inbox_id)s AND kind = %(kind)s::sync_kind AND onboarded_at = %(onboarded_at)s
    AND requested_at = %(requested_at)s AND state = 'requesting'
@@ -299,6 +299,7 @@ async def give_back(conn: Connection, request: Request, code: int | None, error:
     """
     values = {
         "counted": int(not rules.passes(code)),
+        "put_off": int(rules.passes(code)),
         "stays": rules.passes(code),
         "code": code,
         "error": error,

@@ -124,7 +124,7 @@ def verdict(number: Number, lines: Iterable[Line]) -> Verdict:
         elif (line.field, line.event) == (OURS, TOKEN_REFUSED):
             refused = Verdict(State.TOKEN_INVALID, line.at, _word(line.value.get("reason")))
             token = token if token.state is State.TOKEN_INVALID else refused
-        elif (line.field, line.event) == (OURS, AUTHORISED):
+        elif (line.field, line.event) == (OURS, AUTHORISED) and token.state is State.TOKEN_INVALID:
             token = Verdict(State.CONNECTED, line.at)
     for each in (phone, token, restriction, refusal):
         if each.state is not State.CONNECTED:

@@ -1,6 +1,8 @@
 """While Meta wants to be asked nothing, the one chance is neither used nor counted against."""
 
 from datetime import timedelta
+from functools import partial
+from itertools import pairwise
 
 import pytest
 
@@ -72,6 +74,32 @@ async def test_what_meta_refuses_for_now_stays_wanted_and_is_asked_for_after_ano
             await passed(conn)
         await worker.step(pool, graph, KEYRING)
     assert [asked.body["sync_type"] for asked in scripted.of("smb_app_data")[1:]] == ["smb_app_state_sync", "history"]
+
+
+@pytest.mark.requirement("B10")
+async def test_what_meta_refuses_for_a_whole_day_is_asked_for_seldomer_and_seldomer(
+    pool: Pool, graphs: tuple[ScriptedGraph, Graph]
+) -> None:
+    scripted, graph = graphs
+    business = await open_business(pool)
+    account_id, inbox = business.member.account_id, business.inbox
+    await in_transaction(pool, lambda conn: actions.request_syncs(conn, account_id, inbox.id))
+    began, asked = clock.now(), list[int]()
+    for minute in range(0, 23 * 60, 2):
+        with clock.reading(partial(began.__add__, timedelta(minutes=minute))):
+            async with transaction(pool) as conn:
+                due = await checks_store.due(conn, timedelta(seconds=10), timedelta(minutes=10))
+                if due or minute == 0:
+                    await passed(conn)
+                    scripted.answers.append(error(2))
+            if due or minute == 0:
+                await worker.step(pool, graph, KEYRING)
+                scripted.answers.clear()
+                asked.append(minute)
+    pauses = [later - earlier for earlier, later in pairwise(asked)]
+    assert len(scripted.of("smb_app_data")) == len(asked) < 40
+    assert pauses == sorted(pauses)
+    assert pauses[-1] in range(60, 64)
 
 
 @pytest.mark.parametrize(

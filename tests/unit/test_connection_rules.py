@@ -62,6 +62,16 @@ def test_the_state_out_of_the_timeline_whatever_its_order(lines: list[Line], sta
     assert {verdict(NUMBER, order).state for order in itertools.permutations(lines)} == {state}
 
 
+@pytest.mark.requirement("A7")
+def test_access_that_is_renewed_before_it_was_refused_leaves_the_time_since_when_it_is_connected() -> None:
+    refused, renewed = (
+        line(connection.TOKEN_REFUSED, 1, connection.OURS),
+        line(connection.AUTHORISED, 2, connection.OURS),
+    )
+    assert verdict(NUMBER, [renewed]).at == SINCE
+    assert verdict(NUMBER, [refused, renewed]).at == renewed.at
+
+
 @pytest.mark.requirement("G2")
 @pytest.mark.parametrize(
     ("number", "named", "state"),
