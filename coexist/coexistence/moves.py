@@ -16,9 +16,12 @@ import msgspec
 
 from coexist.base import clock
 from coexist.base.database import Connection
+from coexist.base.errors import Unavailable
 from coexist.coexistence.switches import change_of
 from coexist.events.feed import Kind, NewEvent
 from coexist.inbox import changes, files, locks, purge, summary
+from coexist.inbox.apply import our_ref_of
+from coexist.inbox.inboxes import Inbox
 from coexist.meta.model import (
     STATUS_RANK,
     AddressBookChanged,
@@ -107,12 +110,23 @@ async def owned(conn: Connection, facts: Sequence[Fact]) -> list[Fact]:
             continue
         at = None if change_of(fact) in shared else _happened_at(fact)
         owner = next((each for each in of_number if each.tenure.covers(fact.journal_id, at)), None)
+        sender = None
         if isinstance(fact, StatusTold):
-            owner = next((each for each in of_number if (each.inbox_id, fact.wamid) in sent), owner)
-        is_late = owner is not None and not owner.tenure.covers(fact.journal_id)
+            names = {fact.wamid, str(our_ref_of(fact.our_ref))}
+            sender = next((each for each in of_number if any((each.inbox_id, name) in sent for name in names)), None)
+        owner = sender or owner
+        is_late = owner is not None and sender is None and not owner.tenure.covers(fact.journal_id)
         if owner is not None and not (is_late and owner.has_private_list):
             told.append(msgspec.structs.replace(fact, phone_number_id=owner.phone_number_id))
     return told
+
+
+def check_owned(facts: Sequence[Fact], known: Mapping[str, Inbox]) -> None:
+    """Raise Unavailable when a number has moved between ``owned`` and the look for its inbox: try it all again."""
+    for fact in facts:
+        inbox = known.get(fact.phone_number_id or "")
+        if inbox is not None and fact.journal_id <= inbox.journal_from:
+            raise Unavailable("A number went to another account meanwhile.")
 
 
 def _is_of_the_past(fact: Fact) -> bool:
@@ -125,19 +139,23 @@ def _happened_at(fact: Fact) -> datetime | None:
 
 
 SENT: Final = """
-SELECT inbox_id, wamid FROM messages WHERE inbox_id = ANY(%s) AND wamid = ANY(%s) AND origin = 'api'
+SELECT inbox_id, wamid, our_ref::text FROM messages
+ WHERE inbox_id = ANY(%s) AND origin = 'api' AND (wamid = ANY(%s) OR our_ref = ANY(%s))
 """
 
 
 async def _sent_by_formers(
     conn: Connection, owners: Mapping[str, Sequence[Owner]], facts: Sequence[Fact]
 ) -> set[tuple[int, str]]:
-    """Which of the statuses are of messages that were sent from an inbox before its number moved."""
-    wamids = [fact.wamid for fact in facts if isinstance(fact, StatusTold) and fact.phone_number_id in owners]
+    """Which inbox sent a message, by its wamid and by our reference, before its number moved: what statuses are of."""
+    statuses = [fact for fact in facts if isinstance(fact, StatusTold) and fact.phone_number_id in owners]
+    wamids = [fact.wamid for fact in statuses]
+    refs = [ref for fact in statuses if (ref := our_ref_of(fact.our_ref))]
     formers = [each.inbox_id for of_one in owners.values() for each in of_one if each.tenure.moved_to is not None]
     if not wamids or not formers:
         return set()
-    return {(row[0], row[1]) for row in await (await conn.execute(SENT, (formers, wamids))).fetchall()}
+    rows = await (await conn.execute(SENT, (formers, wamids, refs))).fetchall()
+    return {(inbox_id, name) for inbox_id, *names in rows for name in names if name}
 
 
 async def of_owners(conn: Connection, problems: Sequence[tuple[int, Problem]]) -> list[tuple[int, Problem]]:
@@ -178,10 +196,12 @@ QUARANTINED: Final = (
 )
 
 # What came since the number was signed up anew was taken for the former inbox. What was told a little before by some
-# clock is applied again, too: it may have been taken from there with the rest.
+# clock is applied again, too: it may have been taken from there with the rest. It stands in line under names that no
+# claim has yet: one that is under way takes its own off the line when it ends, whatever was taken out meanwhile.
 REQUEUE_SINCE: Final = """
-INSERT INTO backlog (lane, journal_id)
-SELECT lane, id FROM journal WHERE id > %(moved_to)s OR received_at >= %(a_little_before)s
+INSERT INTO backlog (lane, journal_id, only_for)
+SELECT 1, id, CASE lane WHEN 1 THEN %(number)s ELSE '' END FROM journal
+ WHERE id > coalesce((SELECT id FROM journal WHERE received_at < %(a_little_before)s ORDER BY id DESC LIMIT 1), 0)
     ON CONFLICT DO NOTHING
 """
 
@@ -260,7 +280,7 @@ async def move_away(conn: Connection, inbox_id: int, since: datetime) -> tuple[i
     events = await _give_up(conn, account_id, inbox_id)
     events += await _take_out(conn, values | {"scope_id": scope_id}, account_id)
     await conn.execute("DELETE FROM connection_questions WHERE inbox_id = %s", (inbox_id,))
-    await conn.execute(REQUEUE_SINCE, {"moved_to": moved_to, "a_little_before": since - CLOCKS})
+    await conn.execute(REQUEUE_SINCE, {"number": number, "a_little_before": since - CLOCKS})
     return moved_to, events
 
 

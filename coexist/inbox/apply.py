@@ -197,7 +197,7 @@ class Rows:
                 wamid=fact.wamid,
                 status=model.STATUS_RANK[fact.status],
                 at=fact.at,
-                our_ref=_our_ref(fact.our_ref),
+                our_ref=our_ref_of(fact.our_ref),
                 pricing=msgspec.Raw(fact.pricing) if fact.pricing else None,
                 errors=msgspec.Raw(fact.errors) if fact.errors else None,
                 refused_at={str(one.code): fact.at.timestamp() for one in refused} or None,
@@ -264,7 +264,8 @@ def _direction_rank(fact: MessageTold) -> int:
     return model.PLACEHOLDER if fact.content_rank == model.FROM_HISTORY_MEDIA else model.FROM_HISTORY
 
 
-def _our_ref(callback_data: str | None) -> UUID | None:
+def our_ref_of(callback_data: str | None) -> UUID | None:
+    """Return the reference that we gave Meta along with a message; None when it is somebody else's."""
     if callback_data is None or not callback_data.startswith(OUR_REF_PREFIX):
         return None
     try:

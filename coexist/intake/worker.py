@@ -203,6 +203,7 @@ async def apply_next(
         parsed = [imports.share(*told) for told in zip(deliveries, whole, strict=True)]
         facts = await moves.owned(conn, [fact for one in parsed for fact in one.facts])
         known, unrouted = await _route(conn, facts, installation)
+        moves.check_owned(facts, known)
         await store.keep_unrouted(conn, unrouted)
         outcome = await _apply_or_halve(conn, pool, known, wanted(facts, known), is_alone=count == 1)
         problems = [

@@ -26,6 +26,7 @@ from coexist.intake.sealing import unseal
 from coexist.intake.worker import apply_next
 from coexist.media import rules
 from coexist.media.model import Reason
+from coexist.meta.model import OUR_REF_PREFIX
 from coexist.people import actions as people
 from coexist.people.model import Member, Role
 from coexist.quarantine import store as quarantine
@@ -186,6 +187,25 @@ async def test_what_meta_delivers_late_reaches_whose_it_was_when_it_happened(two
     }  # fmt: skip
     shown = await ask(two.pool, "SELECT status FROM messages WHERE wamid = 'wamid.OUT'")
     assert shown == [(4,)], "the team sees that it came"
+    assert await ask(two.pool, "SELECT count(*) FROM message_statuses WHERE inbox_id = %s", taker.id) == [(0,)]
+
+
+@pytest.mark.requirement("A8", "D2")
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_a_status_reaches_who_sent_the_message_whatever_else_is_private_there(two: Two, is_known: bool) -> None:
+    """By its wamid, or by our reference where no answer of Meta's has told the wamid."""
+    await deliver(two.pool, inbound("wamid.IN", "Olá", at=clock.now() - BEFORE))
+    await ask(two.pool, "UPDATE journal SET received_at = now() - interval '30 hours' RETURNING 1")
+    await two.wrote()
+    await ask(two.pool, "UPDATE outbox SET state = 'unclear' RETURNING 1")
+    wamid = "'wamid.OUT'" if is_known else "NULL"
+    ((our_ref,),) = await ask(two.pool, f"UPDATE messages SET wamid = {wamid} WHERE origin = 'api' RETURNING our_ref")
+    async with transaction(two.pool) as conn:
+        await private.add(conn, KEYRING, "Privado", two.former.member.account_id, STRANGER)
+    taker = await two.move()
+    await deliver(two.pool, status("wamid.OUT", "delivered", our_ref=f"{OUR_REF_PREFIX}{our_ref}"))
+    sent = await ask(two.pool, "SELECT inbox_id, wamid, status FROM messages WHERE origin = 'api'")
+    assert sent == [(two.former.inbox.id, "wamid.OUT", 4)]
     assert await ask(two.pool, "SELECT count(*) FROM message_statuses WHERE inbox_id = %s", taker.id) == [(0,)]
 
 
