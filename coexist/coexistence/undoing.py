@@ -183,8 +183,10 @@ async def connected_at(conn: Connection, inbox_id: int) -> datetime | None:
 
 # Brought back, or replayed with everything: what a worker is about to make would be there again after the undoing.
 IN_LINE: Final = """
-SELECT FROM import_deliveries d JOIN backlog b ON b.journal_id = d.journal_id AND b.only_for IN ('', d.phone_number_id)
- WHERE d.phone_number_id = %s LIMIT 1
+SELECT FROM inboxes i, LATERAL (SELECT coalesce(i.moved_number, i.phone_number_id) AS number) n
+  JOIN import_deliveries d ON d.phone_number_id IN (n.number, '')
+  JOIN backlog b ON b.journal_id = d.journal_id AND b.only_for IN ('', n.number)
+ WHERE i.id = %s LIMIT 1
 """
 
 
@@ -197,9 +199,10 @@ async def check(conn: Connection, account_id: int, inbox_id: int, *, typed: str)
     if not same_number(digits(typed.strip()), inbox.display_phone_number):
         raise Invalid("What you typed is not this number: nothing was removed.", next_step="Type the number in full.")
     syncs = await store.syncs(conn, inbox_id)
-    if any(sync.kind == SyncKind.HISTORY and rules.is_coming_in(sync, clock.now()) for sync in syncs):
-        raise Conflict("The history is still coming in.", next_step="Wait until the sync has ended.")
-    if (await conn.execute(IN_LINE, (inbox.phone_number_id,))).rowcount:
+    for kind, what in ((SyncKind.HISTORY, "The history is"), (SyncKind.CONTACTS, "The contacts are")):
+        if any(sync.kind == kind and rules.is_coming_in(sync, clock.now()) for sync in syncs):
+            raise Conflict(f"{what} still coming in.", next_step="Wait until the sync has ended.")
+    if (await conn.execute(IN_LINE, (inbox.id,))).rowcount:
         raise Conflict("A part of this import is in line to be applied.", next_step="Wait until that is done.")
     return inbox
 

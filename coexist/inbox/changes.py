@@ -248,24 +248,28 @@ def _as_json(keys: Collection[MessageKey]) -> str:
 
 
 # What waits hangs on no person: when its delivery is gone as well, nobody could tell any more whose words it holds.
-# What has no time of its own (it stands at the beginning of all times) is left alone.
+# While a delivery could not be applied, or belongs to nobody yet, the message may still come from there.
 FORGET_WAITING = """
-WITH old_changes AS (
+WITH coming AS MATERIALIZED (
+    SELECT EXISTS (SELECT FROM quarantine) OR EXISTS (SELECT FROM unrouted) AS is_any),
+old_changes AS (
     DELETE FROM message_changes WHERE ctid = ANY(ARRAY(
-           SELECT ctid FROM message_changes WHERE is_waiting AND at < %(before)s AND at > 'epoch'
-            LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+           SELECT w.ctid FROM message_changes w, coming
+            WHERE w.is_waiting AND w.told_at < %(before)s AND NOT coming.is_any
+            LIMIT %(limit)s FOR UPDATE OF w SKIP LOCKED))
     RETURNING 1),
 old_statuses AS (
     DELETE FROM message_statuses WHERE ctid = ANY(ARRAY(
-           SELECT ctid FROM message_statuses WHERE is_waiting AND at < %(before)s AND at > 'epoch'
-            LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+           SELECT w.ctid FROM message_statuses w, coming
+            WHERE w.is_waiting AND w.told_at < %(before)s AND NOT coming.is_any
+            LIMIT %(limit)s FOR UPDATE OF w SKIP LOCKED))
     RETURNING 1)
 SELECT greatest((SELECT count(*) FROM old_changes), (SELECT count(*) FROM old_statuses))
 """
 
 
 async def forget_waiting(conn: Connection, before: datetime, limit: int) -> int:
-    """Forget what has waited for its message since before a time, at most ``limit`` of each kind.
+    """Forget what was told before a time and waits for its message since, at most ``limit`` of each kind.
 
     Returns how many that were of the kind with more.
     """

@@ -208,9 +208,9 @@ async def remove_people(
 
 # What shows a person to whom it does not belong: a contact card, and a text that is nothing but a number.
 SHOWN: Final = r"""
-SELECT id, inbox_id, wamid, jsonb_build_array(text, content) FROM messages
+SELECT id, inbox_id, wamid, jsonb_build_array(text, edited_text, content) FROM messages
  WHERE id > %(after)s AND id <= %(after)s + %(rows)s AND inbox_id = ANY(%(inbox_ids)s) AND wamid IS NOT NULL
-   AND (type = 'contacts' OR text ~ '^[\s+().0-9-]{7,40}$')
+   AND (type = 'contacts' OR text ~ '^[\s+().0-9-]{7,40}$' OR edited_text ~ '^[\s+().0-9-]{7,40}$')
  ORDER BY id
 """
 LAST_MESSAGE: Final = "SELECT coalesce(max(id), 0) FROM messages WHERE inbox_id = ANY(%s)"

@@ -22,7 +22,7 @@ async def note(conn: Connection, deliveries: Sequence[Delivery], parsed: Sequenc
         for number, field in one.seen
         if field in FIELDS and number
     }
-    await store.note_imports(conn, carried)
+    await store.note_imports(conn, sorted(carried))
 
 
 def share(delivery: Delivery, parsed: Parsed) -> Parsed:

@@ -112,6 +112,26 @@ async def test_what_still_waits_is_never_removed(shop: Pool) -> None:
     assert await left(shop) == [2, 3, 4, 5]
 
 
+@pytest.mark.parametrize("table", ["message_changes", "message_statuses"])
+async def test_what_waits_for_its_message_goes_with_its_delivery_and_not_by_its_own_time(
+    shop: Pool, table: str
+) -> None:
+    """A reaction of long ago may come with a history; what came long ago may belong to what could not be applied."""
+    phone, long_ago = "351910559122", -(10**7)
+    reaction = wire.message("wamid.R", long_ago, wire.reaction("wamid.never", "👍"), phone=phone)
+    await receive(shop, 0, body_of(reaction), body_of(wire.status("wamid.never", long_ago, "read", phone=phone)))
+    waiting = f"SELECT count(*) FROM {table} WHERE is_waiting"
+    await retention.run_once(shop, KEPT)
+    assert await rows(shop, waiting) == [(1,)], "it has just been told"
+    await rows(shop, f"UPDATE {table} SET told_at = now() - interval '91 days' RETURNING 1")
+    await receive(shop, 0, b"{")
+    await retention.run_once(shop, KEPT)
+    assert await rows(shop, waiting) == [(1,)], "its message may be in what could not be read"
+    await rows(shop, "DELETE FROM quarantine RETURNING 1")
+    await retention.run_once(shop, KEPT)
+    assert await rows(shop, waiting) == [(0,)]
+
+
 async def test_the_database_itself_holds_fast_what_waits(shop: Pool) -> None:
     strangers = wire.message("wamid.S", 1, wire.text("Olá"), phone="351910559122", number=STRANGE)
     await receive(shop, 400, b"{", body_of(strangers, waba_id=STRANGE.waba_id))
