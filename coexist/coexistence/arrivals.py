@@ -77,7 +77,8 @@ async def asked(conn: Connection, inbox_ids: Collection[int]) -> dict[tuple[int,
     """Return when Meta was asked for each kind of data of each inbox, by onboarding; None where it never was."""
     found: dict[tuple[int, str], dict[datetime, datetime | None]] = defaultdict(dict)
     cursor = await conn.execute(
-        "SELECT inbox_id, kind::text, onboarded_at, requested_at FROM syncs WHERE inbox_id = ANY(%s)",
+        "SELECT inbox_id, kind::text, onboarded_at, coalesce(requested_at, asked_again_at) FROM syncs"
+        " WHERE inbox_id = ANY(%s)",
         (list(inbox_ids),),
     )
     for inbox_id, kind, onboarded_at, requested_at in await cursor.fetchall():
@@ -197,9 +198,11 @@ async def refresh_history(conn: Connection, places: Collection[Place]) -> None:
 
 # An address book goes on changing for ever: only what came after we asked answers the request.
 SET_CONTACTS: Final = """
-UPDATE syncs SET state = 'receiving'
+UPDATE syncs SET state = 'receiving', requested_at = coalesce(requested_at, asked_again_at)
  WHERE inbox_id = %s AND kind = 'contacts' AND onboarded_at = %s
-   AND state IN ('requesting', 'requested', 'nothing_arrived') AND last_arrival_at >= requested_at - %s
+   AND (state IN ('requesting', 'requested', 'nothing_arrived')
+        OR state = 'not_requested' AND asked_again_at IS NOT NULL)
+   AND last_arrival_at >= coalesce(requested_at, asked_again_at) - %s
 """
 
 

@@ -109,6 +109,8 @@ async def diagnose(conn: Connection, keyring: Keyring, settings: Settings, accou
         _failures(failed, await checks_evidence.last_sent_at(conn, inbox_id), now),
     ]
     found |= {check.name: check for check in ours}
+    if inbox.is_moved:
+        found = {Name.CONNECTION: found[Name.CONNECTION]}
     over = {name for kind, name in ((SyncKind.HISTORY, "history"), (SyncKind.CONTACTS, "contacts"))
             if kind in syncs and syncs[kind].state in OVER}  # fmt: skip
     questions = [_question(name, found, is_over=name in over) for name in QUESTIONS]
@@ -122,7 +124,8 @@ def _question(name: str, found: Mapping[str, Check], *, is_over: bool) -> Questi
     level = worst(rests_on)
     if level is Level.GREEN:
         answer = found.get(key)
-        verdict = f"Nothing is wrong. {answer.seen}" if answer else "This number is not in the phone app."
+        otherwise = found[Name.CONNECTION].next_step or "This number is not in the phone app."
+        verdict = f"Nothing is wrong. {answer.seen}" if answer else otherwise
     else:
         cause = next(check for check in rests_on if check.level == level)
         verdict = f"{cause.title}: {cause.seen}"
@@ -135,7 +138,8 @@ def _question(name: str, found: Mapping[str, Check], *, is_over: bool) -> Questi
 def _connection(inbox: Inbox, now: datetime) -> Check:
     state = connection.State(inbox.state)
     why = words.why(inbox.state_reason, inbox.state_initiated_by).rstrip(".")
-    level = Level.GREEN if state is connection.State.CONNECTED else Level.RED
+    is_well = state is connection.State.CONNECTED or inbox.is_moved  # another account's: nothing is to be mended here
+    level = Level.GREEN if is_well else Level.RED
     seen = f"{STATES[state]}{f' Why: {why}.' if why else ''} Since {_at(inbox.state_at)}."
     step = MOVED_STEP if inbox.is_moved else STEPS.get(state, "")
     return Check(Name.CONNECTION, level, "Connection of the number", seen, now, step)
@@ -184,7 +188,7 @@ def _sync(sync: Sync, missing_count: int, now: datetime) -> Check:
         level, said, step = Level.AMBER, words.with_a_gap(missing_count), words.AFTER_A_GAP
     elif state in (SyncState.NOT_REQUESTED, SyncState.FAILED):
         deadline = rules.deadline(sync.onboarded_at)
-        is_late = now >= deadline or sync.requested_at is not None
+        is_late = now >= deadline or sync.requested_at is not None or sync.refusals >= rules.REFUSALS_MAX
         level = Level.RED if is_late else level
         step = ANOTHER_CHANCE if is_late else f"Mend what is red, then ask (Numbers > Sync) before {_at(deadline)}."
     asked = (
@@ -282,15 +286,16 @@ def _failures(failures: Sequence[Failure], last_sent_at: datetime | None, now: d
     told = "; ".join(
         f"{one.count:,} × {one.code or 'no code'} ({explain(one.code).what.rstrip('.')})" for one in failures[:3]
     )
-    first = explain(failures[0].code)
-    needs_us = any(
-        explain(one.code).kind in (ErrorClass.REAUTHORISE, ErrorClass.HUMAN)
-        and (last_sent_at is None or one.last_at > last_sent_at)
+    needing_us = [
+        one
         for one in failures
-    )
+        if explain(one.code).kind in (ErrorClass.REAUTHORISE, ErrorClass.HUMAN)
+        and (last_sent_at is None or one.last_at > last_sent_at)
+    ]
+    first = explain((needing_us or failures)[0].code)
     since = f" Meta took one at {_at(last_sent_at)}." if last_sent_at else ""
     seen = f"In the last {days} days: {told}. Last at {_at(max(one.last_at for one in failures))}.{since}"
-    level = Level.RED if needs_us else Level.AMBER
+    level = Level.RED if needing_us else Level.AMBER
     return Check(Name.FAILURES, level, title, seen, now, (first.once_failed if first.code else "") or EACH_SAYS)
 
 

@@ -91,10 +91,11 @@ async def preflight(conn: Connection, inbox_id: int) -> Preflight | None:
     return Preflight(row[0], row[1], row[2], checks, row[4], row[5])
 
 
-# Soon after a number was connected somebody is at it and may have mended it; later on it waits for a passing trouble.
 PUT_OFF_MOST: Final = timedelta(hours=1)
 """How late a request that Meta refused for now, time and again, is made once more."""
 
+# Soon after a number was connected somebody is at it and may have mended it; later on it waits for a passing trouble.
+# However long, an eighth of the time that is left is always enough.
 DUE: Final = f"""
 SELECT DISTINCT i.account_id, i.id
   FROM inboxes i JOIN syncs s ON s.inbox_id = i.id AND s.onboarded_at = i.onboarded_at
@@ -109,7 +110,8 @@ SELECT DISTINCT i.account_id, i.id
    AND NOT EXISTS (SELECT FROM syncs r
                     WHERE r.inbox_id = i.id AND r.onboarded_at = i.onboarded_at AND r.state = 'not_requested'
                       AND r.put_off > 0
-                      AND r.error_at > %(now)s - least(%(least)s * 2 ^ least(r.put_off, 16), %(put_off_most)s))
+                      AND r.error_at > %(now)s - least(%(least)s * 2 ^ least(r.put_off, 16), %(put_off_most)s,
+                                                       (i.onboarded_at - %(too_old)s) / 8))
 """
 
 

@@ -23,6 +23,7 @@ from coexist.inbox.connection import Line, State
 ASKED_AGAIN: Final = "SYNC_ASKED_AGAIN"
 PATIENCE: Final = timedelta(minutes=30)
 """How long what was asked for may take to arrive before its answer counts as lost."""
+SAME_CLICK: Final = timedelta(minutes=1)
 
 LOST: Final = """
    FROM inboxes i
@@ -45,6 +46,13 @@ async def find(conn: Connection, inbox_id: int) -> Sequence[SyncKind]:
     """Return what was asked for of a number without an answer, and may be asked for once more by a person."""
     rows = await (await conn.execute(FIND, _values(inbox_id))).fetchall()
     return [SyncKind(kind) for (kind,) in rows]
+
+
+async def was_just_asked(conn: Connection, inbox_id: int) -> bool:
+    """Whether somebody has had it asked for a moment ago: a second click does the same."""
+    since = clock.now() - SAME_CLICK
+    found = await conn.execute("SELECT FROM syncs WHERE inbox_id = %s AND asked_again_at > %s", (inbox_id, since))
+    return found.rowcount > 0
 
 
 async def want_again(conn: Connection, by: str, account_id: int, inbox_id: int) -> None:

@@ -13,7 +13,7 @@ from coexist.base.config import Settings
 from coexist.base.crypto import Keyring
 from coexist.base.database import Connection, Pool, in_transaction, transaction
 from coexist.base.errors import Invalid
-from coexist.coexistence import actions, checks, checks_store, oneshot, rules, store, switches, words
+from coexist.coexistence import actions, checks, checks_store, lost_requests, oneshot, rules, store, switches, words
 from coexist.coexistence.checks_model import Preflight
 from coexist.coexistence.checks_self_test import WEBHOOK_PATH
 from coexist.coexistence.model import Sync, SyncState
@@ -155,6 +155,22 @@ async def begin_syncs(pool: Pool, graph: Graph, keyring: Keyring, settings: Sett
     return await in_transaction(pool, decide)
 
 
+async def ask_again(pool: Pool, graph: Graph, keyring: Keyring, settings: Settings, inbox: Inbox, by: str) -> None:
+    """Have what was asked for without an answer asked for once more: now if all is in order for it, else when it is.
+
+    Raises what ``lost_requests.want_again`` and ``actions.request_syncs`` raise.
+    """
+    found = await checks.look(pool, graph, keyring, settings, inbox)
+
+    async def decide(conn: Connection) -> None:
+        kept = await checks.settle(conn, found)
+        await lost_requests.want_again(conn, by, inbox.account_id, inbox.id)
+        if not kept.is_waiting:
+            await actions.request_syncs(conn, inbox.account_id, inbox.id, installation=allowed(settings))
+
+    await in_transaction(pool, decide)
+
+
 async def ask_anyway(
     conn: Connection, settings: Settings, account_id: int, inbox_id: int, by: str, reason: str
 ) -> None:
@@ -258,7 +274,7 @@ async def connect_by_hand(
         return
     for sync in await _asked(pool, graph, keyring, inbox.id):
         say(words.sentence(sync, clock.now()))
-    say("Next: keep the phone's app open, and watch the number's page in the inbox (Settings > Numbers).")
+    say("Next: keep the phone's app open, and watch the number's page in the inbox (Numbers).")
 
 
 def _say_removed(inbox: Inbox, say: Say) -> None:

@@ -204,7 +204,8 @@ async def finish(conn: Connection, signup_id: UUID) -> None:
 
 GIVE_UP: Final = """
 UPDATE signups
-   SET token = NULL, state = 'failed', problem = %(problem)s, detail = NULL, choices = '[]', changed_at = %(now)s
+   SET token = NULL, state = 'failed', problem = %(problem)s, detail = NULL, choices = '[]',
+       meta_error = NULL, meta_session = NULL, changed_at = %(now)s
  WHERE id = %(id)s AND state = 'authorised' AND inbox_id IS NULL AND (busy_until IS NULL OR busy_until <= %(now)s)
 """
 

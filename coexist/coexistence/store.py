@@ -299,7 +299,7 @@ async def give_back(conn: Connection, request: Request, code: int | None, error:
     """
     values = {
         "counted": int(not rules.passes(code)),
-        "put_off": int(rules.passes(code)),
+        "put_off": int(code is not None and rules.passes(code)),
         "stays": rules.passes(code),
         "code": code,
         "error": error,
@@ -322,7 +322,7 @@ def _key(request: Request) -> dict[str, Any]:
 SWEEP: Final = """
 UPDATE syncs s
    SET state = CASE WHEN s.state = 'receiving' THEN 'completed'
-                    WHEN s.state = 'not_requested' THEN 'failed'
+                    WHEN s.state = 'not_requested' AND s.asked_again_at IS NULL THEN 'failed'
                     ELSE 'nothing_arrived' END::sync_state,
        completed_at = CASE WHEN s.state = 'receiving' THEN s.last_arrival_at END,
        error_code = CASE WHEN s.state = 'not_requested' THEN %(too_late)s ELSE s.error_code END,

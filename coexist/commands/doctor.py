@@ -53,10 +53,11 @@ def doctor(
             async with pool.connection() as conn:
                 found = await _inboxes(conn, inbox)
             for one in found:
-                if meta:
+                asks = meta and not one.is_moved
+                if asks:
                     look = await checks.look(pool, graph_of(settings, session), keyring, settings, one)
                 async with pool.connection() as conn:
-                    if meta:
+                    if asks:
                         await checks_store.note_checks(conn, look)
                     diagnosis = await checks_doctor.diagnose(conn, keyring, settings, one.account_id, one.id)
                 levels.append(Level(diagnosis.level))

@@ -96,9 +96,10 @@ async def ask_anyway(request: Request, web: Web, viewer: Viewer) -> Response:
 async def ask_again(request: Request, web: Web, viewer: Viewer) -> Response:
     """Ask once more for what was asked for without an answer, when all is in order."""
     inbox = await _inbox(request, web, viewer)
-    ids = inbox.account_id, inbox.id
-    await in_transaction(web.pool, lambda conn: lost_requests.want_again(conn, viewer.member.name, *ids))
-    await onboarding.begin_syncs(web.pool, web.graph, web.keyring, web.settings, inbox)
+    async with transaction(web.pool) as conn:
+        is_second_click = await lost_requests.was_just_asked(conn, inbox.id)
+    if not is_second_click:
+        await onboarding.ask_again(web.pool, web.graph, web.keyring, web.settings, inbox, viewer.member.name)
     return redirect(f"/inboxes/{inbox.id}/sync")
 
 

@@ -98,6 +98,7 @@ class Life:
     rejected_at: datetime | None
     told: Mapping[str, Any]
     calls_rest_until: datetime | None
+    is_moved: bool
 
     @property
     def phone_days_left(self) -> int:
@@ -120,12 +121,13 @@ class Life:
     @property
     def is_told(self) -> bool:
         """Whether a line above the chats says what is the matter."""
-        return self.is_worth_a_word or self.state != State.CONNECTED
+        return not self.is_moved and (self.is_worth_a_word or self.state != State.CONNECTED)
 
     @property
     def is_red(self) -> bool:
         """Whether that line is more than a warning."""
-        return self.state in (State.REMOVED, State.RESTRICTED) or Stage.RED in (self.phone.stage, self.token.stage)
+        nothing_goes = (State.REMOVED, State.RESTRICTED, State.TOKEN_INVALID)
+        return self.state in nothing_goes or Stage.RED in (self.phone.stage, self.token.stage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,7 @@ async def life_of(conn: Connection, inbox: Inbox) -> Life:
         rejected_at=await store.rejected_at(conn, inbox.id),
         told=await store.last_told(conn, inbox.id) or {},
         calls_rest_until=await pauses.resting_until(conn, inbox.id),
+        is_moved=inbox.is_moved,
     )
 
 

@@ -72,6 +72,7 @@ async def show_signup(request: Request, web: Web, viewer: Viewer) -> Response:
         renewed = None
         if signup.renews_id is not None:
             renewed = await inboxes.get(conn, viewer.account_id, signup.renews_id)
+            renewed = None if renewed.is_moved else renewed
     if is_partial(request):
         return await part(web, desk, signup)
     return await _page(web, viewer, desk, signup, renewed=renewed, recent=[], links=[])

@@ -298,7 +298,8 @@ SELECT e.id FROM events e
          JOIN inboxes i ON i.scope_id = k.scope_id
          JOIN syncs s ON s.inbox_id = i.id
         WHERE k.id = (e.payload ->> 'contact_id')::bigint
-          AND (s.state IN ('requesting', 'requested') OR s.kind = 'contacts' AND s.state = 'receiving'
+          AND (s.state IN ('requesting', 'requested') OR s.state = 'not_requested' AND s.asked_again_at IS NOT NULL
+               OR s.kind = 'contacts' AND s.state = 'receiving'
                OR e.at BETWEEN s.requested_at AND interval '{CONTACTS_QUIET_MINUTES} minutes' + CASE s.kind
                     WHEN 'contacts' THEN s.completed_at ELSE s.last_arrival_at END))
 """

@@ -13,7 +13,7 @@ from coexist.base.errors import Conflict, NotFound
 from coexist.coexistence import actions, lost_requests, store, worker
 from coexist.coexistence.model import Request, SyncKind
 from coexist.meta.graph import Graph
-from tests.support.business import KEYRING, Business, open_business
+from tests.support.business import KEYRING, Business, change, deliver, open_business
 from tests.support.ready import passed
 from tests.support.scripted_graph import ScriptedGraph, error
 
@@ -83,6 +83,29 @@ async def test_a_request_without_an_answer_is_made_once_more_when_a_person_says_
             await conn.execute("SELECT value FROM inbox_timeline WHERE event = %s", (lost_requests.ASKED_AGAIN,))
         ).fetchall()
     assert told == [({"by": "Inês", "kinds": ["contacts"]},)]
+
+
+@pytest.mark.requirement("B3", "B7")
+async def test_contacts_that_arrive_before_the_second_request_is_made_are_the_answer_to_the_first(
+    business: Business, graphs: tuple[ScriptedGraph, Graph]
+) -> None:
+    scripted, graph = graphs
+    scripted.answers.append(ConnectionResetError())
+    await worker.step(business.pool, graph, KEYRING)
+    later = clock.now() + LATER
+    with clock.reading(lambda: later):
+        ids = business.member.account_id, business.inbox.id
+        await in_transaction(business.pool, lambda conn: lost_requests.want_again(conn, "Inês", *ids))
+        async with transaction(business.pool) as conn:  # what is delivered here comes now, and not later
+            await conn.execute("UPDATE syncs SET asked_again_at = now() - interval '1 minute' WHERE kind = 'contacts'")
+        contact = {"full_name": "Zé", "phone_number": "351910559144"}
+        item = {"type": "contact", "action": "add", "contact": contact, "metadata": {"timestamp": "1794000000"}}
+        await deliver(business.pool, change("smb_app_state_sync", state_sync=[item]))
+        assert (await states(business))[0] == "receiving"
+        async with transaction(business.pool) as conn:
+            await passed(conn)
+        await worker.step(business.pool, graph, KEYRING)
+    assert asked(scripted).count("smb_app_state_sync") == 1
 
 
 @pytest.mark.requirement("B3")

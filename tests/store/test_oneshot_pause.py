@@ -97,9 +97,11 @@ async def test_what_meta_refuses_for_a_whole_day_is_asked_for_seldomer_and_seldo
                 scripted.answers.clear()
                 asked.append(minute)
     pauses = [later - earlier for earlier, later in pairwise(asked)]
-    assert len(scripted.of("smb_app_data")) == len(asked) < 40
-    assert pauses == sorted(pauses)
-    assert pauses[-1] in range(60, 64)
+    assert len(scripted.of("smb_app_data")) == len(asked) < 50
+    longest = pauses.index(max(pauses))
+    assert pauses[longest] in range(60, 64)
+    assert pauses[:longest] == sorted(pauses[:longest])
+    assert asked[-1] > 22 * 60 + 30, "there is a try before it is too late"
 
 
 @pytest.mark.parametrize(

@@ -50,12 +50,12 @@ document.addEventListener("htmx:after:swap", () => failure && (failure.hidden = 
 function togglePanel(isOpen) {
   const talk = document.getElementById("talk");
   const [panel, who] = [talk.querySelector(".panel .close"), talk.querySelector(".who-button")];
-  (talk.toggleAttribute("data-panel", isOpen) ? panel : who).focus();
+  (talk.toggleAttribute("data-panel", isOpen) ? panel : who)?.focus();
 }
 
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape" || event.target.closest?.("input, textarea") || matchMedia("(width >= 1180px)").matches) return;
-  if (!document.querySelector("#talk[data-panel]")) return;
+  if (document.querySelector("dialog[open]") || !document.querySelector("#talk[data-panel]")) return;
   event.preventDefault();
   togglePanel(false);
 }, true);

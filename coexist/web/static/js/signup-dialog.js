@@ -62,6 +62,7 @@ class SignupDialog extends HTMLElement {
   // A code comes once and lives for 30 seconds: a network or a server that is away for a moment must not cost it.
   async send(address, request, tries) {
     const answer = await fetch(address, request).catch(() => null);
+    if (answer?.ok) this.querySelector("[data-trouble]").hidden = true;
     if (tries === 1 || (answer && ![502, 503, 504].includes(answer.status))) return answer;
     this.say(AGAIN);
     await new Promise((go) => setTimeout(go, PAUSE_MS));
