@@ -201,12 +201,15 @@ class Rows:
                 pricing=msgspec.Raw(fact.pricing) if fact.pricing else None,
                 errors=msgspec.Raw(fact.errors) if fact.errors else None,
                 refused_at={str(one.code): fact.at.timestamp() for one in refused} or None,
+                journal_id=fact.journal_id,
             )
         )
 
     def _add_change(self, fact: MessageEdited | MessageRevoked | MessageReacted, kind: str, text: str | None) -> None:
         at = _order_at(fact, fact.at)
-        row = ChangeRow(self._inbox_id(fact), fact.wamid, fact.target, kind, fact.by, at, text, fact.imported)
+        row = ChangeRow(
+            self._inbox_id(fact), fact.wamid, fact.target, kind, fact.by, at, text, fact.imported, fact.journal_id
+        )
         self.changes.append(row)
 
     def _add_profile(self, fact: ProfileSeen) -> None:

@@ -29,6 +29,7 @@ class ChangeRow(msgspec.Struct, frozen=True, gc=False):
     at: datetime
     text: str | None
     imported: bool = False
+    journal_id: int | None = None
 
 
 class StatusRow(msgspec.Struct, frozen=True, gc=False):
@@ -45,6 +46,7 @@ class StatusRow(msgspec.Struct, frozen=True, gc=False):
     pricing: msgspec.Raw | None
     errors: msgspec.Raw | None
     refused_at: Mapping[str, float] | None = None
+    journal_id: int | None = None
 
 
 MessageKey = tuple[int, str]
@@ -55,18 +57,19 @@ MessageKey = tuple[int, str]
 # is returned: it has to be shown without it.
 ADD_CHANGES = """
 WITH told AS (
-    SELECT DISTINCT ON (inbox_id, wamid) inbox_id, wamid, target, kind, by, at, text
+    SELECT DISTINCT ON (inbox_id, wamid) inbox_id, wamid, target, kind, by, at, text, journal_id
       FROM json_to_recordset(%(rows)s::json) AS c (inbox_id int, wamid text, target text, kind change_kind,
-                                                   by message_direction, at timestamptz, text text)
+                                                   by message_direction, at timestamptz, text text,
+                                                   journal_id bigint)
      ORDER BY inbox_id, wamid, at DESC, kind DESC, target DESC, by DESC, text IS DISTINCT FROM %(withheld)s::text DESC,
               text DESC NULLS LAST),
 before AS (SELECT inbox_id, wamid, c.target FROM message_changes c JOIN told USING (inbox_id, wamid)),
 added AS (
-    INSERT INTO message_changes AS old (inbox_id, wamid, target, kind, by, at, text)
-    SELECT inbox_id, wamid, target, kind, by, at, text FROM told
+    INSERT INTO message_changes AS old (inbox_id, wamid, target, kind, by, at, text, journal_id)
+    SELECT inbox_id, wamid, target, kind, by, at, text, journal_id FROM told
         ON CONFLICT (inbox_id, wamid) DO UPDATE
        SET target = excluded.target, kind = excluded.kind, by = excluded.by, at = excluded.at, text = excluded.text,
-           is_waiting = true
+           journal_id = excluded.journal_id, is_waiting = true
      WHERE (excluded.at, excluded.kind, excluded.target, excluded.by,
             excluded.text IS DISTINCT FROM %(withheld)s::text, coalesce(excluded.text, ''))
          > (old.at, old.kind, old.target, old.by, old.text IS DISTINCT FROM %(withheld)s::text, coalesce(old.text, ''))
@@ -84,18 +87,18 @@ REFUSED_AT = """(
              GROUP BY key) latest)"""
 
 ADD_STATUSES = f"""
-INSERT INTO message_statuses AS old (inbox_id, wamid, status, at, our_ref, pricing, errors, refused_at)
+INSERT INTO message_statuses AS old (inbox_id, wamid, status, at, our_ref, pricing, errors, refused_at, journal_id)
 SELECT inbox_id, wamid, status, min(at), max(our_ref::text)::uuid,
        (array_agg(pricing ORDER BY pricing DESC NULLS LAST))[1], (array_agg(errors ORDER BY errors DESC NULLS LAST))[1],
-       (array_agg(refused_at ORDER BY refused_at DESC NULLS LAST))[1]
+       (array_agg(refused_at ORDER BY refused_at DESC NULLS LAST))[1], max(journal_id)
   FROM json_to_recordset(%s::json) AS s (inbox_id int, wamid text, status smallint, at timestamptz,
-                                         our_ref uuid, pricing jsonb, errors jsonb, refused_at jsonb)
+                                         our_ref uuid, pricing jsonb, errors jsonb, refused_at jsonb, journal_id bigint)
  GROUP BY inbox_id, wamid, status
  ORDER BY inbox_id, wamid, status
     ON CONFLICT (inbox_id, wamid, status) DO UPDATE
    SET at = least(old.at, excluded.at), our_ref = greatest(old.our_ref, excluded.our_ref),
        pricing = greatest(old.pricing, excluded.pricing), errors = greatest(old.errors, excluded.errors),
-       refused_at = {REFUSED_AT}, is_waiting = true
+       refused_at = {REFUSED_AT}, journal_id = greatest(old.journal_id, excluded.journal_id), is_waiting = true
  WHERE excluded.at < old.at OR greatest(old.our_ref, excluded.our_ref) IS DISTINCT FROM old.our_ref
     OR greatest(old.pricing, excluded.pricing) IS DISTINCT FROM old.pricing
     OR greatest(old.errors, excluded.errors) IS DISTINCT FROM old.errors
@@ -247,30 +250,31 @@ def _as_json(keys: Collection[MessageKey]) -> str:
     return msgspec.json.encode([{"inbox_id": inbox_id, "wamid": wamid} for inbox_id, wamid in keys]).decode()
 
 
-# What waits hangs on no person: when its delivery is gone as well, nobody could tell any more whose words it holds.
-# While a delivery could not be applied, or belongs to nobody yet, the message may still come from there.
-FORGET_WAITING = """
-WITH coming AS MATERIALIZED (
-    SELECT EXISTS (SELECT FROM quarantine) OR EXISTS (SELECT FROM unrouted) AS is_any),
-old_changes AS (
+# What waits hangs on no person: once its delivery is gone as well, nobody could tell any more whose words it holds.
+# While a part of the number's deliveries could not be applied, the message may still come from there.
+GONE = """
+       w.is_waiting AND CASE WHEN w.journal_id IS NULL THEN w.at < %(before)s AND w.at > 'epoch'
+                             ELSE NOT EXISTS (SELECT FROM journal j WHERE j.id = w.journal_id) END
+   AND NOT EXISTS (SELECT FROM quarantine q JOIN inboxes i ON i.phone_number_id = q.phone_number_id
+                    WHERE i.id = w.inbox_id)
+"""
+FORGET_WAITING = f"""
+WITH old_changes AS (
     DELETE FROM message_changes WHERE ctid = ANY(ARRAY(
-           SELECT w.ctid FROM message_changes w, coming
-            WHERE w.is_waiting AND w.told_at < %(before)s AND NOT coming.is_any
-            LIMIT %(limit)s FOR UPDATE OF w SKIP LOCKED))
+           SELECT w.ctid FROM message_changes w WHERE {GONE} LIMIT %(limit)s FOR UPDATE OF w SKIP LOCKED))
     RETURNING 1),
 old_statuses AS (
     DELETE FROM message_statuses WHERE ctid = ANY(ARRAY(
-           SELECT w.ctid FROM message_statuses w, coming
-            WHERE w.is_waiting AND w.told_at < %(before)s AND NOT coming.is_any
-            LIMIT %(limit)s FOR UPDATE OF w SKIP LOCKED))
+           SELECT w.ctid FROM message_statuses w WHERE {GONE} LIMIT %(limit)s FOR UPDATE OF w SKIP LOCKED))
     RETURNING 1)
 SELECT greatest((SELECT count(*) FROM old_changes), (SELECT count(*) FROM old_statuses))
 """
 
 
 async def forget_waiting(conn: Connection, before: datetime, limit: int) -> int:
-    """Forget what was told before a time and waits for its message since, at most ``limit`` of each kind.
+    """Forget what waits for its message although its delivery is gone, at most ``limit`` of each kind.
 
+    ``before`` counts for what came when deliveries were not noted yet: that happened before then.
     Returns how many that were of the kind with more.
     """
     row = await (await conn.execute(FORGET_WAITING, {"before": before, "limit": limit})).fetchone()

@@ -123,8 +123,13 @@ async def test_what_waits_for_its_message_goes_with_its_delivery_and_not_by_its_
     waiting = f"SELECT count(*) FROM {table} WHERE is_waiting"
     await retention.run_once(shop, KEPT)
     assert await rows(shop, waiting) == [(1,)], "it has just been told"
-    await rows(shop, f"UPDATE {table} SET told_at = now() - interval '91 days' RETURNING 1")
-    await receive(shop, 0, b"{")
+    await rows(shop, "UPDATE journal SET received_at = now() - interval '91 days' RETURNING 1")
+    await rows(
+        shop,
+        "WITH j AS (INSERT INTO journal (received_at, body) VALUES (now(), '') RETURNING id)"
+        " INSERT INTO quarantine (journal_id, part, phone_number_id, error)"
+        f" SELECT id, '', '{SHOP.phone_number_id}', 'x' FROM j RETURNING 1",
+    )
     await retention.run_once(shop, KEPT)
     assert await rows(shop, waiting) == [(1,)], "its message may be in what could not be read"
     await rows(shop, "DELETE FROM quarantine RETURNING 1")
