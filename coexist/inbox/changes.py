@@ -251,12 +251,9 @@ def _as_json(keys: Collection[MessageKey]) -> str:
 
 
 # What waits hangs on no person: once its delivery is gone as well, nobody could tell any more whose words it holds.
-# While a part of the number's deliveries could not be applied, the message may still come from there.
 GONE = """
        w.is_waiting AND CASE WHEN w.journal_id IS NULL THEN w.at < %(before)s AND w.at > 'epoch'
                              ELSE NOT EXISTS (SELECT FROM journal j WHERE j.id = w.journal_id) END
-   AND NOT EXISTS (SELECT FROM quarantine q JOIN inboxes i ON i.phone_number_id = q.phone_number_id
-                    WHERE i.id = w.inbox_id)
 """
 FORGET_WAITING = f"""
 WITH old_changes AS (

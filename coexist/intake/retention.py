@@ -92,7 +92,8 @@ async def hold_off(conn: Connection) -> None:
     await conn.execute("SELECT pg_advisory_xact_lock_shared(%s)", (LOCK,))
 
 
-# Along the primary key, for ids and times of receipt go together: rows that stay are passed over once a round.
+# Along the primary key, for ids and times of receipt go together: rows that stay are passed over once a round. While
+# something is in quarantine, the message that an edit waits for may be in it: so long the edit's delivery stays.
 LOOK = """
 WITH looked AS (
     SELECT j.id, CASE WHEN d.is_import THEN 1 ELSE j.lane END AS lane, pg_column_size(j.body) AS bytes,
@@ -112,7 +113,10 @@ may_go AS (
      WHERE is_old
        AND NOT EXISTS (SELECT FROM backlog w WHERE w.journal_id = b.id)
        AND NOT EXISTS (SELECT FROM quarantine q WHERE q.journal_id = b.id)
-       AND NOT EXISTS (SELECT FROM unrouted u WHERE u.journal_id = b.id))
+       AND NOT EXISTS (SELECT FROM unrouted u WHERE u.journal_id = b.id)
+       AND NOT ((SELECT EXISTS (SELECT FROM quarantine)) AND (
+                EXISTS (SELECT FROM message_changes w WHERE w.is_waiting AND w.journal_id = b.id)
+                OR EXISTS (SELECT FROM message_statuses w WHERE w.is_waiting AND w.journal_id = b.id))))
 """
 
 REPORT = """

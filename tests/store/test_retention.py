@@ -132,9 +132,11 @@ async def test_what_waits_for_its_message_goes_with_its_delivery_and_not_by_its_
     )
     await retention.run_once(shop, KEPT)
     assert await rows(shop, waiting) == [(1,)], "its message may be in what could not be read"
+    assert len(await left(shop)) == 3
     await rows(shop, "DELETE FROM quarantine RETURNING 1")
     await retention.run_once(shop, KEPT)
     assert await rows(shop, waiting) == [(0,)]
+    assert len(await left(shop)) == 1
 
 
 async def test_the_database_itself_holds_fast_what_waits(shop: Pool) -> None:
