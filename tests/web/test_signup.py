@@ -145,6 +145,26 @@ async def test_every_ending_of_the_window_has_words_and_a_way_on(
     assert await stand.ask("SELECT count(*) FROM signups") == [(2,)]
 
 
+SHOW_LATE = """() => {
+    const swap = htmx.swap, held = new Promise((go) => { window.go = go; });
+    htmx.swap = async (shown) => { htmx.swap = swap; window.isHeld = true; await held; return swap.call(htmx, shown); };
+}"""
+
+
+@pytest.mark.requirement("A5")
+async def test_what_is_still_being_shown_does_not_cover_the_answer_to_the_code(stand: Stand, browser: Browser) -> None:
+    page = await stand.open(browser, "/inboxes/connect")
+    window = await open_window(page)
+    await ended(page, "Meta's window is open")
+    await page.evaluate(SHOW_LATE)  # the answer to the window's message, which comes before its code
+    async with page.expect_response(lambda response: response.url.endswith("/code")) as code:
+        await go_through(window)
+    await (await code.value).finished()
+    assert await page.evaluate("window.isHeld")
+    await page.evaluate("window.go()")
+    await ended(page, "Connected")
+
+
 ANSWER_LATE = """() => {
     const login = FB.login;
     FB.login = (answer, asked) => { FB.login = login; login((said) => { window.late = () => answer(said); }, asked); };

@@ -2,7 +2,7 @@
 // Meta's site alone, and even then proves nothing: the server asks Meta.
 import { asked, isFrom, load } from "./signup-sdk.js";
 
-const TYPE = "WA_EMBEDDED_SIGNUP";
+const [META, TYPE] = ["https://facebook.com", "WA_EMBEDDED_SIGNUP"];
 const LOADING = "Meta's window is still being loaded. Try again in a moment.";
 const NOT_SENT = "The server cannot be reached. Load this page again: what was done is kept.";
 const AGAIN = "The server cannot be reached for the moment. Leave this page open: it tries again.";
@@ -10,8 +10,10 @@ const TRIES = 12;
 const PAUSE_MS = 2_000;
 
 class SignupDialog extends HTMLElement {
+  isMeta = (origin) => isFrom(origin, this.dataset.site ?? META);
+
   connectedCallback() {
-    Object.assign(this, { asked: 0, trouble: LOADING });
+    Object.assign(this, { asked: 0, shown: Promise.resolve(), trouble: LOADING });
     this.addEventListener("click", ({ target, detail }) => target.closest("[data-open]") && detail < 2 && this.open());
     addEventListener("message", ({ origin, data }) => this.isMeta(origin) && this.hear(data));
     if (this.dataset.sdk) load(this.dataset, (trouble) => (this.trouble = trouble) && this.say(trouble));
@@ -35,10 +37,6 @@ class SignupDialog extends HTMLElement {
     if (signup === this.signup) this.hasCode = !!code;
   }
 
-  isMeta(origin) {
-    return isFrom(origin, this.dataset.site ?? "https://facebook.com");
-  }
-
   hear(data) {
     if (!this.signup || typeof data !== "string" || !data.includes(TYPE)) return;
     this.event = data;
@@ -54,8 +52,13 @@ class SignupDialog extends HTMLElement {
     const answer = await this.send(`${this.dataset.path}/${signup}/${step}`, request, step === "code" ? TRIES : 1);
     if (asked !== this.asked) return;
     if (!answer?.ok) return this.say(decodeURIComponent(answer?.headers.get("X-Failure") ?? "") || NOT_SENT);
-    const target = this.querySelector("#signup");
-    await htmx.swap({ text: await answer.text(), sourceElement: this, target, swap: "outerMorph" });
+    const text = await answer.text();
+    this.shown = this.shown.catch(() => {}).then(() => asked === this.asked && this.show(text));
+  }
+
+  // One after the other: an answer that is still being put in place must not end up over a newer one.
+  async show(text) {
+    await htmx.swap({ text, sourceElement: this, target: this.querySelector("#signup"), swap: "outerMorph" });
     this.scrollIntoView({ block: "nearest" });
   }
 
@@ -70,9 +73,7 @@ class SignupDialog extends HTMLElement {
   }
 
   say(words) {
-    const trouble = this.querySelector("[data-trouble]");
-    trouble.textContent = words;
-    trouble.hidden = false;
+    Object.assign(this.querySelector("[data-trouble]"), { textContent: words, hidden: false });
   }
 }
 
