@@ -14,6 +14,7 @@ import structlog
 
 from coexist.base import database, postgres
 from tests.support import databases, requirements
+from tests.support.listener import Listener, listening
 
 # As the product writes them. The default draws a traceback with the values of all variables, in colours: seconds each,
 # and some tests have a thousand.
@@ -135,3 +136,10 @@ def chromium_path() -> str:
     if path is None:
         pytest.fail("No Chromium. Run bin/check, which finds or installs one, or set CHROMIUM=/path.")
     return path
+
+
+@pytest.fixture
+async def program() -> AsyncIterator[Listener]:
+    """A customer's program that hears what it is told."""
+    async with listening() as listener:
+        yield listener

@@ -1,8 +1,9 @@
 """Letting go of what nobody needs any more: applied deliveries, old events, outcomes of retries, what waits in vain.
 
 Deliveries that wait are never removed: neither what is in line, nor what could not be applied, dismissed or not, nor
-what names a number that is not connected. It goes in small batches with pauses between them, one process at a time, and
-not at all while much is in line: applying goes first.
+what names a number that is not connected; nor, while something could not be applied, what tells of a message that has
+not come. It goes in small batches with pauses between them, one process at a time, and not at all while much is in
+line: applying goes first.
 """
 
 from __future__ import annotations

@@ -20,18 +20,12 @@ from coexist.people import store as people_store
 from coexist.people.model import Member, Role
 from coexist.webhooks import actions, store
 from tests.flows.shop import Shop, open_shop
-from tests.support.listener import Listener, listening
+from tests.support.listener import Listener
 from tests.support.product import ACCOUNT, connect, until
 from tests.unit.test_webhook_docs import example
 
 ALLOWED: Final = {"COEXIST_WEBHOOKS_TO_PRIVATE": "true"}
 MESSAGES: Final = 30
-
-
-@pytest.fixture
-async def program() -> AsyncIterator[Listener]:
-    async with listening() as listener:
-        yield listener
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Final
 from uuid import uuid4
@@ -33,7 +32,7 @@ from tests.support.business import (
 )
 from tests.support.exported_desk import CHAT, Desk
 from tests.support.hearing import ask, standing, subscribe, tell_due
-from tests.support.listener import Listener, listening
+from tests.support.listener import Listener
 
 FOREVER: Final = timedelta(days=30)
 
@@ -41,12 +40,6 @@ FOREVER: Final = timedelta(days=30)
 @pytest.fixture
 async def business(pool: Pool) -> Business:
     return await open_business(pool)
-
-
-@pytest.fixture
-async def program() -> AsyncIterator[Listener]:
-    async with listening() as listener:
-        yield listener
 
 
 # ── what is told ──────────────────────────────────────────────────────────────────────────────────────────

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -36,12 +35,6 @@ FOREVER: Final = timedelta(days=30)
 @pytest.fixture
 async def business(pool: Pool) -> Business:
     return await open_business(pool)
-
-
-@pytest.fixture
-async def program() -> AsyncIterator[Listener]:
-    async with listening() as listener:
-        yield listener
 
 
 # ── order, duplicates, failures ───────────────────────────────────────────────────────────────────────────

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Final
 
-import pytest
 from playwright.async_api import expect
 
 from coexist.base.database import transaction
@@ -16,17 +14,11 @@ from coexist.web.webhooks import PATH
 from coexist.webhooks import actions, store
 from tests.support.business import inbound
 from tests.support.hearing import subscribe, tell_due
-from tests.support.listener import Listener, listening
+from tests.support.listener import Listener
 from tests.web.conftest import PHONE as NARROW
 from tests.web.conftest import OpenPage, Site, sideways
 
 ADDRESS: Final = "https://crm.example.com/coexist"
-
-
-@pytest.fixture
-async def program() -> AsyncIterator[Listener]:
-    async with listening() as listener:
-        yield listener
 
 
 async def have(site: Site, program: Listener) -> None:
