@@ -15,7 +15,7 @@ from coexist import processes
 from coexist.base import clock, crypto, database, log, migrate, postgres
 from coexist.base.config import Settings
 from coexist.base.errors import Unavailable
-from coexist.coexistence import checks_watch, life_watch
+from coexist.coexistence import checks_watch, life_watch, template_lists
 from coexist.coexistence import store as syncs
 from coexist.coexistence import worker as syncing
 from coexist.exported_chats import store as exported_chats
@@ -132,6 +132,7 @@ async def _work(settings: Settings) -> None:
             heart.run(),
             checks_watch.run_looks(pool, graph_once, keyring, settings),
             life_watch.run(pool, graph, keyring, settings),
+            template_lists.run(pool, graph, keyring),
             telling.run(pool, keyring, may_be_private=settings.webhooks_to_private),
             _listen(url, wakes),
         ]

@@ -181,7 +181,7 @@ SELECT i.id, greatest(%(now)s::timestamptz, interval '1 microsecond' + (
                                          ('account_update', 'ACCOUNT_RESTRICTION'))))
   FROM inboxes me JOIN inboxes i ON i.account_id = me.account_id AND i.waba_id = me.waba_id
  WHERE me.id = %(inbox_id)s AND (i.id = me.id OR cardinality(i.standing_codes) > 0 OR i.state = 'restricted'
-        OR greatest(i.begins_held_until, i.replies_held_until) > %(now)s)
+        OR greatest(i.begins_held_until, i.replies_held_until, i.utility_held_until) > %(now)s)
  ORDER BY i.id
 """
 
@@ -192,7 +192,7 @@ async def go_on(conn: Connection, by: str, account_id: int, inbox_id: int) -> No
     What waits goes out; if Meta refuses it again, it stops again. Raises NotFound; Conflict when nothing is stopped.
     """
     inbox = await inboxes.get(conn, account_id, inbox_id)
-    is_held = any(until and until > clock.now() for until in (inbox.begins_held_until, inbox.replies_held_until))
+    is_held = any(until and until > clock.now() for until in inbox.held_until.values())
     if not inbox.standing_codes and not is_held and inbox.state not in (State.TOKEN_INVALID, State.RESTRICTED):
         raise Conflict("Nothing keeps this number from sending that could be tried again.")
     values = {"inbox_id": inbox_id, "now": clock.now(), "skew": CLOCK_SKEW}

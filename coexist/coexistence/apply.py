@@ -26,6 +26,7 @@ from coexist.meta.model import (
     HistoryProgressed,
     NoticeGiven,
 )
+from coexist.templates import apply as templates
 
 SyncFact: TypeAlias = HistoryProgressed | HistoryDeclined | HistoryFailed | AddressBookChanged
 AccountFact: TypeAlias = AccountUpdated | NoticeGiven
@@ -90,17 +91,21 @@ async def _apply_account(conn: Connection, facts: Sequence[AccountFact]) -> list
     known = await routes.find(conn, facts)
     lines: list[Line] = []
     refused: list[Refusal] = []
+    noticed: list[tuple[int, NoticeGiven]] = []
     concerned = {}
     for fact in facts:
         for route in routes.of(fact, known):
             lines.append(_line(route.inbox_id, fact))
             if isinstance(fact, NoticeGiven) and fact.field == "messages":  # an error of the number itself
                 refused += refusals.told(route.inbox_id, b"[" + fact.value + b"]", fact.at)
+            if isinstance(fact, NoticeGiven):
+                noticed.append((route.account_id, fact))
             concerned[route.inbox_id] = route.account_id
     await connection.record(conn, lines)
     await life_store.question(conn, lines)
     await connection.refresh(conn, concerned)
     heeded = await refusals.heed(conn, refused)
+    await templates.apply(conn, noticed)  # after the numbers, as whoever settles a refused message
     return heeded + [
         NewEvent(account_id, Kind.INBOX_CHANGED, inbox_id=inbox_id) for inbox_id, account_id in concerned.items()
     ]

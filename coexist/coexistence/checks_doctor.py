@@ -145,15 +145,16 @@ def _connection(inbox: Inbox, now: datetime) -> Check:
     return Check(Name.CONNECTION, level, "Connection of the number", seen, now, step)
 
 
+HELD_BACK: Final = ("begin conversations", "answer customers", "send utility templates")
+"""What Meta can keep a number from, in the order of ``Inbox.held_until``."""
+
+
 def _held(inbox: Inbox, now: datetime) -> Check:
     """What Meta refused to send, or does not let the number do, until that is over."""
     title, troubles = "What Meta holds back", [explain(code) for code in inbox.standing_codes]
     told = [f"Meta refused to send ({trouble.code}): {trouble.what}" for trouble in troubles]
     steps = [trouble.next_step for trouble in troubles]
-    for what, until in (
-        ("begin conversations", inbox.begins_held_until),
-        ("answer customers", inbox.replies_held_until),
-    ):
+    for what, until in zip(HELD_BACK, inbox.held_until.values(), strict=True):
         if until is not None and until > now:
             told.append(
                 f"WhatsApp does not let this number {what}{'' if until == FOREVER else f' until {_at(until)}'}."

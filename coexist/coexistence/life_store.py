@@ -238,7 +238,8 @@ UPDATE connection_questions q SET attempts = q.attempts + 1, next_at = %(again)s
                        WHERE due.next_at <= %(now)s AND {ACCOUNT_GOES_ON}
                        ORDER BY due.next_at LIMIT %(count)s FOR UPDATE OF due SKIP LOCKED)
 RETURNING q.inbox_id, i.account_id, i.phone_number_id, i.waba_id, i.is_coexistence, i.state::text, i.standing_codes,
-          coalesce(%(forever)s IN (i.begins_held_until, i.replies_held_until), false) AS is_held, q.since, q.attempts
+          coalesce(%(forever)s IN (i.begins_held_until, i.replies_held_until, i.utility_held_until), false) AS is_held,
+          q.since, q.attempts
 """
 
 

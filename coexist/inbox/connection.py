@@ -273,13 +273,13 @@ SET_STATE = """
 UPDATE inboxes i
    SET state = %(state)s::inbox_state, state_at = %(at)s,
        state_reason = %(reason)s, state_initiated_by = %(by)s, standing_codes = %(standing)s,
-       begins_held_until = %(begins)s, replies_held_until = %(replies)s
+       begins_held_until = %(begins)s, replies_held_until = %(replies)s, utility_held_until = %(utility)s
   FROM inboxes was
  WHERE i.id = %(id)s AND was.id = i.id
    AND (i.state, i.state_at, i.state_reason, i.state_initiated_by, i.standing_codes,
-        i.begins_held_until, i.replies_held_until)
+        i.begins_held_until, i.replies_held_until, i.utility_held_until)
        IS DISTINCT FROM (%(state)s::inbox_state, %(at)s, %(reason)s, %(by)s, %(standing)s::integer[],
-        %(begins)s::timestamptz, %(replies)s::timestamptz)
+        %(begins)s::timestamptz, %(replies)s::timestamptz, %(utility)s::timestamptz)
 RETURNING i.state = 'connected' AND (was.state <> 'connected' OR NOT was.standing_codes <@ i.standing_codes)
 """
 
@@ -315,7 +315,7 @@ async def refresh(conn: Connection, inbox_ids: Collection[int]) -> list[NewEvent
         row = {"id": number.id, "state": told.state, "at": told.at, "standing": standing_codes(number, of_number)}
         holds = held(number, of_number)
         row |= {"reason": told.reason, "by": told.initiated_by}
-        row |= {"begins": holds.begins_until, "replies": holds.replies_until}
+        row |= {"begins": holds.begins_until, "replies": holds.replies_until, "utility": holds.utility_until}
         changed = await (await conn.execute(SET_STATE, row)).fetchone()
         if changed is not None:
             if changed[0]:

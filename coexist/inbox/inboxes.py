@@ -11,6 +11,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 from coexist.base.errors import NotFound
+from coexist.inbox.restrictions import HOLDING
 from coexist.inbox.switches import EVERYTHING, Switch
 
 
@@ -18,8 +19,9 @@ from coexist.inbox.switches import EVERYTHING, Switch
 class Inbox:
     """One business phone number as connected. ``switched_off``: what its own or the account's switch leaves out.
 
-    ``standing_codes``: errors with which Meta refused to send, until that is over. ``begins_held_until`` and
-    ``replies_held_until``: until then it may not begin conversations, or answer in them; None and the past: it may.
+    ``standing_codes``: errors with which Meta refused to send, until that is over. ``begins_held_until``,
+    ``replies_held_until``, ``utility_held_until``: until then it may not begin conversations, answer in them, or send
+    utility templates; None and the past: it may.
     Deliveries up to ``journal_from``, and what happened before ``owned_from``, were another account's. ``is_moved``:
     the number is another account's now, and only the chats so far are here.
     """
@@ -43,10 +45,17 @@ class Inbox:
     standing_codes: Sequence[int]
     begins_held_until: datetime | None
     replies_held_until: datetime | None
+    utility_held_until: datetime | None
     echo_effect: str
     journal_from: int
     owned_from: datetime | None
     is_moved: bool
+
+    @property
+    def held_until(self) -> dict[str, datetime | None]:
+        """Until when Meta keeps the number from what, by Meta's word for it (``restrictions``)."""
+        until = (self.begins_held_until, self.replies_held_until, self.utility_held_until)
+        return dict(zip(HOLDING, until, strict=True))
 
     def takes(self, switch: Switch) -> bool:
         """Whether contacts, history or files of this number are taken in."""
@@ -64,7 +73,8 @@ SELECT i.id, i.account_id, i.scope_id, i.name, i.waba_id, i.phone_number_id, i.d
        i.is_coexistence, i.onboarded_at, i.state::text, i.state_reason, i.state_initiated_by, i.state_at,
        ARRAY(SELECT o.kind::text FROM switched_off o
               WHERE o.account_id = i.account_id AND (o.inbox_id IS NULL OR o.inbox_id = i.id)) AS switched_off,
-       i.keep_open_days, i.standing_codes, i.begins_held_until, i.replies_held_until, i.echo_effect::text,
+       i.keep_open_days, i.standing_codes, i.begins_held_until, i.replies_held_until, i.utility_held_until,
+       i.echo_effect::text,
        i.journal_from, i.owned_from, i.moved_number IS NOT NULL AS is_moved
   FROM inboxes i
 """

@@ -121,6 +121,7 @@ class Message:
 
     ``status`` is a rank of ``meta.model.STATUS_RANK``; ``earlier_texts`` are what it said before each edit, oldest
     first; ``quote_id`` is None while ``reply_to`` names a message that is not here. ``pricing`` is Meta's, when told.
+    ``waits_for_template``: the status of the template with which it is in line, where one is known.
     """
 
     id: int
@@ -173,6 +174,7 @@ class Message:
     quote_type: str | None
     quote_text: str | None
     quote_is_revoked: bool
+    waits_for_template: str | None = None
 
     @property
     def is_exported(self) -> bool:

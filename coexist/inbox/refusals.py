@@ -23,6 +23,9 @@ from coexist.inbox.connection import Line
 from coexist.meta.errors import MARKETING_RESTS_HOURS, Action, action_of, codes_of, explain
 from coexist.meta.model import STATUS_RANK
 from coexist.meta.transport import GraphError, GraphFailed
+from coexist.templates import rules as template_rules
+from coexist.templates import store as templates
+from coexist.templates.model import Told
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +212,7 @@ def _said(error: Mapping[str, Any]) -> str:
 # than once, every telling counts, whichever of them the message shows.
 REFUSED: Final = f"""
 WITH refused AS (
-    SELECT m.inbox_id, coalesce(o.peer, m.peer) AS peer, told.code, told.at
+    SELECT m.inbox_id, coalesce(o.peer, m.peer) AS peer, told.code, told.at, o.payload -> 'template' AS template
       FROM messages m
       LEFT JOIN outbox o ON o.message_id = m.id
       LEFT JOIN message_statuses s
@@ -244,20 +247,48 @@ RETURNING i.contact_id
 
 
 async def heed_messages(conn: Connection, account_id: int, message_ids: Collection[int]) -> list[NewEvent]:
-    """Do for the people whom these messages were for what their errors ask for. Returns the events to append.
+    """Do what the errors of these messages ask for: for whom they were for, and for their templates.
 
+    Returns the events to append.
     The caller's transaction has just written the errors. Safe to repeat. What a refusal says of the window, `summary`
     reads from the messages.
     """
-    values = {
-        "ids": list(message_ids),
-        "now": clock.now(),
+    values: dict[str, Any] = {"ids": list(message_ids), "now": clock.now()}
+    await _heed_templates(conn, values)
+    values |= {
         "stopping": _written(Action.STOP_MARKETING),
         "resting": _written(Action.REST_MARKETING),
         "rests": timedelta(hours=MARKETING_RESTS_HOURS),
     }
     rows = await (await conn.execute(MARKETING, values)).fetchall()
     return [NewEvent(account_id, Kind.CONTACT_CHANGED, contact_id=id_) for id_ in sorted({row[0] for row in rows})]
+
+
+# In the order in which templates are written everywhere, so that two who write some at once do not wait for each other.
+TEMPLATES: Final = f"""
+{REFUSED}
+SELECT i.account_id, i.waba_id, r.template ->> 'name', r.template -> 'language' ->> 'code', r.code::int, max(r.at)
+  FROM refused r JOIN inboxes i ON i.id = r.inbox_id
+ WHERE r.code = ANY(%(codes)s) AND r.template ->> 'name' <> '' AND r.template -> 'language' ->> 'code' <> ''
+ GROUP BY 1, 2, 3, 4, 5
+"""
+OF_TEMPLATES: Final = (Action.READ_TEMPLATES, Action.HOLD_TEMPLATE, Action.BLOCK_TEMPLATE)
+
+
+async def _heed_templates(conn: Connection, values: Mapping[str, Any]) -> None:
+    """Hold what was refused for its template, and have Meta asked how its templates are (132000-132018)."""
+    codes = [code for action in OF_TEMPLATES for code in _written(action)]
+    rows = await (await conn.execute(TEMPLATES, {**values, "codes": codes})).fetchall()
+    if not rows:
+        return
+    of_code = template_rules.OF_CODE
+    told = [
+        Told(account_id, waba_id, name, language, of_code[code], at, reason=explain(code).what)
+        for account_id, waba_id, name, language, code, at in rows
+        if code in of_code
+    ]
+    await templates.tell(conn, told)
+    await templates.doubt(conn, {(row[0], row[1]) for row in rows}, clock.now())
 
 
 OF_STATUSES: Final = """

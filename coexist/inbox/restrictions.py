@@ -14,8 +14,9 @@ from typing import Any, Final
 EVENT: Final = "ACCOUNT_RESTRICTION"
 BEGINS: Final = "RESTRICTED_BIZ_INITIATED_MESSAGING"
 REPLIES: Final = "RESTRICTED_CUSTOMER_INITIATED_MESSAGING"
-HOLDING: Final = {BEGINS: "begins_until", REPLIES: "replies_until"}
-"""The types that hold messages; of the others, templates, calls and further numbers, people are told."""
+UTILITY: Final = "RESTRICTED_UTILITY_TEMPLATES"
+HOLDING: Final = {BEGINS: "begins_until", REPLIES: "replies_until", UTILITY: "utility_until"}
+"""The types that hold messages; of the others, calls and further numbers, people are told."""
 FOREVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 """Meta named no end."""
 MILLISECONDS_FROM: Final = 100_000_000_000
@@ -23,16 +24,18 @@ MILLISECONDS_FROM: Final = 100_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Restrictions:
-    """Until when the number may not begin conversations, and not answer in them; None: it may."""
+    """Until when the number may not begin conversations, answer in them, send utility templates; None: it may."""
 
     begins_until: datetime | None = None
     replies_until: datetime | None = None
+    utility_until: datetime | None = None
 
     def settled(self, *, by_a_person: bool) -> Restrictions:
         """What is left after somebody, or Meta's health status, said that sending goes on."""
         if by_a_person:
             return Restrictions()
-        return Restrictions(*(None if until == FOREVER else until for until in (self.begins_until, self.replies_until)))
+        each = (self.begins_until, self.replies_until, self.utility_until)
+        return Restrictions(*(None if until == FOREVER else until for until in each))
 
     def with_told(self, value: Mapping[str, Any]) -> Restrictions:
         """What holds after Meta told of restrictions; those that it does not name stay."""

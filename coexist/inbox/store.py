@@ -23,6 +23,7 @@ from coexist.inbox.model import (
     Message,
     Position,
 )
+from coexist.templates.store import STATUS as TEMPLATE_STATUS
 
 LIST_ROWS: Final = 50
 """Conversations in one page of the list."""
@@ -229,7 +230,12 @@ SELECT m.id, m.conversation_id, (SELECT {NAME} FROM contacts k WHERE k.id = c.co
        f.thumbnail_bytes AS media_thumbnail_bytes, o.state AS outbox_state, o.error AS outbox_error,
        q.id AS quote_id, q.origin::text AS quote_origin, q.type AS quote_type,
        (SELECT name FROM users WHERE id = q.author_id) AS quote_author,
-       left(coalesce(q.edited_text, q.text), 300) AS quote_text, q.revoked_at IS NOT NULL AS quote_is_revoked
+       left(coalesce(q.edited_text, q.text), 300) AS quote_text, q.revoked_at IS NOT NULL AS quote_is_revoked,
+       CASE WHEN o.state = 'queued' AND m.type = 'template' THEN (
+            SELECT {TEMPLATE_STATUS} FROM templates t
+             WHERE t.account_id = i.account_id AND t.waba_id = i.waba_id
+               AND t.name = m.content -> 'template' ->> 'name'
+               AND t.language = m.content -> 'template' ->> 'language') END AS waits_for_template
   FROM m
   JOIN inboxes i ON i.id = m.inbox_id AND i.account_id = %(account_id)s
   JOIN conversations c ON c.id = m.conversation_id

@@ -187,6 +187,10 @@ class AppSubscription(Answer, frozen=True):
         return frozenset(field if isinstance(field, str) else field.name for field in self.fields)
 
 
+class Quality(Answer, frozen=True):
+    score: str | None = None
+
+
 class Template(Answer, frozen=True):
     """A message template. ``components`` is JSON as Graph tells it."""
 
@@ -197,6 +201,7 @@ class Template(Answer, frozen=True):
     category: str | None = None
     parameter_format: str | None = None
     rejected_reason: str | None = None
+    quality_score: Quality = Quality()
     components: Raw = Raw(b"[]")
 
 

@@ -69,6 +69,12 @@ class Action(StrEnum):
     """It is not sent to the person again for a day."""
     STOP_MARKETING = "stop_marketing"
     """The person wants no marketing: never again, and the contact says so."""
+    READ_TEMPLATES = "read_templates"
+    """It has failed; Meta is asked for its templates, so that the form is the current one."""
+    HOLD_TEMPLATE = "hold_template"
+    """It has failed; what else waits with this template waits until Meta resumes it."""
+    BLOCK_TEMPLATE = "block_template"
+    """It has failed, and nothing more is sent with this template until Meta lists it as approved again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +113,7 @@ _AGAIN: Final = "It is tried again by itself."
 _ONCE_FAILED: Final = "Send it again in a few minutes."
 _CHECK: Final = "Check the details below and correct the message."
 _REPORT: Final = "Please report it with the details below."
-_TEMPLATE: Final = "Reload the templates and fill this one in again."
+_TEMPLATE: Final = "Choose the template again: its form is read anew from Meta."
 _MANAGER: Final = "Open WhatsApp Manager to see and solve it."
 _APPEAL: Final = "Ask Meta for a review in Business Support Home (business.facebook.com/business-support-home)."
 
@@ -169,12 +175,16 @@ MEANINGS: Final[dict[int, tuple[ErrorClass, str, str]]] = {
     137000: (P, "The person's WhatsApp identity changed.", "Make sure who they are before you write again."),
     # --- templates
     132000: (C, "The template wants another number of values.", _TEMPLATE),
-    132001: (C, "The template does not exist in this language, or is not approved.", _TEMPLATE),
-    132005: (C, "The template's text is too long with these values.", "Shorten them."),
+    132001: (
+        C,
+        "The template does not exist in this language, or is not approved.",
+        "Choose another; this one is offered again once Meta lists it as approved.",
+    ),
+    132005: (C, "The template's text is too long with these values.", "Choose it again and shorten them."),
     132007: (H, "The template's content breaks a rule of Meta.", "Change the template."),
     132012: (C, "A value has the wrong form for the template.", _TEMPLATE),
     132015: (P, "The template is paused because people reported it.", "Use another until it is resumed."),
-    132016: (P, "The template was disabled for good.", "Make a new one."),
+    132016: (P, "The template was disabled for good.", "Make a copy of it with other words, and use that."),
     132018: (C, "The values of one part of the template are not right.", _TEMPLATE),
     132068: (H, "The form in this message is blocked.", "Repair the form."),
     132069: (H, "The form in this message is slowed down because it fails too often.", "Repair the form."),
@@ -254,6 +264,12 @@ OF_CODE: Final = {
     131050: Action.STOP_MARKETING,
     131056: Action.SLOW_PERSON,
     131057: Action.AGAIN_IN_A_MINUTE,
+    132000: Action.READ_TEMPLATES,
+    132001: Action.BLOCK_TEMPLATE,
+    132012: Action.READ_TEMPLATES,
+    132015: Action.HOLD_TEMPLATE,
+    132016: Action.BLOCK_TEMPLATE,
+    132018: Action.READ_TEMPLATES,
     133010: Action.ASK_META,
     2494100: Action.AGAIN_IN_A_MINUTE,
 }

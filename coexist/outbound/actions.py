@@ -12,25 +12,13 @@ from coexist.base.database import Connection
 from coexist.base.errors import Conflict, Invalid, NotFound
 from coexist.events import feed
 from coexist.events.feed import Kind, NewEvent
-from coexist.inbox import locks, private, summary
-from coexist.inbox.connection import State
-from coexist.inbox.window import Window, window_of
-from coexist.meta.errors import explain
+from coexist.inbox import summary
 from coexist.meta.model import STATUS_RANK
-from coexist.meta.phones import digits, same_number
-from coexist.outbound import payload, store
-from coexist.outbound.model import OutboxState, Sent, Target
+from coexist.outbound import payload, store, templates, writing
+from coexist.outbound.model import Draft, OutboxState, Sent
 from coexist.outbound.rules import TEXT_CHARS_MAX, why_not_again
 from coexist.people.model import Member
 
-SHUT: Final = {
-    State.REMOVED: "This number was disconnected on the phone: nothing can be sent from here.",
-    State.TOKEN_INVALID: "WhatsApp no longer accepts our access to this number: nothing can be sent from here.",
-    State.RESTRICTED: "WhatsApp has restricted this business account: nothing can be sent from here.",
-}
-"""States in which nothing new is taken in. Offboarded is not among them: there, messages wait (requirement G3)."""
-SENDER_IS_RECIPIENT: Final = 131021
-OURSELVES: Final = explain(SENDER_IS_RECIPIENT).what
 ARRIVED: Final = "This message is on its way, or has arrived: there is nothing to send again."
 TAKEN: Final = "This message is on its way, or has arrived: it can only be deleted on the phone."
 
@@ -53,7 +41,14 @@ async def send_text(
     Raises Invalid for an empty or too long text; Conflict when the customer service window is closed, the number is not
     connected or the person's is private; NotFound for a conversation of another account. Needs a transaction.
     """
-    return await _send(conn, keyring, member, conversation_id, _checked(text), our_ref=our_ref, reply_to=reply_to)
+    kept = _checked(text)
+    target, known = await writing.begin(conn, keyring, member, conversation_id, our_ref)
+    if known is not None:
+        return known
+    peer = writing.check_open(target)
+    quoted = None if reply_to is None else await _quotable(conn, conversation_id, reply_to)
+    draft = Draft("text", kept, payload.text(kept))
+    return await writing.put_in_line(conn, member, target, peer, draft, our_ref, quoted)
 
 
 async def retry(conn: Connection, keyring: Keyring, member: Member, message_id: int) -> int:
@@ -71,9 +66,12 @@ async def retry(conn: Connection, keyring: Keyring, member: Member, message_id: 
         raise Conflict(f"This was not sent again. {why_not.what}", next_step=why_not.next_step or None)
     is_undelivered = message.status == STATUS_RANK["failed"]
     if message.never_left:
-        target = await _locked(conn, keyring, member, message.conversation_id)
-        peer = _check_open(target)
-        body = payload.text(peer, message.text, message.our_ref, phone=target.phone, reply_to=message.reply_to)
+        target = await writing.locked(conn, keyring, member, message.conversation_id)
+        peer = writing.check_open(target, needs_window=message.needs_window)
+        await templates.check_again(conn, target, message.payload, peer)
+        part = message.payload[message.type]
+        to = {"phone": target.phone, "reply_to": message.reply_to}
+        body = payload.message(peer, message.type, part, message.our_ref, **to)
         if not await store.requeue(conn, message_id, peer, body):
             raise Conflict(ARRIVED)
         await store.wake(conn, message.inbox_id)
@@ -81,9 +79,7 @@ async def retry(conn: Connection, keyring: Keyring, member: Member, message_id: 
         return message_id
     may_have_arrived = message.state == OutboxState.UNCLEAR or (message.wamid is None and message.is_given_up)
     if may_have_arrived or (message.wamid is not None and is_undelivered):
-        again = uuid.uuid5(message.our_ref, "sent again")
-        quoted = message.reply_to
-        return await _send(conn, keyring, member, message.conversation_id, message.text, our_ref=again, quoted=quoted)
+        return await _send_copy(conn, keyring, member, message)
     raise Conflict(ARRIVED)
 
 
@@ -106,79 +102,16 @@ async def discard(conn: Connection, member: Member, message_id: int) -> None:
         raise Conflict(TAKEN)
 
 
-async def _send(
-    conn: Connection,
-    keyring: Keyring,
-    member: Member,
-    conversation_id: int,
-    text: str,
-    *,
-    our_ref: UUID,
-    reply_to: int | None = None,
-    quoted: str | None = None,
-) -> int:
-    scope_id = await store.scope_of(conn, member.account_id, conversation_id)
-    if scope_id is None:
-        raise NotFound("This conversation does not exist, or it belongs to another account.")
-    await locks.share_apply(conn, scope_id)
-    target = await _locked(conn, keyring, member, conversation_id)
-    known = await store.message_of(conn, member.account_id, conversation_id, our_ref)
+async def _send_copy(conn: Connection, keyring: Keyring, member: Member, message: Sent) -> int:
+    """Send what a message says as a new one, once: two messages are two bubbles."""
+    our_ref = uuid.uuid5(message.our_ref, "sent again")
+    target, known = await writing.begin(conn, keyring, member, message.conversation_id, our_ref)
     if known is not None:
         return known
-    peer = _check_open(target)
-    if reply_to is not None:
-        quoted = await _quotable(conn, conversation_id, reply_to)
-    values = {
-        "inbox_id": target.inbox_id,
-        "conversation_id": conversation_id,
-        "peer": peer,
-        "type": "text",
-        "sent_at": clock.now(),
-        "text": text,
-        "reply_to": quoted,
-        "author_id": member.user_id,
-        "our_ref": our_ref,
-    }
-    message_id = await store.insert_message(conn, values)
-    if message_id is None:
-        raise Conflict("This reference belongs to another message.", next_step="Load the page again, then send.")
-    body = payload.text(peer, text, our_ref, phone=target.phone, reply_to=quoted)
-    await store.enqueue(conn, target.inbox_id, message_id, our_ref, body)
-    await summary.refresh(conn, [conversation_id])
-    place = (member.account_id, Kind.CONVERSATION_CHANGED, target.inbox_id, conversation_id)
-    added = NewEvent(member.account_id, Kind.MESSAGE_ADDED, target.inbox_id, conversation_id, message_id)
-    await feed.append(conn, [added, NewEvent(*place)])
-    return message_id
-
-
-async def _locked(conn: Connection, keyring: Keyring, member: Member, conversation_id: int) -> Target:
-    """The conversation to write in: every way of sending comes through here."""
-    target = await store.target(conn, member.account_id, conversation_id)
-    if target is None:
-        raise NotFound("This conversation does not exist, or it belongs to another account.")
-    await private.check_may_write(conn, keyring, member.account_id, conversation_id)
-    return target
-
-
-def _check_open(target: Target) -> str:
-    """Return the id to write to, or raise Conflict when nothing may be sent there now."""
-    if target.inbox_state in SHUT:
-        raise Conflict(SHUT[State(target.inbox_state)], next_step="Connect the number again; the phone app can write.")
-    if target.peer is not None and same_number(digits(target.peer), target.display_phone_number):
-        raise Conflict(OURSELVES, next_step=explain(SENDER_IS_RECIPIENT).next_step)
-    window = window_of(target.window_opened_at, clock.now(), target.window_refused_at)
-    if not window.is_open:
-        raise Conflict(_closed(window), next_step="It opens as soon as the customer writes; the phone app can write.")
-    if target.peer is None:
-        raise Conflict(
-            "It is not certain which WhatsApp number is this person's now, so nothing was sent.",
-            next_step="Wait until they write again, or answer in the phone app.",
-        )
-    return target.peer
-
-
-def _closed(window: Window) -> str:
-    return f"WhatsApp lets us write freely for 24 hours after a message of the customer. {window.why}"
+    peer = writing.check_open(target, needs_window=message.needs_window)
+    await templates.check_again(conn, target, message.payload, peer)
+    draft = Draft(message.type, message.text, message.payload[message.type], message.content)
+    return await writing.put_in_line(conn, member, target, peer, draft, our_ref, message.reply_to)
 
 
 async def _quotable(conn: Connection, conversation_id: int, message_id: int) -> str:

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from coexist.inbox.window import IS_OPEN
+from coexist.meta.templates import UTILITY
+from coexist.templates.rules import PAUSED
+from coexist.templates.store import STATUS
 
 
 def held(row: str) -> str:
     """Return whether ``row`` of the outbox waits: a condition over it, inboxes i, its conversation c, and values.
 
-    Templates wait where nothing may be charged or begun, everything else where nothing may be answered. ``paid`` and
-    ``initiated`` are the codes that stand for the first two (meta-protocol 1.5); restrictions have an end (5.7).
+    Templates wait where nothing may be charged or begun, while they are paused, and utility ones while the number may
+    send none; everything else where nothing may be answered. ``paid`` and ``initiated`` are the codes that stand for
+    the first two (meta-protocol 1.5); restrictions have an end (5.7).
     """
     is_template = f"{row}.payload ->> 'type' = 'template'"
     return f"""(
     ({is_template}) AND (i.standing_codes && %(paid)s
         OR NOT coalesce({IS_OPEN}, false)
-           AND (i.standing_codes && %(initiated)s OR coalesce(i.begins_held_until > %(now)s, false)))
+           AND (i.standing_codes && %(initiated)s OR coalesce(i.begins_held_until > %(now)s, false))
+        OR EXISTS (SELECT FROM templates t
+                    WHERE t.account_id = i.account_id AND t.waba_id = i.waba_id
+                      AND t.name = {row}.payload -> 'template' ->> 'name'
+                      AND t.language = {row}.payload -> 'template' -> 'language' ->> 'code'
+                      AND ({STATUS} = '{PAUSED}'
+                           OR t.category = '{UTILITY}' AND coalesce(i.utility_held_until > %(now)s, false))))
     OR (NOT {is_template} OR coalesce({IS_OPEN}, false)) AND coalesce(i.replies_held_until > %(now)s, false))"""

@@ -28,15 +28,27 @@ class Target:
     ``phone`` is the number that goes with a BSUID, where there is no doubt whose it is.
     """
 
+    account_id: int
     conversation_id: int
     inbox_id: int
     inbox_state: str
+    waba_id: str
     scope_id: int
     window_opened_at: datetime | None
     window_refused_at: datetime | None
     display_phone_number: str
     peer: str | None
     phone: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What is to be sent: the message as the inbox shows it, and ``part``, the wire's object of that ``type``."""
+
+    type: str
+    text: str
+    part: Mapping[str, Any]
+    content: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +64,7 @@ class Sending:
     account_id: int
     message_id: int
     conversation_id: int
+    waba_id: str
     phone_number_id: str
     attempts: int
     asked_attempts: int
@@ -84,7 +97,7 @@ class Sent:
 
     ``is_given_up``: its outcome was unclear when somebody let it rest, so the customer may have it. ``is_doubtful``:
     it waits for another attempt although the one before may have arrived. ``failed_at`` and ``errors`` as Meta told.
-    ``wants_marketing``: the person has resumed it.
+    ``wants_marketing``: the person has resumed it. ``content`` and ``payload`` as they were written.
     """
 
     message_id: int
@@ -93,14 +106,22 @@ class Sent:
     our_ref: UUID
     wamid: str | None
     status: int | None
+    type: str
     text: str
+    content: Mapping[str, Any] | None
     reply_to: str | None
+    payload: Mapping[str, Any]
     state: str
     is_given_up: bool
     is_doubtful: bool
     failed_at: datetime | None
     wants_marketing: bool
     errors: Sequence[Mapping[str, Any]] | None
+
+    @property
+    def needs_window(self) -> bool:
+        """Whether it can only go while the customer service window is open."""
+        return self.type != "template"
 
     @property
     def codes(self) -> Sequence[int]:

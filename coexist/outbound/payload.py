@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -26,21 +27,38 @@ def recipient(peer: str, phone: str | None = None) -> dict[str, str]:
     return {"to": f"+{number}"} if number else {"recipient": peer}
 
 
-def text(
-    peer: str, body: str, our_ref: UUID, *, phone: str | None = None, reply_to: str | None = None
+def message(
+    peer: str,
+    type_: str,
+    part: Mapping[str, Any],
+    our_ref: UUID,
+    *,
+    phone: str | None = None,
+    reply_to: str | None = None,
 ) -> dict[str, Any]:
-    """Return a text message; ``reply_to`` is the wamid of the message it quotes."""
-    message: dict[str, Any] = {
+    """Return a message of ``type_``, whose object is ``part``; ``reply_to`` is the wamid of the message it quotes."""
+    body: dict[str, Any] = {
         "messaging_product": "whatsapp",
         "recipient_type": "individual",
         **recipient(peer, phone),
-        "type": "text",
-        "text": {"body": body, "preview_url": HAS_LINK.search(body) is not None},
+        "type": type_,
+        type_: part,
         "biz_opaque_callback_data": callback_data(our_ref),
     }
     if reply_to is not None:
-        message["context"] = {"message_id": reply_to}
-    return message
+        body["context"] = {"message_id": reply_to}
+    return body
+
+
+def text(body: str) -> dict[str, Any]:
+    """Return the object of a text message."""
+    return {"body": body, "preview_url": HAS_LINK.search(body) is not None}
+
+
+def template(name: str, language: str, components: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the object of a template message; a template without places has no components."""
+    filled = {"components": list(components)} if components else {}
+    return {"name": name, "language": {"code": language}, **filled}
 
 
 def shape(value: object, name: str = "") -> list[str]:

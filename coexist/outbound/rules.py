@@ -33,6 +33,14 @@ ASKED_REST_S: Final = 420
 """The longest that Meta's answer about a number is waited for: a minute for each question, and its calls."""
 
 
+HELD_BACK: Final = {
+    "held_for_quality_assessment": "WhatsApp has taken it and holds it back while it looks at how people take this "
+    "template. It goes out, or fails, when that is over.",
+    "paused": "WhatsApp has taken it and holds it back: the template is paused. It goes out, or fails, when that ends.",
+}
+"""``message_status`` of a template that does not go out at once."""
+
+
 class Step(StrEnum):
     """What becomes of a message that Meta answered with an error."""
 
@@ -125,6 +133,11 @@ def why_not_again(
         ):
             return explain(code)
     return None
+
+
+def accepted(message_status: str | None) -> str | None:
+    """Return what people are told of a template that Meta took but keeps for now; None when it goes out (7.1)."""
+    return HELD_BACK.get(message_status or "")
 
 
 def decide_not_sent(attempts: int) -> Decision:

@@ -1,9 +1,9 @@
-"""All SQL of the outbox."""
+"""The SQL of the outbox as people see it: what they write, and what they decide. `attempts` is the sender's."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,27 +12,13 @@ from psycopg.rows import class_row
 
 from coexist.base import clock
 from coexist.base.database import Connection
-from coexist.events.feed import Kind, NewEvent
 from coexist.inbox.model import EXPORTED_PREFIX
-from coexist.inbox.pauses import HALVINGS, NUMBER_GOES_ON
-from coexist.inbox.window import IS_OPEN
 from coexist.meta.errors import Action, codes_of
 from coexist.meta.model import SENT_BY_US, STATUS_RANK
-from coexist.outbound.holding import held
-from coexist.outbound.model import NONE, OutboxState, Reason, Sending, Sent, Target
-from coexist.outbound.rules import PAUSE_MAX_S
+from coexist.outbound.model import Sent, Target
 
 CHANNEL: Final = "coexist_outbox"
 """PostgreSQL's notification channel for "there is something to send"; the payload is the inbox's id."""
-
-CLOCKS_DIFFER_S: Final = 2
-"""How far the clocks of two of our hosts may differ. What was begun later than that was begun by a wrong clock."""
-
-CALL_LOST_S: Final = 60
-"""An attempt without an outcome for twice as long as a call can last: its process died, and nobody knows more."""
-
-STATUS_DAYS: Final = 8
-"""How long after an attempt a status can still come: Meta delivers again for seven days."""
 
 QUEUED, FAILED = STATUS_RANK["queued"], STATUS_RANK["failed"]
 
@@ -55,8 +41,8 @@ async def scope_of(conn: Connection, account_id: int, conversation_id: int) -> i
 # with last, or the one that they moved to since (F5). Our own messages say nothing about where the person is.
 TARGET: Final = """
 WITH place AS (
-    SELECT c.id AS conversation_id, i.id AS inbox_id, i.state::text AS inbox_state, i.scope_id, c.window_opened_at,
-           c.contact_id, c.window_refused_at, i.display_phone_number
+    SELECT i.account_id, c.id AS conversation_id, i.id AS inbox_id, i.state::text AS inbox_state, i.waba_id, i.scope_id,
+           c.window_opened_at, c.contact_id, c.window_refused_at, i.display_phone_number
       FROM conversations c JOIN inboxes i ON i.id = c.inbox_id
      WHERE c.id = %(conversation_id)s AND i.account_id = %(account_id)s
        FOR NO KEY UPDATE OF c),
@@ -81,8 +67,8 @@ newest AS (
      ORDER BY greatest(w.sent_at, moved.at) DESC NULLS LAST, moved.at DESC NULLS LAST,
               u.kind = 'bsuid' DESC, u.is_parent, u.is_wa_id DESC, u.id DESC
      LIMIT 1)
-SELECT p.conversation_id, p.inbox_id, p.inbox_state, p.scope_id, p.window_opened_at, p.window_refused_at,
-       p.display_phone_number, e.value AS peer, n.phone
+SELECT p.account_id, p.conversation_id, p.inbox_id, p.inbox_state, p.waba_id, p.scope_id, p.window_opened_at,
+       p.window_refused_at, p.display_phone_number, e.value AS peer, n.phone
   FROM place p
   LEFT JOIN newest e ON true
   LEFT JOIN LATERAL (
@@ -124,19 +110,23 @@ async def wamid_of(conn: Connection, conversation_id: int, message_id: int) -> s
 
 INSERT_MESSAGE: Final = """
 INSERT INTO messages (inbox_id, conversation_id, peer, direction, origin, imported, opens_window, is_time_doubtful,
-                      content_rank, direction_rank, forwarded, status, type, sent_at, text, reply_to, author_id,
-                      our_ref)
+                      content_rank, direction_rank, forwarded, status, type, sent_at, text, content, reply_to,
+                      author_id, our_ref)
 VALUES (%(inbox_id)s, %(conversation_id)s, %(peer)s, 'outbound', 'api', false, false, false,
-        %(rank)s, %(rank)s, 0, %(status)s, %(type)s, %(sent_at)s, %(text)s, %(reply_to)s, %(author_id)s,
-        %(our_ref)s)
+        %(rank)s, %(rank)s, 0, %(status)s, %(type)s, %(sent_at)s, %(text)s, %(content)s::jsonb, %(reply_to)s,
+        %(author_id)s, %(our_ref)s)
     ON CONFLICT (our_ref) WHERE our_ref IS NOT NULL DO NOTHING
 RETURNING id
 """
 
 
-async def insert_message(conn: Connection, values: Mapping[str, Any]) -> int | None:
+async def insert_message(
+    conn: Connection, values: Mapping[str, Any], content: Mapping[str, Any] | None = None
+) -> int | None:
     """Insert a message of ours; None when its reference was used before."""
-    row = await (await conn.execute(INSERT_MESSAGE, {**values, "rank": SENT_BY_US, "status": QUEUED})).fetchone()
+    structure = None if content is None else msgspec.json.encode(content).decode()
+    all_values = {**values, "content": structure, "rank": SENT_BY_US, "status": QUEUED}
+    row = await (await conn.execute(INSERT_MESSAGE, all_values)).fetchone()
     return None if row is None else int(row[0])
 
 
@@ -159,11 +149,26 @@ async def wake(conn: Connection, inbox_id: int) -> None:
     await conn.execute("SELECT pg_notify(%s, %s)", (CHANNEL, str(inbox_id)))
 
 
+MARKETING: Final = """
+SELECT (array_agg(d.marketing_wish ORDER BY d.marketing_wish_at DESC, d.marketing_wish DESC)
+          FILTER (WHERE d.marketing_wish_at IS NOT NULL))[1],
+       max(d.marketing_rests_until)
+  FROM conversations c JOIN identities d ON d.contact_id = c.contact_id
+ WHERE c.id = %s
+"""
+
+
+async def marketing(conn: Connection, conversation_id: int) -> tuple[str | None, datetime | None]:
+    """Return whether the person wants marketing (``stop``, ``resume``, None: never said), and until when it rests."""
+    row = await (await conn.execute(MARKETING, (conversation_id,))).fetchone()
+    return (None, None) if row is None else (row[0], row[1])
+
+
 # ── a person decides ──────────────────────────────────────────────────────────────────────────────────────
 
 SENT: Final = """
-SELECT m.id AS message_id, m.inbox_id, m.conversation_id, m.our_ref, m.wamid, m.status, m.text, m.reply_to,
-       o.state::text, o.given_up_at IS NOT NULL AS is_given_up, o.is_doubtful, m.errors,
+SELECT m.id AS message_id, m.inbox_id, m.conversation_id, m.our_ref, m.wamid, m.status, m.type, m.text, m.content,
+       m.reply_to, o.payload, o.state::text, o.given_up_at IS NOT NULL AS is_given_up, o.is_doubtful, m.errors,
        coalesce((SELECT s.at FROM message_statuses s
                   WHERE s.inbox_id = m.inbox_id AND s.wamid = m.wamid AND s.status = %(failed)s),
                 o.settled_at) AS failed_at,
@@ -231,165 +236,3 @@ UPDATE outbox SET state = 'failed', error = %(error)s, settled_at = %(now)s, giv
 async def give_up(conn: Connection, message_id: int, error: str) -> None:
     """Let a message of unknown outcome rest. A status that comes after all still settles it."""
     await conn.execute(GIVE_UP, {"error": error, "now": clock.now(), "message_id": message_id})
-
-
-# ── sending ───────────────────────────────────────────────────────────────────────────────────────────────
-
-# Clocks jump: a time further ahead than any pause is no reason to wait.
-IS_DUE: Final = f"""(
-    o.next_attempt_at <= %(now)s OR o.next_attempt_at > %(now)s::timestamptz + interval '{PAUSE_MAX_S} seconds')"""
-
-DUE: Final = f"""
-SELECT DISTINCT o.inbox_id
-  FROM outbox o JOIN inboxes i ON i.id = o.inbox_id
- WHERE o.state = 'queued' AND {IS_DUE} AND i.state = 'connected' AND {NUMBER_GOES_ON}
- ORDER BY o.inbox_id
-"""
-
-
-async def due_inboxes(conn: Connection) -> list[int]:
-    """Return the connected inboxes that have something to send now. An offboarded one waits (requirement G3)."""
-    cursor = await conn.execute(DUE, {"now": clock.now()})
-    return [int(row[0]) for row in await cursor.fetchall()]
-
-
-CLAIM_LOCK: Final = 0x53454E44  # "SEND": one claims for a number at a time, so that its rate is counted right
-
-# The first of each conversation only: what was written later waits until its outcome is known, unless it waits for
-# what is held itself.
-CLAIM: Final = f"""
-WITH allowed AS (
-    SELECT greatest(0, least(%(count)s, greatest(1, %(per_second)s / (1 << {HALVINGS})) - (
-               SELECT count(*) FROM outbox
-                WHERE inbox_id = i.id
-                  AND sending_at BETWEEN %(now)s::timestamptz - interval '1 second'
-                                     AND %(now)s::timestamptz + interval '{CLOCKS_DIFFER_S} seconds')))::int AS n
-      FROM inboxes i WHERE i.id = %(inbox_id)s),
-first AS (
-    SELECT o.our_ref
-      FROM outbox o JOIN messages m ON m.id = o.message_id
-      JOIN inboxes i ON i.id = o.inbox_id JOIN conversations c ON c.id = m.conversation_id
-     WHERE o.inbox_id = %(inbox_id)s AND o.state = 'queued' AND {IS_DUE} AND m.wamid IS NULL
-       AND NOT {held("o")}
-       AND NOT EXISTS (
-           SELECT FROM outbox e JOIN messages em ON em.id = e.message_id
-            WHERE e.inbox_id = o.inbox_id AND em.conversation_id = m.conversation_id
-              AND e.state IN ('queued', 'sending') AND (e.created_at, e.our_ref) < (o.created_at, o.our_ref)
-              AND NOT (e.state = 'queued' AND {held("e")}))
-     ORDER BY o.created_at, o.our_ref
-     LIMIT (SELECT n FROM allowed)
-       FOR UPDATE OF o SKIP LOCKED)
-UPDATE outbox o SET state = 'sending', attempts = o.attempts + 1, sending_at = %(now)s
-  FROM first f, messages m, inboxes i, conversations c
- WHERE o.our_ref = f.our_ref AND m.id = o.message_id AND i.id = o.inbox_id AND c.id = m.conversation_id
-   AND i.state = 'connected' AND {NUMBER_GOES_ON}
-RETURNING o.our_ref, o.inbox_id, i.account_id, o.message_id, m.conversation_id, i.phone_number_id, o.attempts,
-          o.asked_attempts, o.sending_at, o.payload, coalesce({IS_OPEN}, false) AS has_window, o.is_doubtful
-"""
-
-
-async def claim(conn: Connection, inbox_id: int, per_second: int, count: int) -> Sequence[Sending]:
-    """Mark what may be sent now for one number as being sent, ``count`` at most. Once committed, Graph may be called.
-
-    Counts the attempts of the last second by every sender of every host, so a number keeps to its rate (G7).
-    """
-    cursor = await conn.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", (CLAIM_LOCK, inbox_id))
-    if await cursor.fetchone() != (True,):
-        return []  # somebody else is claiming for this number
-    values = {
-        "inbox_id": inbox_id,
-        "per_second": per_second,
-        "count": count,
-        "now": clock.now(),
-        "paid": codes_of(Action.HOLD_PAID),
-        "initiated": codes_of(Action.HOLD_BUSINESS_INITIATED),
-    }
-    async with conn.cursor(row_factory=class_row(Sending)) as rows:
-        await rows.execute(CLAIM, values)
-        return await rows.fetchall()
-
-
-# Nobody but the attempt itself puts a message back in line: once it counts as unclear, a person may have sent it again.
-SETTLE: Final = """
-UPDATE outbox
-   SET state = %(state)s::outbox_state, settled_at = %(settled_at)s, error_code = %(code)s, error = %(error)s,
-       fbtrace_id = %(fbtrace_id)s, next_attempt_at = coalesce(%(next_at)s, next_attempt_at),
-       attempts = attempts - %(uncounted)s, asked_attempts = asked_attempts + %(asked)s,
-       is_doubtful = is_doubtful OR %(is_doubtful)s
- WHERE our_ref = %(our_ref)s AND (state = 'sending' OR state = 'unclear' AND %(state)s <> 'queued')
-"""
-
-
-async def settle(
-    conn: Connection,
-    our_ref: UUID,
-    state: OutboxState,
-    reason: Reason = NONE,
-    *,
-    next_at: datetime | None = None,
-    is_counted: bool = True,
-    is_asked: bool = False,
-    is_doubtful: bool = False,
-) -> bool:
-    """Write down what became of an attempt; False when it was settled otherwise meanwhile.
-
-    ``is_asked``: Meta is asked about the number. ``is_doubtful``: the customer may have it, whatever becomes of it.
-    """
-    values = {
-        "our_ref": our_ref,
-        "state": state,
-        "settled_at": None if state is OutboxState.QUEUED else clock.now(),
-        "next_at": next_at,
-        "uncounted": int(not is_counted),
-        "asked": int(is_asked),
-        "is_doubtful": is_doubtful,
-    }
-    values |= {"code": reason.code, "error": reason.error, "fbtrace_id": reason.fbtrace_id}
-    return (await conn.execute(SETTLE, values)).rowcount > 0
-
-
-async def mark_failed(conn: Connection, message_id: int, reason: Reason) -> None:
-    """Show on a message that Meta did not take it."""
-    errors = msgspec.json.encode([{"code": reason.code, "title": reason.error}]).decode()
-    statement = "UPDATE messages SET status = %s, errors = %s::jsonb WHERE id = %s AND wamid IS NULL"
-    await conn.execute(statement, (FAILED, errors, message_id))
-
-
-# A status that named the wamid settles every doubt, also before the answer; an attempt nobody answers for is unclear.
-# Each branch has its index: what failed long ago, and what was accepted, is not looked at.
-SWEEP: Final = """
-WITH decided AS (
-    SELECT o.our_ref, o.state FROM outbox o JOIN messages m ON m.id = o.message_id
-     WHERE o.state IN ('queued', 'sending', 'unclear')
-       AND (m.wamid IS NOT NULL
-            OR o.state = 'sending' AND NOT o.sending_at BETWEEN %(lost)s AND %(never)s)
-     UNION ALL
-    SELECT o.our_ref, o.state FROM outbox o JOIN messages m ON m.id = o.message_id
-     WHERE o.state = 'failed' AND o.settled_at > %(settled)s AND m.wamid IS NOT NULL)
-UPDATE outbox o
-   SET state = CASE WHEN m.wamid IS NOT NULL THEN 'accepted' ELSE 'unclear' END::outbox_state,
-       settled_at = %(now)s,
-       error = CASE WHEN m.wamid IS NOT NULL THEN NULL ELSE o.error END,
-       error_code = CASE WHEN m.wamid IS NOT NULL THEN NULL ELSE o.error_code END
-  FROM decided d, messages m, inboxes i
- WHERE o.our_ref = d.our_ref AND o.state = d.state AND m.id = o.message_id AND i.id = o.inbox_id
-RETURNING i.account_id, o.inbox_id, m.conversation_id, m.id AS message_id
-"""
-
-
-async def sweep(conn: Connection) -> list[NewEvent]:
-    """Settle what time or a status has decided; return the events to append."""
-    now = clock.now()
-    values = {
-        "now": now,
-        "lost": now - timedelta(seconds=CALL_LOST_S),
-        "never": now + timedelta(seconds=CALL_LOST_S),
-        "settled": now - timedelta(days=STATUS_DAYS),
-    }
-    cursor = await conn.execute(SWEEP, values)
-    return [changed(*row) for row in await cursor.fetchall()]
-
-
-def changed(account_id: int, inbox_id: int, conversation_id: int, message_id: int) -> NewEvent:
-    """Return the event for a bubble that looks different now."""
-    return NewEvent(account_id, Kind.MESSAGE_CHANGED, inbox_id, conversation_id, message_id)

@@ -25,8 +25,8 @@ from coexist.inbox.connection import Line
 from coexist.inbox.refusals import Refusal
 from coexist.meta import graph as meta
 from coexist.meta.errors import ErrorClass, explain
-from coexist.meta.graph import Graph, GraphError, GraphNotSent, GraphUnclear
-from coexist.outbound import payload, rules, store
+from coexist.meta.graph import Graph, GraphError, GraphNotSent, GraphUnclear, SentMessage
+from coexist.outbound import attempts, payload, rules, templates
 from coexist.outbound.model import OutboxState, Reason, Sending
 from coexist.outbound.rules import Decision, Step
 
@@ -101,19 +101,19 @@ async def _drain(looking: asyncio.Task[bool] | None, under_way: set[asyncio.Task
 async def sweep(pool: Pool) -> None:
     """Settle what time or a status has decided."""
     async with transaction(pool) as conn:
-        await feed.append(conn, await store.sweep(conn))
+        await feed.append(conn, await attempts.sweep(conn))
 
 
 async def due(pool: Pool) -> Sequence[int]:
     """Return the inboxes that have something to send now."""
     async with pool.connection() as conn:
-        return await store.due_inboxes(conn)
+        return await attempts.due_inboxes(conn)
 
 
 async def claim(pool: Pool, inbox_id: int, sends_per_second: int, count: int) -> Sequence[Sending]:
     """Mark what may be sent now for one number as being sent, ``count`` at most; return it once that is committed."""
     async with transaction(pool) as conn:
-        return await store.claim(conn, inbox_id, sends_per_second, count)
+        return await attempts.claim(conn, inbox_id, sends_per_second, count)
 
 
 async def send(pool: Pool, graph: Graph, keyring: Keyring, sending: Sending) -> None:
@@ -122,10 +122,11 @@ async def send(pool: Pool, graph: Graph, keyring: Keyring, sending: Sending) -> 
         try:
             async with pool.connection() as conn:
                 await private.check_may_write(conn, keyring, sending.account_id, sending.conversation_id)
+                await _check_template(conn, sending)
                 token = await credentials.token_of(conn, keyring, sending.inbox_id)
-        except Conflict as error:  # they became private while it waited
-            logger.info("send_to_private_number", message_id=sending.message_id)
-            await _settle(pool, sending, _decided(rules.FAIL, sending, Reason(error.message)))
+        except Conflict as error:  # while it waited they became private, or its template may not be sent any more
+            logger.info("send_not_allowed", message_id=sending.message_id, why=error.message)
+            await _settle(pool, sending, _decided(rules.FAIL, sending, Reason(str(error))))
             return
         except (AppError, psycopg.Error) as error:  # the database is away, or the secret does not open
             logger.warning("send_not_begun", error=str(error), error_type=type(error).__name__)
@@ -149,7 +150,14 @@ async def send(pool: Pool, graph: Graph, keyring: Keyring, sending: Sending) -> 
             logger.warning("send_unclear", error=str(error))
             await _settle(pool, sending, _unclear)
         else:
-            await _settle(pool, sending, _accepted(answer.wamid))
+            await _settle(pool, sending, _accepted(answer))
+
+
+async def _check_template(conn: Connection, sending: Sending) -> None:
+    """Raise Conflict when the message's template is known not to be sendable; one nobody knows, Meta decides about."""
+    template = await templates.of_message(conn, sending.account_id, sending.waba_id, sending.payload)
+    if template is not None:
+        templates.check_sendable(template)
 
 
 Outcome = Callable[[Connection, Sending], Awaitable[list[NewEvent]]]
@@ -162,17 +170,18 @@ async def _settle(pool: Pool, sending: Sending, outcome: Outcome) -> None:
     await in_lasting_transaction(pool, work)  # an answer of Meta's is worth waiting for the database
 
 
-def _accepted(wamid: str) -> Outcome:
+def _accepted(answer: SentMessage) -> Outcome:
     async def outcome(conn: Connection, sending: Sending) -> list[NewEvent]:
-        events = await sent.learn_wamid(conn, sending.message_id, wamid)
-        await store.settle(conn, sending.our_ref, OutboxState.ACCEPTED)
+        events = await sent.learn_wamid(conn, sending.message_id, answer.wamid)
+        kept = Reason(rules.accepted(answer.message_status))
+        await attempts.settle(conn, sending.our_ref, OutboxState.ACCEPTED, kept)
         return events
 
     return outcome
 
 
 async def _unclear(conn: Connection, sending: Sending) -> list[NewEvent]:
-    await store.settle(conn, sending.our_ref, OutboxState.UNCLEAR)
+    await attempts.settle(conn, sending.our_ref, OutboxState.UNCLEAR)
     return [_bubble(sending)]
 
 
@@ -220,8 +229,8 @@ def _fail(reason: Reason) -> Outcome:
     async def outcome(conn: Connection, sending: Sending) -> list[NewEvent]:
         place = (sending.account_id, Kind.CONVERSATION_CHANGED, sending.inbox_id, sending.conversation_id)
         events = [_bubble(sending), NewEvent(*place)]
-        if await store.settle(conn, sending.our_ref, OutboxState.FAILED, reason):
-            await store.mark_failed(conn, sending.message_id, reason)
+        if await attempts.settle(conn, sending.our_ref, OutboxState.FAILED, reason):
+            await attempts.mark_failed(conn, sending.message_id, reason)
             events += await refusals.heed_messages(conn, sending.account_id, [sending.message_id])
             await summary.refresh(conn, [sending.conversation_id])
         return events
@@ -233,7 +242,7 @@ def _again(decision: Decision, reason: Reason) -> Outcome:
     """Back in line, and with it the whole number where that is what rests."""
 
     async def outcome(conn: Connection, sending: Sending) -> list[NewEvent]:
-        await store.settle(
+        await attempts.settle(
             conn,
             sending.our_ref,
             OutboxState.QUEUED,
@@ -260,4 +269,4 @@ async def _no_token(conn: Connection, sending: Sending) -> list[NewEvent]:
 
 
 def _bubble(sending: Sending) -> NewEvent:
-    return store.changed(sending.account_id, sending.inbox_id, sending.conversation_id, sending.message_id)
+    return attempts.changed(sending.account_id, sending.inbox_id, sending.conversation_id, sending.message_id)

@@ -13,6 +13,7 @@ from coexist.inbox.model import ListRow, Message
 from coexist.meta.errors import NEVER_AGAIN, explain
 from coexist.meta.model import STATUS_RANK
 from coexist.meta.pricing import category_words
+from coexist.templates.rules import PAUSED, why_not
 from coexist.web import kinds, words
 from coexist.web.cards import Card, cards_of
 from coexist.web.files import File, file_of
@@ -209,6 +210,10 @@ def _problem(message: Message) -> Problem | None:
         return Problem(f"{said} Look at the phone before you send it again.")
     if message.outbox_state == "queued" and message.outbox_error:
         return Problem(f"Not sent yet. {message.outbox_error}", can_retry=False)
+    if message.waits_for_template == PAUSED:
+        return Problem(f"Not sent yet. {why_not(PAUSED)[0]} It goes out when that is over.", can_retry=False)
+    if message.outbox_state == "accepted" and message.outbox_error:
+        return Problem(message.outbox_error, can_retry=False, can_discard=False)
     return None
 
 

@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 from coexist.inbox.model import Conversation
 from coexist.inbox.window import Why, Window
 from coexist.meta.errors import explain
-from coexist.outbound.actions import OURSELVES
 from coexist.outbound.rules import TEXT_CHARS_MAX
+from coexist.outbound.writing import OURSELVES
 from coexist.web import words
 
 SHUT: Final = {

@@ -75,6 +75,7 @@ NOT_HERE: Final = (
 
 BEGINS_HELD: Final = "WhatsApp does not let this number begin conversations. Replies go."
 REPLIES_HELD: Final = "WhatsApp does not let this number answer customers. What is sent from here waits."
+UTILITY_HELD: Final = "WhatsApp does not let this number send utility templates. Everything else goes."
 HOLDING: Final = {Action.STOP_ACCOUNT, Action.HOLD_BUSINESS_INITIATED, Action.HOLD_PAID}
 
 
@@ -173,7 +174,7 @@ async def life_of(conn: Connection, inbox: Inbox) -> Life:
 
 
 def _held(inbox: Inbox, now: datetime) -> list[tuple[str, datetime | None]]:
-    held = ((BEGINS_HELD, inbox.begins_held_until), (REPLIES_HELD, inbox.replies_held_until))
+    held = zip((BEGINS_HELD, REPLIES_HELD, UTILITY_HELD), inbox.held_until.values(), strict=True)
     return [(said, None if until == FOREVER else until) for said, until in held if until is not None and until > now]
 
 

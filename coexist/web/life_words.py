@@ -141,7 +141,7 @@ RESTRICTED: Final = {
     restrictions.BEGINS: "it may not begin conversations",
     restrictions.REPLIES: "it may not answer customers",
     "RESTRICTED_ADD_PHONE_NUMBER_ACTION": "no numbers may be added",
-    "RESTRICTED_UTILITY_TEMPLATES": "no utility templates may be sent",
+    restrictions.UTILITY: "no utility templates may be sent",
     "RESTRICTED_DIRECT_SEND_UTILITY_TEMPLATES": "no utility templates may be sent directly",
     "RESTRICTED_BUSINESS_INITIATED_CALLING": "it may not call",
     "RESTRICTED_USER_INITIATED_CALLING": "it may not be called",

@@ -28,6 +28,7 @@ from coexist.inbox.resolution import Mention, People, resolve, version_of
 from coexist.intake import store, worker
 from coexist.intake.replay import Span, replay
 from coexist.meta.model import Person
+from coexist.outbound import attempts
 from coexist.outbound import store as outbox
 from coexist.outbound import worker as sender
 from coexist.outbound.model import OutboxState
@@ -243,7 +244,7 @@ class Copies:
             row = await (await conn.execute("SELECT message_id FROM outbox WHERE our_ref = %s", (our_ref,))).fetchone()
             assert row is not None
             await feed.append(conn, await sent.learn_wamid(conn, row[0], writing.wamid))
-            await outbox.settle(conn, our_ref, OutboxState.ACCEPTED)
+            await attempts.settle(conn, our_ref, OutboxState.ACCEPTED)
         copy.schedule.append(f"Meta answers {writing.wamid}")
 
     async def poison(self, copy: Copy, number: Number) -> None:

@@ -22,6 +22,8 @@ from coexist.coexistence import actions as connecting
 from coexist.inbox.inboxes import Inbox
 from coexist.meta.graph import Graph
 from coexist.outbound import actions, worker
+from coexist.templates.store import STATUS
+from tests.support import templates
 from tests.support.business import KEYRING, TOKEN, Business, conversation_of, deliver, open_business
 from tests.support.error_codes import ACTIONS
 from tests.support.outbox import frozen, send_due
@@ -44,6 +46,7 @@ class Seen:
     rate: int = 20
     has_window: bool = True
     marketing: str = ""
+    template: str = ""
 
 
 AT_ONCE: Final = {
@@ -66,6 +69,9 @@ AT_ONCE: Final = {
     "close_window": Seen(has_window=False),
     "rest_marketing": Seen(marketing="rests"),
     "stop_marketing": Seen(marketing="stopped"),
+    "read_templates": Seen(template="read again"),
+    "hold_template": Seen(template="PAUSED"),
+    "block_template": Seen(template="blocked"),
 }  # fmt: skip
 """What an action looks like when Meta answered a reply in an open window with such a code."""
 LATER: Final = {
@@ -114,7 +120,18 @@ def seconds(at: datetime | None = None) -> str:
     return str(int((at or clock.now()).timestamp()))
 
 
-async def write(shop: Shop, text: str = "Bom dia") -> int:
+OF_TEMPLATES: Final = {"read_templates", "hold_template", "block_template"}
+
+
+async def write(shop: Shop, action: str = "") -> int:
+    """Write to the customer: with a template where the action is about one."""
+    if action in OF_TEMPLATES:
+        await templates.keep(shop.business, templates.listed(), waba_id=shop.inbox.waba_id)
+        return await templates.write(shop.business, shop.conversation_id, waba_id=shop.inbox.waba_id)
+    return await write_text(shop)
+
+
+async def write_text(shop: Shop, text: str = "Bom dia") -> int:
     async def work(conn: Any) -> int:
         return await actions.send_text(conn, KEYRING, shop.business.member, shop.conversation_id, text, our_ref=uuid4())
 
@@ -129,14 +146,17 @@ async def fail_later(shop: Shop, wamid: str, code: int, at: datetime | None = No
     await deliver(shop.business.pool, of(shop.inbox, shop.phone, statuses=[told]))
 
 
-LEFT: Final = """
+LEFT: Final = f"""
 SELECT o.state::text AS outbox, o.attempts, o.next_attempt_at, i.state::text AS state, i.standing_codes,
        t.state::text AS other_state, t.standing_codes AS other_standing_codes,
        EXISTS (SELECT FROM connection_questions WHERE inbox_id = i.id) AS is_asked_about,
        (SELECT waba_id FROM call_pauses) AS paused,
        (SELECT halvings FROM slowed_numbers WHERE inbox_id = i.id) AS halvings,
        c.window_refused_at IS NULL AS has_window, w.marketing_wish AS wish,
-       w.marketing_rests_until > %(now)s + interval '23 hours 59 minutes' AS rests
+       w.marketing_rests_until > %(now)s + interval '23 hours 59 minutes' AS rests,
+       (SELECT {STATUS} FROM templates t WHERE t.account_id = i.account_id AND t.waba_id = i.waba_id) AS template,
+       EXISTS (SELECT FROM template_lists l WHERE l.account_id = i.account_id AND l.waba_id = i.waba_id
+                  AND l.next_at <= now() + interval '1 second') AS is_read_again
   FROM outbox o JOIN messages m ON m.id = o.message_id JOIN inboxes i ON i.id = o.inbox_id
   JOIN inboxes t ON t.id = %(other)s JOIN conversations c ON c.id = m.conversation_id
   JOIN identities w ON w.contact_id = c.contact_id AND w.kind = 'phone'
@@ -159,6 +179,15 @@ class Left:
     has_window: bool
     wish: str | None
     rests: bool | None
+    template: str | None
+    is_read_again: bool
+
+    @property
+    def of_template(self) -> str:
+        """What became of the message's template."""
+        if self.template is None or not self.is_read_again:
+            return ""
+        return {"APPROVED": "read again", "MISSING": "blocked", "DISABLED": "blocked"}.get(self.template, self.template)
 
 
 async def check(shop: Shop, message_id: int, code: int, wanted: Seen, since: datetime) -> None:
@@ -182,6 +211,7 @@ async def check(shop: Shop, message_id: int, code: int, wanted: Seen, since: dat
         rate=20 >> (left.halvings or 0),
         has_window=left.has_window,
         marketing={"stop": "stopped"}.get(left.wish or "", "rests" if left.rests else ""),
+        template=left.of_template,
     )
     assert seen == wanted, code
     if wanted.waits_s != (0, 0):
@@ -197,7 +227,7 @@ async def test_a_code_that_answers_a_send_leads_to_its_action(
     business = await open_business(pool)
     for n, code in enumerate(ACTIONS[action]):
         shop, since = await open_shop(business, n), clock.now()
-        message_id = await write(shop)
+        message_id = await write(shop, action)
         scripted.answers.append(error(code))
         assert await send_due(business, graph) == 1, code
         await check(shop, message_id, code, AT_ONCE[action], since)
@@ -216,7 +246,7 @@ async def test_a_code_that_a_status_tells_leads_to_its_action(
     business = await open_business(pool)
     for n, code in enumerate(ACTIONS[action]):
         shop, since = await open_shop(business, n), clock.now().replace(microsecond=0)
-        message_id = await write(shop)
+        message_id = await write(shop, action)
         assert await send_due(business, graph) == 1
         wamid = f"wamid.OUT{len(scripted.asked)}"
         await fail_later(shop, wamid, code, since + timedelta(seconds=1))

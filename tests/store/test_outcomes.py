@@ -12,7 +12,7 @@ from coexist.base.database import Connection, Pool, transaction
 from coexist.events.feed import NewEvent
 from coexist.inbox import sent
 from coexist.meta.graph import Graph
-from coexist.outbound import store, worker
+from coexist.outbound import attempts, worker
 from coexist.outbound.model import OutboxState
 from tests.support.business import BSUID, KEYRING, Business, deliver, echo, inbound, open_business, status
 from tests.support.outbox import claim_due, execute, rows, send_due, states, write
@@ -121,5 +121,5 @@ async def test_what_is_unclear_is_not_put_back_in_line_by_a_late_outcome(busines
     (claimed,) = await claim_due(business)
     await execute(business, "UPDATE outbox SET state = 'unclear'")
     async with transaction(business.pool) as conn:
-        assert not await store.settle(conn, claimed.our_ref, OutboxState.QUEUED)
+        assert not await attempts.settle(conn, claimed.our_ref, OutboxState.QUEUED)
     assert await states(business) == ["unclear"]

@@ -10,7 +10,7 @@ from coexist.base import clock, database, migrate
 from coexist.base.database import transaction
 from coexist.inbox import refusals
 from coexist.inbox.refusals import Refusal
-from coexist.outbound import store as outbox
+from coexist.outbound import attempts
 from coexist.quarantine import store
 from coexist.quarantine.model import Keeper
 from tests.support import databases
@@ -56,6 +56,6 @@ async def test_what_waits_in_a_database_of_the_first_release_survives(server_url
                 assert await (await conn.execute("SELECT lane, journal_id FROM backlog")).fetchall() == [(0, 1)]
                 imports = await conn.execute("SELECT journal_id, phone_number_id FROM import_deliveries")
                 assert await imports.fetchall() == [(4, "")], "an import, of nobody knows yet which number"
-                (sending,) = await outbox.claim(conn, 1, 10, 10)
+                (sending,) = await attempts.claim(conn, 1, 10, 10)
                 assert (sending.payload, sending.has_window, sending.is_doubtful) == ({"type": "text"}, True, False)
                 assert await refusals.heed(conn, [Refusal(1, 131031, clock.now(), "locked")])

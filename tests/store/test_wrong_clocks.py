@@ -12,7 +12,7 @@ from coexist.base.database import Pool, transaction
 from coexist.media import store as media
 from coexist.media.model import Reason
 from coexist.meta.graph import Graph
-from coexist.outbound import store
+from coexist.outbound import attempts
 from tests.support.business import PHONE, Business, change, deliver, inbound, open_business
 from tests.support.outbox import claim_due, frozen, send_due, states, write
 from tests.support.scripted_graph import ScriptedGraph
@@ -56,7 +56,7 @@ async def test_a_call_begun_by_a_clock_ahead_whose_process_died_is_unclear_soon(
     with frozen(clock.now() + AHEAD):
         await write(business)
         await claim_due(business)  # and then this process is killed
-    with frozen(clock.now() + timedelta(seconds=store.CALL_LOST_S + 1)):
+    with frozen(clock.now() + timedelta(seconds=attempts.CALL_LOST_S + 1)):
         await send_due(business, graph)
     assert await states(business) == ["unclear"]
     assert scripted.asked == []

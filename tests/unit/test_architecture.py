@@ -19,6 +19,7 @@ LINES: Final = (
     {"meta"},
     {"events"},
     {"people"},
+    {"templates"},
     {"inbox"},
     {"outbound", "media", "coexistence", "quarantine"},
     {"automations", "reports", "export", "exported_chats", "webhooks"},

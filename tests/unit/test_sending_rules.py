@@ -82,8 +82,8 @@ def test_a_person_is_addressed_by_phone_or_by_bsuid(peer: str, phone: str | None
 
 
 def test_a_text_carries_our_reference_and_what_it_quotes() -> None:
-    body = payload.text("351910559111", "Olá", REF, reply_to="wamid.X")
+    body = payload.message("351910559111", "text", payload.text("Olá"), REF, reply_to="wamid.X")
     assert body["biz_opaque_callback_data"] == f"cx:{REF}"
     assert body["context"] == {"message_id": "wamid.X"}
     assert body["text"] == {"body": "Olá", "preview_url": False}
-    assert "context" not in payload.text("351910559111", "Olá", REF)
+    assert "context" not in payload.message("351910559111", "text", payload.text("Olá"), REF)

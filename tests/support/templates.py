@@ -1,0 +1,71 @@
+"""Templates as Meta lists them, and messages written with one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import msgspec
+from msgspec import Raw
+
+from coexist.base import clock
+from coexist.base.database import in_transaction, transaction
+from coexist.meta.answers import Template as Listed
+from coexist.outbound.templates import send_template
+from coexist.templates import store
+from coexist.templates.model import Template
+from tests.support.business import KEYRING, Business
+
+READY: Final = "order_ready"
+BODY: Final = {
+    "type": "BODY",
+    "text": "Olá {{1}}, o pedido {{2}} está pronto.",
+    "example": {"body_text": [["Ana", "7"]]},
+}
+VALUES: Final = {"body.1": "Rui", "body.2": "1042"}
+
+
+def listed(name: str = READY, **other: Any) -> Listed:
+    """A template as Graph lists it: approved, utility, with two places in its body, unless told otherwise."""
+    components = other.pop("components", [BODY])
+    told: dict[str, Any] = {
+        "id": "9007199254740993", "language": "pt_PT", "status": "APPROVED", "category": "UTILITY",
+        "parameter_format": "POSITIONAL", **other,
+    }  # fmt: skip
+    return Listed(name=name, components=Raw(msgspec.json.encode(components)), **told)
+
+
+async def keep(business: Business, *told: Listed, waba_id: str = "", at: datetime | None = None) -> None:
+    """Have Meta list these templates, an hour ago unless told otherwise."""
+    key = (business.member.account_id, waba_id or business.inbox.waba_id)
+    async with transaction(business.pool) as conn:
+        await store.keep_list(conn, key, told, at or clock.now() - timedelta(hours=1))
+
+
+async def templates(business: Business, waba_id: str = "") -> Sequence[Template]:
+    """What is known of the templates."""
+    async with business.pool.connection() as conn:
+        return await store.of_waba(conn, business.member.account_id, waba_id or business.inbox.waba_id)
+
+
+async def write(
+    business: Business,
+    conversation_id: int,
+    values: Mapping[str, str] = VALUES,
+    *,
+    name: str = READY,
+    waba_id: str = "",
+    our_ref: UUID | None = None,
+) -> int:
+    """Write to the customer with a template; return the message's id."""
+    (template,) = [each for each in await templates(business, waba_id) if each.name == name]
+
+    async def work(conn: Any) -> int:
+        return await send_template(
+            conn, KEYRING, business.member, conversation_id, template.id, values,
+            our_ref=our_ref or uuid4(), revision=template.revision,
+        )  # fmt: skip
+
+    return await in_transaction(business.pool, work)
