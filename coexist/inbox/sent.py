@@ -6,13 +6,16 @@ message per wamid (D1, D2) and it stays "ours".
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from uuid import UUID
 
+from coexist.base import clock
 from coexist.base.database import Connection
 from coexist.events.feed import Kind, NewEvent
-from coexist.inbox import changes, locks, refusals, summary
+from coexist.inbox import changes, files, locks, refusals, summary
+from coexist.inbox.files import FileRow
 from coexist.inbox.merge import PLACE, peer_rank, place
+from coexist.meta.model import SENT_BY_US, MediaFile
 
 OF_MESSAGE = """
 SELECT i.account_id, i.scope_id, m.inbox_id
@@ -43,7 +46,7 @@ UPDATE messages m
        peer_at = CASE WHEN t.has_peer THEN %(peer_at)s::timestamptz ELSE m.peer_at END
   FROM told t
  WHERE m.id = t.id
-RETURNING m.conversation_id
+RETURNING m.conversation_id, m.content -> 'template' -> 'file'
 """
 
 
@@ -68,6 +71,8 @@ async def _fold(conn: Connection, account_id: int, inbox_id: int, message_id: in
     given |= {"peer": peer, "peer_rank": rank, "peer_at": peer_at}
     taken = await (await conn.execute(TAKE_WAMID, given)).fetchone()
     assert taken is not None
+    if isinstance(taken[1], dict):  # the file at a template's head, which Meta keeps for us as it keeps a customer's
+        await files.store_files(conn, [_file(inbox_id, wamid, taken[1])])
     await changes.wake(conn, [(inbox_id, wamid)])  # what was shown on the echo's row is now shown on ours
     shown = await changes.settle(conn, [(inbox_id, wamid)])
     events = await refusals.heed_messages(conn, account_id, [message_id]) if shown else []
@@ -78,6 +83,11 @@ async def _fold(conn: Connection, account_id: int, inbox_id: int, message_id: in
     await summary.refresh(conn, touched)
     events += [NewEvent(account_id, Kind.CONVERSATION_CHANGED, inbox_id, id_) for id_ in sorted(touched)]
     return events
+
+
+def _file(inbox_id: int, wamid: str, sent: Mapping[str, str]) -> FileRow:
+    told = MediaFile(sent["media_id"], mime_type=sent["mime_type"], file_name=sent["file_name"])
+    return FileRow.of(inbox_id, wamid, told, SENT_BY_US, clock.now())
 
 
 UNNAMED = """

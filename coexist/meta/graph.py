@@ -75,6 +75,7 @@ __all__ = [
     "Waba",
     "app_subscriptions",
     "check_media_url",
+    "create_template",
     "debug_token",
     "download",
     "exchange_code",
@@ -315,6 +316,11 @@ async def message_templates(graph: Graph, waba_id: str, token: str) -> list[Temp
     """Every template of a WABA (9.1)."""
     items = await _all(graph, f"{_id(waba_id)}/message_templates", token, {"fields": ",".join(TEMPLATE_FIELDS)})
     return [_decoded(item, Template) for item in items]
+
+
+async def create_template(graph: Graph, waba_id: str, token: str, body: Mapping[str, Any]) -> str:
+    """``POST /{waba_id}/message_templates``: the new template's id; Meta reviews it before it can be sent (9.1)."""
+    return (await call(graph, "POST", f"{_id(waba_id)}/message_templates", token, Created, json=body)).id
 
 
 # --- access (2.4, 2.5) ---------------------------------------------------------------------------------------------

@@ -298,10 +298,13 @@ def _too_long(form: Form, values: Mapping[str, str]) -> dict[str, str]:
     return problems
 
 
-def fill(form: Form, values: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the ``components`` of a message with checked ``values`` (meta-protocol 7.2, type template)."""
+def fill(form: Form, values: Mapping[str, str], file_name: str = "") -> list[dict[str, Any]]:
+    """Return the ``components`` of a message with checked ``values`` (meta-protocol 7.2, type template).
+
+    ``file_name`` is shown for a document at its head.
+    """
     components = []
-    if header := _header(form, values):
+    if header := _header(form, values, file_name):
         components.append({"type": "header", "parameters": header})
     if body := [_text(each, values[each.key], form) for each in form.fields if each.key.startswith("body.")]:
         components.append({"type": "body", "parameters": body})
@@ -312,13 +315,14 @@ def fill(form: Form, values: Mapping[str, str]) -> list[dict[str, Any]]:
     return components
 
 
-def _header(form: Form, values: Mapping[str, str]) -> list[dict[str, Any]]:
+def _header(form: Form, values: Mapping[str, str], file_name: str) -> list[dict[str, Any]]:
     of_header = [each for each in form.fields if each.key.startswith("header.") and each.key in values]
     if form.header_takes == "LOCATION" and of_header:
         return [{"type": "location", "location": {each.name: values[each.key] for each in of_header}}]
     if form.header_takes in FILES and of_header:
         (file,) = of_header
-        return [{"type": file.takes.value, file.takes.value: {"id": values[file.key]}}]
+        named = {"filename": file_name} if file.takes is Takes.DOCUMENT and file_name else {}
+        return [{"type": file.takes.value, file.takes.value: {"id": values[file.key], **named}}]
     return [_text(each, values[each.key], form) for each in of_header]
 
 

@@ -42,6 +42,15 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class SentFile:
+    """A file that Meta has for us, to be sent with a message."""
+
+    media_id: str
+    mime_type: str
+    file_name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
     """What is to be sent: the message as the inbox shows it, and ``part``, the wire's object of that ``type``."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from coexist.base.errors import Conflict, NotFound
 from coexist.meta import templates as forms
 from coexist.meta.errors import explain
 from coexist.outbound import payload, store, writing
-from coexist.outbound.model import Draft, Target
+from coexist.outbound.model import Draft, SentFile, Target
 from coexist.people.model import Member
 from coexist.templates import rules
 from coexist.templates import store as templates
@@ -36,12 +37,13 @@ async def send_template(
     *,
     our_ref: UUID,
     revision: str,
+    file: SentFile | None = None,
 ) -> int:
     """Fill in a template and put it in line, whether the window is open or not; return the message's id.
 
-    ``template_id`` is ours (``Template.id``); ``values`` are those of its form's fields, by key, files by the ids that
-    Meta gave them; ``revision`` is the template's when its form was shown. The same ``our_ref`` again returns the same
-    message and sends nothing. While the number is offboarded the message waits.
+    ``template_id`` is ours (``Template.id``); ``values`` are those of its form's fields, by key; ``file`` is what Meta
+    got for its header (``template_files.upload``); ``revision`` is the template's when its form was shown. The same
+    ``our_ref`` again returns the same message and sends nothing. While the number is offboarded the message waits.
 
     Raises NotFilled for values that do not fit; Conflict where the template, the number, the person or their wishes do
     not allow it, or the template has changed since; NotFound. Needs a transaction.
@@ -57,10 +59,16 @@ async def send_template(
     if template.revision != revision:
         raise Conflict(CHANGED, next_step="Look at its new text, fill it in and send it.")
     form = template.form
-    filled = forms.check(form, values)
-    part = payload.template(template.name, template.language, forms.fill(form, filled))
-    shown = {"name": template.name, "language": template.language, "category": template.category}
-    content = {"template": shown | {"buttons": forms.buttons_said(form, filled)}}
+    of_file = {each.key: file.media_id for each in form.fields if file and each.takes.is_file}
+    typed = {each.key: values.get(each.key, "") for each in form.fields if not each.takes.is_file}
+    filled = forms.check(form, typed | of_file)
+    components = forms.fill(form, filled, file.file_name if file else "")
+    part = payload.template(template.name, template.language, components)
+    shown: dict[str, Any] = {"name": template.name, "language": template.language, "category": template.category}
+    shown["buttons"] = forms.buttons_said(form, filled)
+    if file and of_file:
+        shown["file"] = asdict(file)
+    content = {"template": shown}
     draft = Draft(TYPE, forms.said(form, filled), part, content)
     return await writing.put_in_line(conn, member, target, peer, draft, our_ref)
 
