@@ -96,11 +96,12 @@ def _seconds(at: datetime | None) -> str:
     return str(int((at or clock.now()).timestamp()))
 
 
-async def deliver(pool: Pool, *changes: dict[str, Any]) -> None:
-    """Journal each change as a delivery of its own, received now, and apply what waits."""
+async def deliver(pool: Pool, *changes: dict[str, Any], at: datetime | None = None) -> None:
+    """Journal each change as a delivery of its own, received now and made at ``at``, and apply what waits."""
+    made = {} if at is None else {"time": int(at.timestamp())}
     async with transaction(pool) as conn:
         for each in changes:
-            entry = {"id": WABA, "changes": [each]}
+            entry = {"id": WABA, **made, "changes": [each]}
             body = msgspec.json.encode({"object": "whatsapp_business_account", "entry": [entry]})
             await conn.execute(
                 "WITH j AS (INSERT INTO journal (received_at, body) VALUES (%s, %s) RETURNING id)"
