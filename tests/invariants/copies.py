@@ -32,7 +32,7 @@ from coexist.outbound import attempts
 from coexist.outbound import store as outbox
 from coexist.outbound import worker as sender
 from coexist.outbound.model import OutboxState
-from tests.invariants.vocabulary import ELSEWHERE, POISON, Telling, Writing, reference
+from tests.invariants.vocabulary import ELSEWHERE, POISON, TEMPLATE, Telling, Writing, reference
 from tests.support import databases, intake, snapshot
 from tests.support.intake import BRANCH, RECEIVED_AT, SHOP, Number
 from tests.support.wire import EPOCH
@@ -232,7 +232,7 @@ class Copies:
             our_ref = copy.reference(writing.ours)
             message_id = await outbox.insert_message(conn, {**values, "our_ref": our_ref})
             assert message_id is not None
-            await outbox.enqueue(conn, inbox_id, message_id, our_ref, {})
+            await outbox.enqueue(conn, inbox_id, message_id, our_ref, {"template": TEMPLATE})
             await conn.execute(CALLED, (our_ref,))
             await summary.refresh(conn, [conversation_id])
         return True

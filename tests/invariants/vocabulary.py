@@ -90,8 +90,11 @@ CONTENTS: Final = (
     *map(wire.text, ("Oi", "Bom dia", POISON)),
     *(wire.image("8801", "foto"), UNAVAILABLE, {"type": "hologram", "hologram": {}}),
 )
-REFUSALS: Final = (131026, 131047, 131050, 131042, 368)
-"""Codes of messages that failed: one that concerns it alone, its window, its person, its number, the whole account."""
+REFUSALS: Final = (131026, 131047, 131050, 131042, 368, 132015, 132001)
+"""Codes of messages that failed: one that concerns it alone, its window, its person, its number, the whole account, and
+two that concern its template."""
+TEMPLATE: Final = {"name": "pedido", "language": {"code": "pt_PT"}}
+"""With which our own messages are written."""
 
 times = st.integers(0, 30)
 # Meta tells two different changes under one wamid never, as far as we know: here, now and then.
@@ -304,9 +307,29 @@ def notices(draw: st.DrawFn, cast: Cast) -> Telling:
             "calls", at, number, calls=[{"id": "wacid.1", "event": "connect", "timestamp": str(wire.EPOCH + at)}]
         ),
         wire.notice("messages", at, number, errors=[{"code": 131031, "title": "locked"}]),
+        *(
+            wire.notice(
+                "message_template_status_update",
+                at,
+                number,
+                event=event,
+                message_template_id=2**53 + 1,
+                message_template_name=TEMPLATE["name"],
+                message_template_language="pt-PT",
+                reason="NONE",
+            )
+            for event in ("PAUSED", "APPROVED", "DISABLED")
+        ),
         wire.message("wamid.group", at, {**wire.text("Oi"), "group_id": "g1"}, phone=cast.phones[0], number=number),
     ]
     return told(number, draw(st.sampled_from(changes)), time=wire.EPOCH + at)
+
+
+RESTRICTIONS: Final = (
+    "RESTRICTED_BIZ_INITIATED_MESSAGING",
+    "RESTRICTED_CUSTOMER_INITIATED_MESSAGING",
+    "RESTRICTED_UTILITY_TEMPLATES",
+)
 
 
 @st.composite
@@ -318,7 +341,7 @@ def account_updates(draw: st.DrawFn, cast: Cast) -> Telling:
     if value["event"] == "DISABLED_UPDATE":
         value["ban_info"] = {"waba_ban_state": draw(st.sampled_from(["DISABLE", "REINSTATE"]))}
     if value["event"] == "ACCOUNT_RESTRICTION":
-        kind = draw(st.sampled_from(["RESTRICTED_BIZ_INITIATED_MESSAGING", "RESTRICTED_CUSTOMER_INITIATED_MESSAGING"]))
+        kind = draw(st.sampled_from(RESTRICTIONS))
         ends = draw(st.sampled_from([{}, {"expiration": wire.EPOCH + 9_000}, {"expiration": wire.EPOCH + 90_000}]))
         value["restriction_info"] = [{"restriction_type": kind, **ends}]
     if value["event"] == "PARTNER_REMOVED":

@@ -68,8 +68,11 @@ SELECT i.account_id, i.phone_number_id, s.kind, s.state, s.declined_at, s.error_
   FROM syncs s JOIN inboxes i ON i.id = s.inbox_id ORDER BY 1, 2, 3""",
     "inboxes": """
 SELECT account_id, phone_number_id, state, state_reason, state_initiated_by, state_at, standing_codes,
-       begins_held_until, replies_held_until
+       begins_held_until, replies_held_until, utility_held_until
   FROM inboxes ORDER BY 1, 2""",
+    # What Meta lists is asked for; what it tells is here.
+    "templates": """
+SELECT account_id, name, language, told_status, told_at, told_id, told_reason FROM templates ORDER BY 1, 2, 3""",
     # That a phone has been quiet for long is told by the clock.
     "timeline": """
 SELECT i.account_id, i.phone_number_id, at, field, event, value
