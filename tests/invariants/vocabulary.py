@@ -307,22 +307,20 @@ def notices(draw: st.DrawFn, cast: Cast) -> Telling:
             "calls", at, number, calls=[{"id": "wacid.1", "event": "connect", "timestamp": str(wire.EPOCH + at)}]
         ),
         wire.notice("messages", at, number, errors=[{"code": 131031, "title": "locked"}]),
-        *(
-            wire.notice(
-                "message_template_status_update",
-                at,
-                number,
-                event=event,
-                message_template_id=2**53 + 1,
-                message_template_name=TEMPLATE["name"],
-                message_template_language="pt-PT",
-                reason="NONE",
-            )
-            for event in ("PAUSED", "APPROVED", "DISABLED")
-        ),
         wire.message("wamid.group", at, {**wire.text("Oi"), "group_id": "g1"}, phone=cast.phones[0], number=number),
     ]
     return told(number, draw(st.sampled_from(changes)), time=wire.EPOCH + at)
+
+
+@st.composite
+def template_notices(draw: st.DrawFn, cast: Cast) -> Telling:
+    """A template is paused, disabled, approved again."""
+    number, at = draw(st.sampled_from(cast.numbers)), draw(times)
+    value = {"message_template_id": 2**53 + 1, "message_template_name": TEMPLATE["name"], "reason": "NONE"}
+    value["message_template_language"] = draw(st.sampled_from(["pt-PT", "pt_PT"]))
+    event = draw(st.sampled_from(["PAUSED", "DISABLED", "APPROVED", "FLAGGED"]))
+    change = wire.notice("message_template_status_update", at, number, event=event, **value)
+    return told(number, change, time=wire.EPOCH + at)
 
 
 RESTRICTIONS: Final = (
@@ -360,7 +358,7 @@ def broken(draw: st.DrawFn, cast: Cast) -> Telling:
 
 KINDS: Final[tuple[Kind, ...]] = (
     *(actions, statuses, pasts, late_files, profiles, entries, rotations, moves, renamings, own_cards, wishes),
-    *(refusals_to_share, notices, account_updates, broken),
+    *(refusals_to_share, notices, template_notices, account_updates, broken),
 )
 
 
