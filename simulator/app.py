@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 import uvicorn
 from starlette.applications import Starlette
 
-from simulator import coexistence, control, dialog, graph, page, statuses, views
+from simulator import coexistence, control, dialog, graph, page, statuses, template_control, templates, views
 from simulator.config import Config
 from simulator.graph import subscriptions
 from simulator.simulation import Simulation
@@ -25,11 +25,13 @@ def create_app(config: Config) -> Starlette:
         sim.start(subscriptions.verify_callback(sim))
         statuses.resume(sim)
         coexistence.resume(sim)
+        templates.resume(sim)
         yield
         await sim.close()
 
     app = Starlette(
-        routes=[*views.routes, *control.routes, *page.routes, *dialog.routes, *graph.routes], lifespan=lifespan
+        routes=[*views.routes, *template_control.routes, *control.routes, *page.routes, *dialog.routes, *graph.routes],
+        lifespan=lifespan,
     )
     app.state.sim = sim
     return app

@@ -28,6 +28,10 @@ SUBSCRIBED_FIELDS = (
     "smb_message_echoes",
     "account_update",
     "user_id_update",
+    "message_template_status_update",
+    "message_template_quality_update",
+    "message_template_components_update",
+    "template_category_update",
 )
 """What the app's dashboard has ticked when the stand-in starts."""
 
@@ -59,7 +63,8 @@ OTHER_BUSINESS = Business(
 class Pace:
     """How fast things happen. Zero everywhere is as fast as the receiver answers.
 
-    `retry_max_ms` is the longest pause before a webhook is posted again.
+    `retry_max_ms` is the longest pause before a webhook is posted again. `review_ms` is how long Meta takes to review
+    a template.
     """
 
     chunk_delay_ms: int = 0
@@ -69,6 +74,7 @@ class Pace:
     auto_reply: bool = False
     parallel_count: int = 1
     retry_max_ms: int = 60_000
+    review_ms: int = 1_500
 
 
 @dataclass(frozen=True)

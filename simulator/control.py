@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from simulator import coexistence, customers, drafts, payloads, phone, statuses, truth
+from simulator import coexistence, customers, drafts, payloads, phone, statuses, template_control, truth
 from simulator.config import WINDOW_S, Pace
 from simulator.drafts import Draft
 from simulator.faults import turned
@@ -82,6 +82,10 @@ def customer_react(sim: Simulation, asked: Json) -> None:
 
 def customer_read(sim: Simulation, asked: Json) -> Json:
     return {"read": statuses.read_chat(sim, _person(sim, asked).key)}
+
+
+def customer_press(sim: Simulation, asked: Json) -> Json:
+    return _sent(sim, customers.press(sim, _message(sim, asked), asked.get("index"), asked.get("text")))
 
 
 def customer_recover(sim: Simulation, asked: Json) -> None:
@@ -216,6 +220,7 @@ ACTS: dict[str, Act] = {
     "customer/delete": customer_delete,
     "customer/react": customer_react,
     "customer/read": customer_read,
+    "customer/press": customer_press,
     "customer/recover": customer_recover,
     "customer/window": customer_window,
     "customer/identity": customer_identity,
@@ -234,6 +239,7 @@ ACTS: dict[str, Act] = {
     "raw": raw,
     "reset": reset,
     "settle": settle,
+    **template_control.ACTS,
 }
 """Every POST: name, and what it does with the JSON object sent."""
 

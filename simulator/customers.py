@@ -46,6 +46,23 @@ def send(sim: Simulation, person: Person, draft: Draft) -> Message:
     return message
 
 
+def press(sim: Simulation, message: Message, index: int | None = None, text: str | None = None) -> Message:
+    """The customer presses a quick reply of a template that was sent: by its place among the buttons, or by its text.
+
+    Without either it is the first. ValueError says why it cannot be pressed.
+    """
+    if not message.filled or message.inbound or message.revoked_at:
+        raise ValueError("This message has no buttons to press.")
+    if message.status not in ("sent", "delivered", "read"):
+        raise ValueError("This message has not reached the customer.")
+    replies = {place: one for place, one in enumerate(message.filled["buttons"]) if one["type"] == "QUICK_REPLY"}
+    found = [one for place, one in replies.items() if index in (None, place) and text in (None, one["text"])]
+    if not found:
+        raise ValueError("There is no such quick reply button.")
+    content = {"payload": found[0]["payload"], "text": found[0]["text"]}
+    return send(sim, sim.world.people[message.chat], Draft("button", content, reply_to=message.wamid))
+
+
 def recover(sim: Simulation, message: Message) -> None:
     """The real content of an unavailable message comes after all, under the same wamid (5.1)."""
     if not message.unavailable:

@@ -225,6 +225,8 @@ def _summary(body: Json) -> tuple[list[str], str]:
 
 
 def _words(value: Json) -> str:
+    if "message_template_name" in value:
+        return f"{value['message_template_name']}: {_template_words(value)}"
     if "event" in value:
         return str(value["event"]).lower().replace("_", " ")
     if "history" in value:
@@ -242,3 +244,10 @@ def _words(value: Json) -> str:
     if "state_sync" in value:
         return f"{len(value['state_sync'])} contacts"
     return "other"
+
+
+def _template_words(value: Json) -> str:
+    for name, words in (("event", ""), ("new_quality_score", "quality "), ("correct_category", "soon ")):
+        if name in value:
+            return words + str(value[name]).lower().replace("_", " ")
+    return str(value["new_category"]).lower() if "new_category" in value else "text changed"

@@ -12,12 +12,14 @@ from simulator.world import Json
 class GraphError:
     """The next `count` Graph calls whose path contains `path` fail with that code.
 
-    `wait_minutes` is told in the usage header, as how long until calls are taken again.
+    `method` narrows that to GET, POST or DELETE. `wait_minutes` is told in the usage header, as how long until calls
+    are taken again.
     """
 
     code: int
     count: int = 1
     path: str = "/messages"
+    method: str = ""
     wait_minutes: int = 0
 
 
@@ -54,6 +56,12 @@ class Faults:
     `unsubscribed` takes the app from the WABA, `token_days` is when tokens expire, `number_lags` leaves out where the
     number lives, as Graph does for a while after a sign-up. `health` and `quality` are what Graph tells of the account
     and the number.
+
+    Templates: `review` is how the review of a new one ends, or that it waits. `template_lag_s` is for how many seconds
+    Graph's list still tells what was before a change. `template_webhooks_lost` changes them without a word.
+    `dashed_languages` writes `en-US` in webhooks. `hold_templates` answers `held_for_quality_assessment`.
+    `template_codes` gives what is wrong with a new one as `code`, not as `error_subcode`. `template_limit` is how many
+    the WABA may have.
     """
 
     duplicate: float = 0.0
@@ -80,6 +88,13 @@ class Faults:
     number_lags: bool = False
     health: Literal["AVAILABLE", "LIMITED", "BLOCKED"] = "AVAILABLE"
     quality: Literal["GREEN", "YELLOW", "RED"] = "GREEN"
+    review: Literal["approve", "reject", "wait"] = "approve"
+    template_lag_s: float = 0.0
+    template_webhooks_lost: bool = False
+    dashed_languages: bool = False
+    hold_templates: bool = False
+    template_codes: bool = False
+    template_limit: int = 6_000
     status_error: StatusError | None = None
     graph_error: GraphError | None = None
     graph_timeout: GraphTimeout | None = None

@@ -11,9 +11,10 @@ from collections.abc import Iterable
 
 from simulator.config import Business
 from simulator.files import File
-from simulator.world import Json, MediaHandle, Message, Person, Reaction
+from simulator.world import Json, MediaHandle, Message, Person, Reaction, Template
 
 MEDIA_TYPES = ("image", "video", "audio", "document", "sticker")
+BUTTON_PARTS = ("type", "text", "url", "phone_number")
 ERROR_PAGE = "https://developers.facebook.com/docs/whatsapp/cloud-api/support/error-codes/"
 
 
@@ -231,3 +232,29 @@ def user_id_value(business: Business, person: Person, previous: str, at: int) ->
     if person.shown_phone:
         update["wa_id"] = person.shown_phone
     return {**channel(business), "contacts": [profile(person)], "user_id_update": [update]}
+
+
+def template_value(template: Template, told: Json, *, dashed: bool) -> Json:
+    """The value of a template's field: its id as a JSON number, its language maybe as `en-US` (5.9)."""
+    language = template.language.replace("_", "-") if dashed else template.language
+    return {
+        **told,
+        "message_template_id": int(template.id),
+        "message_template_name": template.name,
+        "message_template_language": language,
+    }
+
+
+def template_components(template: Template) -> Json:
+    """What `message_template_components_update` tells of the text: only what there is."""
+    told: Json = {"message_template_element": (template.part("BODY") or {}).get("text", "")}
+    for name, kind in (("message_template_title", "HEADER"), ("message_template_footer", "FOOTER")):
+        text = (template.part(kind) or {}).get("text")
+        if text:
+            told[name] = text
+    if template.buttons:
+        told["message_template_buttons"] = [
+            {f"message_template_button_{name}": button[name] for name in BUTTON_PARTS if name in button}
+            for button in template.buttons
+        ]
+    return told

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from simulator import chance, payloads
+from simulator import catalogue, chance, payloads
 from simulator.config import MESSAGE_FIELDS, SUBSCRIBED_FIELDS, Config
 from simulator.delivery import Deliveries, Delivery
 from simulator.faults import Faults
@@ -52,6 +52,8 @@ class Simulation:
             self.deliveries.before_posting = self._state.save
         self.world.listeners.append(self._watch)
         self.deliveries.changed = self._delivery_changed
+        if not self.world.templates:
+            catalogue.write(self.world)
         if not kept:
             write_past(self.world, config.message_count)
             if self._state:
@@ -132,12 +134,18 @@ class Simulation:
             return override
         return self.world.app.callback_url
 
-    def tell(self, field: str, value: Json, *, after_s: float = 0.0, entry_id: str | None = None) -> bool:
-        """Queue a webhook; False when nobody is subscribed, and then it is lost for good, as at Meta."""
+    def tell(
+        self, field: str, value: Json, *, after_s: float = 0.0, entry_id: str | None = None, beside: Json | None = None
+    ) -> bool:
+        """Queue a webhook; False when nobody is subscribed, and then it is lost for good, as at Meta.
+
+        `beside` stands in the change next to its value.
+        """
         if not self.listens(field):
             return False
-        timed = self.now() if field == "account_update" else None
+        timed = None if field in MESSAGE_FIELDS else self.now()
         body = payloads.envelope(entry_id or self.business.waba_id, [(field, value)], timed)
+        body["entry"][0]["changes"][0] |= beside or {}
         self.deliveries.put(self.callback_url([field]), body, after_s=after_s)
         return True
 

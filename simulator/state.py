@@ -8,11 +8,24 @@ from typing import Any
 import msgspec
 
 from simulator.delivery import Delivery
-from simulator.world import App, Connection, Counters, Grant, MediaHandle, Message, Person, Thing, Upload, World
+from simulator.world import (
+    App,
+    Connection,
+    Counters,
+    Grant,
+    MediaHandle,
+    Message,
+    Person,
+    Template,
+    Thing,
+    Upload,
+    World,
+)
 
 _KINDS: dict[str, type[Any]] = {
     "person": Person,
     "message": Message,
+    "template": Template,
     "handle": MediaHandle,
     "upload": Upload,
     "grant": Grant,
@@ -28,7 +41,7 @@ def _key(thing: Thing | Delivery) -> str:
     match thing:
         case Message():
             return thing.wamid
-        case MediaHandle():
+        case MediaHandle() | Template():
             return thing.id
         case Upload():
             return thing.sha256
@@ -102,6 +115,8 @@ class State:
                     world.add_person(thing)
                 case Message():
                     world.add_message(thing)
+                case Template():
+                    world.add_template(thing)
                 case MediaHandle():
                     world.handles[thing.id] = thing
                 case Upload():

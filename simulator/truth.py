@@ -64,15 +64,19 @@ def chat(sim: Simulation, person: Person) -> Json:
 
 
 def message_truth(sim: Simulation, message: Message) -> Json:
-    """One message. `text` is the text or caption; `media` names the file the platform should hold."""
+    """One message. `text` is the text, the caption, what a template says or a pressed button; `template` is a sent
+    template as the customer sees it; `media` names the file the platform should hold.
+    """
     return {
         "wamid": message.wamid,
         "chat": message.chat,
         "direction": "inbound" if message.inbound else "outbound",
         "origin": message.origin,
         "type": message.type,
-        "text": message.content.get("body", message.content.get("caption")),
+        "text": text(message),
         "content": message.content,
+        "template": template(sim, message),
+        "held": message.held,
         "timestamp": message.at,
         "status": message.status,
         "reply_to": message.reply_to,
@@ -88,6 +92,27 @@ def message_truth(sim: Simulation, message: Message) -> Json:
         "told": message.told,
         "not_told_why": message.not_told_why,
     }
+
+
+def text(message: Message) -> str | None:
+    if message.filled:
+        return str(message.filled["body"])
+    found = message.content.get("text") if message.type == "button" else message.content.get("caption")
+    return message.content.get("body", found)
+
+
+def template(sim: Simulation, message: Message) -> Json | None:
+    """A sent template: `{id, name, language, category, header?, body, footer?, buttons}`; a header's file has a url."""
+    if message.filled is None:
+        return None
+    shown = {name: value for name, value in message.filled.items() if name != "template"}
+    header = dict(shown.get("header", {}))
+    if "file" in header:
+        file = files.find(sim.world, header["file"])
+        url = f"/control/files/{header.pop('file')}"
+        shown["header"] = {**header, "mime_type": file.mime_type, "sha256": file.sha256, "url": url}
+    names = {"name": message.content["name"], "language": message.content["language"]["code"]}
+    return {"id": message.filled["template"], **names, **shown}
 
 
 def media(sim: Simulation, message: Message) -> Json | None:

@@ -5,7 +5,19 @@ import json
 from collections.abc import AsyncIterator
 
 from simulator.delivery import Delivery
-from simulator.world import App, Connection, Counters, Grant, Json, MediaHandle, Message, Person, Thing, Upload
+from simulator.world import (
+    App,
+    Connection,
+    Counters,
+    Grant,
+    Json,
+    MediaHandle,
+    Message,
+    Person,
+    Template,
+    Thing,
+    Upload,
+)
 
 KEEP_ALIVE_S = 15.0
 GATHER_S = 0.04
@@ -25,6 +37,8 @@ class Watchers:
                 self.tell("message", {"chat": thing.chat, "wamid": thing.wamid})
             case Person():
                 self.tell("chat", {"chat": thing.key})
+            case Template():
+                self.tell("template", {"template": thing.id})
             case Delivery():
                 self.tell("delivery", {"number": thing.number})
             case Connection() | App():

@@ -75,7 +75,8 @@ class Message:
 
     `content` is the object under the type's key without the media fields; `file` names the bytes (see `files`).
     `told` says by which way the platform heard of it: `history`, `live`, `api`, `unavailable` (131060), or None with
-    `not_told_why`. `media_told`: the platform was given a media id.
+    `not_told_why`. `media_told`: the platform was given a media id. `filled`: a template as the customer sees it.
+    `held`: Meta assesses the template's quality first, and has not sent the message yet.
     """
 
     wamid: str
@@ -100,10 +101,45 @@ class Message:
     told: str | None = None
     not_told_why: str | None = None
     media_told: bool = False
+    filled: Json | None = None
+    held: bool = False
 
     @property
     def inbound(self) -> bool:
         return self.origin == "contact"
+
+
+@dataclass
+class Template:
+    """A message template of the WABA: one name in one language (meta-protocol.md 9.1).
+
+    `pauses`: how often it was paused for its quality. `was`: what Graph told of it before its last change, empty when
+    it was not there; `changed_at` is when that was (Unix seconds). A deleted one stays, for its name is blocked.
+    """
+
+    id: str
+    name: str
+    language: str
+    category: str
+    status: str
+    components: list[Json]
+    parameter_format: str = "POSITIONAL"
+    quality: str = "UNKNOWN"
+    rejected_reason: str = "NONE"
+    previous_category: str | None = None
+    correct_category: str | None = None
+    pauses: int = 0
+    was: Json | None = None
+    changed_at: float = 0.0
+    deleted_at: int | None = None
+
+    def part(self, kind: str) -> Json | None:
+        """Its HEADER, BODY, FOOTER, BUTTONS or CAROUSEL; None when it has none."""
+        return next((one for one in self.components if one.get("type") == kind), None)
+
+    @property
+    def buttons(self) -> list[Json]:
+        return list((self.part("BUTTONS") or {}).get("buttons", ()))
 
 
 @dataclass
@@ -169,7 +205,7 @@ class Counters:
     key: str = "counters"
 
 
-Thing = Person | Message | MediaHandle | Upload | Grant | Connection | App | Counters
+Thing = Person | Message | Template | MediaHandle | Upload | Grant | Connection | App | Counters
 
 
 @dataclass
@@ -184,6 +220,7 @@ class World:
     people: dict[str, Person] = field(default_factory=dict)
     messages: dict[str, Message] = field(default_factory=dict)
     chats: dict[str, list[str]] = field(default_factory=dict)
+    templates: dict[str, Template] = field(default_factory=dict)
     handles: dict[str, MediaHandle] = field(default_factory=dict)
     grants: dict[str, Grant] = field(default_factory=dict)
     uploads: dict[str, Upload] = field(default_factory=dict)
@@ -225,6 +262,15 @@ class World:
 
     def chat_messages(self, key: str) -> Iterator[Message]:
         return (self.messages[wamid] for wamid in self.chats.get(key, ()))
+
+    def add_template(self, template: Template) -> None:
+        self.templates[template.id] = template
+        self.changed(template)
+
+    def find_template(self, name: str, language: str) -> Template | None:
+        """The template of that name in exactly that language, unless it was deleted."""
+        living = (one for one in self.templates.values() if one.deleted_at is None)
+        return next((one for one in living if (one.name, one.language) == (name, language)), None)
 
     def handle_for(self, message: Message, mime_type: str, expires_at: int) -> MediaHandle:
         """The media id of a message's file, made when first told; it is the same id ever after."""

@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from simulator import chance
 from simulator.config import OTHER_BUSINESS
-from simulator.graph import access, media, numbers, sending, subscriptions
+from simulator.graph import access, media, numbers, sending, subscriptions, templates
 from simulator.graph.errors import Refused, known, unknown_node
 from simulator.simulation import Simulation
 from simulator.world import Json
@@ -33,7 +33,9 @@ _APP: dict[tuple[str, str], Call] = {
 _WABA: dict[tuple[str, str], Call] = {
     ("GET", ""): numbers.read_waba,
     ("GET", "phone_numbers"): numbers.list_numbers,
-    ("GET", "message_templates"): numbers.list_templates,
+    ("GET", "message_templates"): templates.list_all,
+    ("POST", "message_templates"): templates.create,
+    ("DELETE", "message_templates"): templates.delete,
     ("GET", "subscribed_apps"): subscriptions.list_wabas_apps,
     ("POST", "subscribed_apps"): subscriptions.subscribe_waba,
     ("DELETE", "subscribed_apps"): subscriptions.unsubscribe_waba,
@@ -75,6 +77,9 @@ async def _answer(sim: Simulation, request: Request) -> Json:
     if not edge and node in sim.world.handles and request.method in ("GET", "DELETE"):
         act = media.look_up if request.method == "GET" else media.delete
         return await act(sim, request, node)
+    template = None if edge else templates.find(sim, node)
+    if template and request.method in ("GET", "POST"):
+        return await (templates.read if request.method == "GET" else templates.edit)(sim, request, template)
     raise unknown_node(node)
 
 
@@ -89,7 +94,7 @@ async def _with_faults(sim: Simulation, request: Request) -> Json:
     """The dials for Graph: an error instead of the call, or silence before or after it."""
     path = request.url.path
     wrong, silent = sim.faults.graph_error, sim.faults.graph_timeout
-    if wrong and wrong.count > 0 and wrong.path in path:
+    if wrong and wrong.count > 0 and wrong.path in path and wrong.method in ("", request.method):
         wrong.count -= 1
         raise known(wrong.code, "Refused by the dial.")
     if silent and silent.count > 0 and silent.path in path:
@@ -114,6 +119,8 @@ async def graph(request: Request) -> Response:
     try:
         return JSONResponse(await _with_faults(sim, request), headers=headers)
     except Refused as refused:
+        if sim.faults.template_codes:
+            refused.under_its_subcode()
         trace_id = chance.trace(sim.world.epoch, sim.world.number("refusal"))
         sim.watchers.tell("refused", {"path": request.url.path, "code": refused.code})
         return JSONResponse(refused.envelope(trace_id), status_code=refused.http, headers=headers)

@@ -11,45 +11,6 @@ from simulator.graph.errors import Refused, invalid, known, missing
 from simulator.simulation import Simulation
 from simulator.world import Json
 
-TEMPLATES: tuple[Json, ...] = (
-    {
-        "id": "900000000000000101",
-        "name": "order_ready",
-        "status": "APPROVED",
-        "category": "UTILITY",
-        "language": "pt_BR",
-        "parameter_format": "POSITIONAL",
-        "components": [
-            {
-                "type": "BODY",
-                "text": "Olá, {{1}}! Seu pedido {{2}} está pronto para retirada.",
-                "example": {"body_text": [["Marina", "1042"]]},
-            }
-        ],
-        "quality_score": {"score": "GREEN"},
-    },
-    {
-        "id": "900000000000000102",
-        "name": "we_answer_now",
-        "status": "APPROVED",
-        "category": "UTILITY",
-        "language": "en",
-        "parameter_format": "POSITIONAL",
-        "components": [{"type": "BODY", "text": "Sorry for the wait. We can answer your question now."}],
-        "quality_score": {"score": "UNKNOWN"},
-    },
-    {
-        "id": "900000000000000103",
-        "name": "spring_sale",
-        "status": "PAUSED",
-        "category": "MARKETING",
-        "language": "es",
-        "parameter_format": "POSITIONAL",
-        "components": [{"type": "BODY", "text": "¡Llegó la primavera! Todo con 20 % menos."}],
-        "quality_score": {"score": "RED"},
-    },
-)
-
 
 def chosen(node: Json, fields: object, usual: tuple[str, ...]) -> Json:
     """A node with the fields asked for; what is not available is left out, not null (1.1)."""
@@ -69,7 +30,7 @@ async def read_waba(sim: Simulation, request: Request) -> Json:
         "owner_business_info": owner,
         "business_verification_status": "verified",
         "account_review_status": "APPROVED",
-        "health_status": _health(sim, "WABA", sim.business.waba_id),
+        "health_status": health(sim, "WABA", sim.business.waba_id),
     }
     usual = ("name", "currency", "timezone_id", "message_template_namespace")
     return chosen(node, request.query_params.get("fields"), usual)
@@ -104,7 +65,7 @@ def number_node(sim: Simulation) -> Json:
         "throughput": {"level": "STANDARD"},
         "last_onboarded_time": _iso(connection.onboarded_at),
         "webhook_configuration": {name: url for name, url in overrides.items() if url},
-        "health_status": _health(sim, "PHONE_NUMBER", sim.business.phone_number_id),
+        "health_status": health(sim, "PHONE_NUMBER", sim.business.phone_number_id),
     }
 
 
@@ -143,15 +104,6 @@ async def list_other_numbers(sim: Simulation, request: Request) -> Json:
 async def read_number(sim: Simulation, request: Request) -> Json:
     """`GET /{phone_number_id}`."""
     return chosen(number_node(sim), request.query_params.get("fields"), NUMBER_FIELDS)
-
-
-async def list_templates(sim: Simulation, request: Request) -> Json:
-    """`GET /{waba}/message_templates`."""
-    name = request.query_params.get("name")
-    fields = request.query_params.get("fields")
-    usual = ("name", "parameter_format", "components", "language", "status", "category")
-    found = [chosen(node, fields, usual) for node in TEMPLATES if name in (None, node["name"])]
-    return {"data": found, "paging": {"cursors": {"before": "MAZDZD", "after": "MjQZD"}}}
 
 
 async def request_sync(sim: Simulation, request: Request) -> Json:
@@ -197,7 +149,8 @@ def _iso(at: int | None) -> str | None:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S+0000") if at is not None else None
 
 
-def _health(sim: Simulation, kind: str, node: str) -> Json:
+def health(sim: Simulation, kind: str, node: str) -> Json:
+    """Whether the account or its number may send, and what stands against it (1.6)."""
     state = sim.faults.health if sim.connected else "BLOCKED"
     entity: Json = {"entity_type": kind, "id": node, "can_send_message": state}
     if not sim.connected:

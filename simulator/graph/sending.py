@@ -5,6 +5,7 @@ from starlette.requests import Request
 
 from simulator import customers, files, payloads, people, phone, statuses
 from simulator.drafts import Draft
+from simulator.graph import filling
 from simulator.graph.access import parameters
 from simulator.graph.errors import WINDOW_DETAILS, Refused, invalid, known, missing
 from simulator.graph.media import find_handle
@@ -33,14 +34,18 @@ async def send(sim: Simulation, request: Request) -> Json:
         raise known(131056, "Too many messages to this user in a short time.")
     if digits == sim.business.digits:
         raise Refused(131021, "Recipient cannot be sender", "The recipient is this number.")
-    person = _recipient(sim, given, digits)
     kind = given.get("type", "text")
+    filled = await _fill(sim, given, content) if kind == "template" else None
+    person = _recipient(sim, given, digits)
     if kind == "reaction":
         return _answer(given, person, _react(sim, given, person, content))
     open_window = kind == "template" or person.window_until > sim.now()
     if not open_window and not sim.faults.errors_async:
         raise known(131047, WINDOW_DETAILS)
     message = await _compose(sim, given, person, kind, content)
+    if filled:
+        message.filled, message.category = filled, filled["category"].lower()
+        sim.world.changed(message)
     late = sim.faults.status_error
     if late and late.count > 0:
         late.count -= 1
@@ -49,13 +54,28 @@ async def send(sim: Simulation, request: Request) -> Json:
         statuses.fail(sim, message, 131047, "Re-engagement message", WINDOW_DETAILS)
     elif digits.endswith(UNDELIVERABLE_ENDING):
         statuses.fail(sim, message, 131026, "Message undeliverable", "Message Undeliverable.")
+    elif filled and sim.faults.hold_templates:
+        message.held = True
+        sim.world.changed(message)
     else:
         statuses.begin(sim, message)
         if sim.faults.echo_api:
             item = phone.echo_item(sim, person, message)
             sim.tell("smb_message_echoes", payloads.echoes_value(sim.business, person, [item]))
         customers.answer_soon(sim, person)
-    return _answer(given, person, message.wamid)
+    return _answer(given, person, message.wamid, held=message.held)
+
+
+async def _fill(sim: Simulation, given: Json, content: Json) -> Json:
+    """The template as the customer will see it; the file of its header is fetched now."""
+    template = filling.find(sim.world, content)
+    if template.category == "AUTHENTICATION" and not given.get("to"):
+        raise known(131062, "A one-time code needs the phone number of the recipient in to.")
+    filled = filling.fill(template, content)
+    media = filled.get("header", {}).pop("media", None)
+    if media:
+        filled["header"]["file"] = await _file(sim, media)
+    return filled
 
 
 def _recipient(sim: Simulation, given: Json, digits: str) -> Person:
@@ -83,7 +103,6 @@ async def _compose(sim: Simulation, given: Json, person: Person, kind: str, cont
     draft = Draft(kind, content, file, reply_to if reply_to in sim.world.messages else None)
     message = phone.compose(sim, person, draft, "api")
     message.opaque = given.get("biz_opaque_callback_data")
-    message.category = "utility" if kind == "template" else "service"
     message.told, message.media_told = "api", file is not None
     sim.world.changed(message)
     return message
@@ -139,7 +158,7 @@ def _mark_read(sim: Simulation, given: Json) -> Json:
     return {"success": True}
 
 
-def _answer(given: Json, person: Person, wamid: str) -> Json:
+def _answer(given: Json, person: Person, wamid: str, *, held: bool = False) -> Json:
     """The reply of 7.1: `wa_id` only when sent by phone, `user_id` only when sent by BSUID."""
     contact: Json = {"input": given.get("to") or given.get("recipient")}
     if given.get("to"):
@@ -148,5 +167,5 @@ def _answer(given: Json, person: Person, wamid: str) -> Json:
         contact["user_id"] = person.bsuid
     accepted: Json = {"id": wamid}
     if given.get("type") == "template":
-        accepted["message_status"] = "accepted"
+        accepted["message_status"] = "held_for_quality_assessment" if held else "accepted"
     return {"messaging_product": "whatsapp", "contacts": [contact], "messages": [accepted]}
