@@ -59,9 +59,9 @@ class Faults:
 
     Templates: `review` is how the review of a new one ends, or that it waits. `template_lag_s` is for how many seconds
     Graph's list still tells what was before a change. `template_webhooks_lost` changes them without a word.
-    `dashed_languages` writes `en-US` in webhooks. `hold_templates` answers `held_for_quality_assessment`.
-    `template_codes` gives what is wrong with a new one as `code`, not as `error_subcode`. `template_limit` is how many
-    the WABA may have.
+    `dashed_languages` writes `en-US` in webhooks. `quality_under_status` tells a quality under the status's field.
+    `hold_templates` answers `held_for_quality_assessment`. `template_codes` gives what is wrong with a new one as
+    `code`, not as `error_subcode`. `template_limit` is how many the WABA may have.
     """
 
     duplicate: float = 0.0
@@ -92,6 +92,7 @@ class Faults:
     template_lag_s: float = 0.0
     template_webhooks_lost: bool = False
     dashed_languages: bool = False
+    quality_under_status: bool = False
     hold_templates: bool = False
     template_codes: bool = False
     template_limit: int = 6_000

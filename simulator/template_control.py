@@ -95,7 +95,8 @@ def category(sim: Simulation, asked: Json) -> Json:
 
 def quality(sim: Simulation, asked: Json) -> Json:
     template = _template(sim, asked)
-    templates.rate(sim, template, str(asked["quality"]), under_status=bool(asked.get("under_status")))
+    under_status = bool(asked.get("under_status", sim.faults.quality_under_status))
+    templates.rate(sim, template, str(asked["quality"]), under_status=under_status)
     return shown(template)
 
 

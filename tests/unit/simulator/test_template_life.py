@@ -99,6 +99,8 @@ async def test_another_quality(stand_in: StandIn, receiver: Receiver) -> None:
     told = await tell(stand_in, receiver, "quality", STATUS, quality="RED", under_status=True)
     assert "event" not in told
     assert (await hello(stand_in))["quality_score"] == {"score": "RED"}
+    await stand_in.control("faults", quality_under_status=True)
+    assert (await tell(stand_in, receiver, "quality", STATUS, quality="GREEN"))["new_quality_score"] == "GREEN"
 
 
 async def test_another_text(stand_in: StandIn, receiver: Receiver) -> None:

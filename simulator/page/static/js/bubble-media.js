@@ -2,6 +2,7 @@
 
 import "./voice-note.js";
 import { el, icon } from "./dom.js";
+import { templateParts } from "./template-bubble.js";
 
 const slip = (name, title, under, extra = {}) =>
   el(extra.href ? "a" : "div", { class: "slip", ...extra }, icon(name), el("span", {}, title, under ? el("small", {}, under) : null));
@@ -21,7 +22,7 @@ const MAKERS = {
   order: (m) => [slip("card", `Order of ${m.content.product_items.length} products`, `R$ ${price(m.content.product_items)}`)],
   unsupported: () => [slip("poll", "Poll", "opens only on the phone")],
   interactive: (m) => [el("div", { class: "body" }, m.content.body?.text ?? ""), choices(m.content)],
-  template: (m) => [slip("platform", m.content.name, "template")],
+  template: (m) => (m.template ? templateParts(m) : [slip("platform", m.content.name, "template")]),
   request_welcome: () => [el("div", { class: "quiet" }, "Opened the chat for the first time")],
 };
 

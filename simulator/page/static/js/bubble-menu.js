@@ -32,7 +32,7 @@ export function openMenu(near, message) {
   const emojis = EMOJIS.map((emoji) => el("button", { type: "button", "aria-label": `React with ${emoji}`, "aria-pressed": String(emoji === mine), onclick: react(emoji) }, emoji));
   const items = [];
   if (living) items.push(act("reply", "Reply", then(() => composer.begin("reply", message))));
-  if (living && own && message.text && message.origin !== "api" && age < EDIT_S) items.push(act("pencil", "Edit", then(() => composer.begin("edit", message))));
+  if (living && own && message.text && message.type !== "button" && message.origin !== "api" && age < EDIT_S) items.push(act("pencil", "Edit", then(() => composer.begin("edit", message))));
   if (message.unavailable) items.push(act("platform", "Let the platform have it after all", then(() => post("customer/recover", { message: message.wamid }))));
   if (living && own && age < DELETE_S) items.push(act("trash", "Delete for everyone", then(() => post(`${side}/delete`, { message: message.wamid })), "bad"));
   const heard = HEARD[message.told] ?? `The platform does not know it: ${message.not_told_why ?? "the history was not asked for yet"}.`;

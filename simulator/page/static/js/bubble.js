@@ -31,7 +31,7 @@ export function bubble(message, { first, fresh, quoted }) {
 function content(message) {
   if (message.revoked_at) return [el("div", { class: "body gone" }, inShort(message)[1])];
   const parts = media(message);
-  if (message.text) parts.push(el("div", { class: `body ${ONLY_EMOJI.test(message.text) ? "large" : ""}`, dir: "auto" }, message.text));
+  if (message.text && !message.template) parts.push(el("div", { class: `body ${ONLY_EMOJI.test(message.text) ? "large" : ""}`, dir: "auto" }, message.text));
   return parts.length ? parts : [el("div", { class: "body gone" }, inShort(message)[1])];
 }
 
@@ -50,6 +50,7 @@ function foot(message) {
   const failed = message.status === "failed";
   const mark = message.direction === "outbound" && !message.revoked_at;
   return el("div", { class: "foot", title: fullTime(message.timestamp) },
+    message.held ? el("span", {}, "held by Meta") : null,
     failed ? el("span", { class: "bad" }, message.errors[0]?.title ?? "Not delivered") : null,
     message.edited && !message.revoked_at ? el("span", {}, "edited") : null,
     el("time", {}, timeOf(message.timestamp)),

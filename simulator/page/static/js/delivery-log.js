@@ -11,6 +11,10 @@ const NAMES = {
   history: "History",
   smb_app_state_sync: "Address book",
   account_update: "Account",
+  message_template_status_update: "Template",
+  message_template_quality_update: "Template",
+  message_template_components_update: "Template",
+  template_category_update: "Template",
 };
 
 class DeliveryLog extends HTMLElement {

@@ -2,6 +2,7 @@
 
 import "./delivery-log.js";
 import "./fault-dials.js";
+import "./template-list.js";
 import { el, roundButton } from "./dom.js";
 import { handOver } from "./hand-over.js";
 import { peopleCard } from "./people-card.js";
@@ -26,7 +27,7 @@ class SettingsView extends HTMLElement {
     this.top = el("div");
     this.replaceChildren(
       el("header", { class: "bar chat-bar" }, roundButton("back", "Back to the chats", back), el("h1", { class: "grow" }, "Settings")),
-      el("div", { class: "scroller" }, this.top, timeCard(), el("delivery-log"), el("fault-dials"), this.#over()),
+      el("div", { class: "scroller" }, this.top, timeCard(), el("template-list"), el("delivery-log"), el("fault-dials"), this.#over()),
     );
     const refresh = gathered(() => this.#load());
     this.#stop = listen((kind) => ["connection", "reset"].includes(kind) && refresh());

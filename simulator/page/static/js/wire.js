@@ -25,7 +25,7 @@ export function say(sentence) {
   document.dispatchEvent(new CustomEvent("phone:say", { detail: sentence }));
 }
 
-const KINDS = ["message", "chat", "delivery", "connection", "refused", "reset"];
+const KINDS = ["message", "chat", "template", "delivery", "connection", "refused", "reset"];
 let source;
 
 /** Call `act(kind, data)` for every change until the returned function is called. */

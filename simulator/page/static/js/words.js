@@ -34,6 +34,7 @@ const LABELS = {
   unsupported: ["poll", "Poll"],
   interactive: ["platform", "Choices"],
   template: ["platform", "Template"],
+  button: ["reply", "Button"],
 };
 
 /** An icon name (or null) and one line for a message. */
@@ -44,7 +45,7 @@ export function inShort(message) {
   if (message.type === "document") return [icon, message.content.filename ?? label];
   if (message.type === "location") return [icon, message.content.name ?? label];
   if (message.type === "interactive") return [icon, message.content.body?.text ?? label];
-  if (message.type === "template") return [icon, message.content.name ?? label];
+  if (message.type === "template") return [icon, message.text ?? message.content.name ?? label];
   return [icon, message.text ?? label];
 }
 
@@ -65,3 +66,14 @@ export const STATES = {
   offboarded: "Phone being changed: the platform hears nothing",
   removed: "Disconnected from the platform",
 };
+
+const STATUSES = {
+  APPROVED: ["good", "approved"],
+  PENDING: ["waiting", "in review"],
+  PAUSED: ["waiting", "paused"],
+  REJECTED: ["bad", "rejected"],
+  DISABLED: ["bad", "disabled"],
+};
+
+/** A colour's name and a word for the status of a template. */
+export const statusOf = (status) => STATUSES[status] ?? ["", status.toLowerCase().replace("_", " ")];
