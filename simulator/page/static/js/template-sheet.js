@@ -29,7 +29,7 @@ function preview(components) {
   const header = part("HEADER");
   const buttons = part("BUTTONS")?.buttons ?? [];
   const cards = part("CAROUSEL")?.cards.length;
-  return el("div", { class: "preview" },
+  return el("div", { class: "sample" },
     header ? el("b", {}, header.text ?? `A ${header.format.toLowerCase()} stands here`) : null,
     el("p", { class: "body", dir: "auto" }, part("BODY")?.text ?? ""),
     part("FOOTER") ? el("p", { class: "quiet" }, part("FOOTER").text) : null,
