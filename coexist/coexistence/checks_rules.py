@@ -25,6 +25,14 @@ from coexist.meta.graph import (
 
 NEEDED_FIELDS: Final = ("messages", "history", "smb_app_state_sync", "smb_message_echoes", "account_update")
 """Without one of these a sync burns the one attempt, or leaves us blind afterwards (requirement A1)."""
+HELPFUL_FIELDS: Final = {
+    "user_id_update": "people who go on under another id",
+    "user_preferences": "who wants no marketing",
+    "message_template_status_update": "templates that WhatsApp pauses or disables",
+    "account_alerts": "WhatsApp's alerts",
+    "phone_number_quality_update": "the number's quality and limits",
+}
+"""What they tell comes later without them, or not at all; a sync is safe. meta-protocol 3."""
 OBJECT: Final = "whatsapp_business_account"
 META_HOST: Final = "facebook.com"
 TOKEN_WARNING: Final = timedelta(days=7)
@@ -133,7 +141,9 @@ def fields(apps: Sequence[AppSubscription], app_id: str, address: str, override:
             f"In the app's dashboard, Webhooks > WhatsApp Business Account: subscribe to {_listed(missing)}.",
         )  # fmt: skip
     elsewhere = [app.callback_url for app in mine if app.callback_url != address]
+    unheard = [f"{field} ({what})" for field, what in HELPFUL_FIELDS.items() if field not in ticked]
     seen = f"App {app_id} gets {_listed(NEEDED_FIELDS)}."
+    seen += f" Worth ticking too: {', '.join(unheard)}." if unheard else ""
     if not elsewhere:
         return made(Name.FIELDS, Level.GREEN, f"{seen} All go to {address}.", at)
     if override == address:

@@ -186,6 +186,17 @@ async def test_whatever_is_wrong_is_seen_and_nothing_is_asked(
     assert desk.meta.of("subscriptions")[-1].what.startswith("GET"), "the app's list is read, never written"
 
 
+async def test_fields_that_are_worth_ticking_are_named_and_hold_nothing_up(desk: Desk) -> None:
+    inbox = await connected(desk)
+    desk.ready.tick(*desk.ready.fields, "user_preferences")
+    found = (await look(desk, inbox))[Name.FIELDS]
+    assert found.level is Level.GREEN
+    assert "Worth ticking too: user_id_update" in found.seen
+    assert "user_preferences" not in found.seen
+    desk.ready.tick(*desk.ready.fields, *checks_rules.HELPFUL_FIELDS)
+    assert "Worth ticking" not in (await look(desk, inbox))[Name.FIELDS].seen
+
+
 async def test_a_secret_that_was_changed_at_meta_is_to_be_changed_here(desk: Desk) -> None:
     inbox = await connected(desk)
     change_secret(desk)
