@@ -172,6 +172,7 @@ class MessageLine(Struct, tag_field="kind", tag="message"):
     cards: Any
     order: Any
     form: Any
+    template: Any
     referral: Any
     errors: Any
 
@@ -341,6 +342,7 @@ def _message(row: DictRow) -> MessageLine:
         cards=content.get("contacts"),
         order=content.get("order"),
         form=interactive.get("nfm_reply") if isinstance(interactive, dict) else None,
+        template=content.get("template"),
         referral=content.get("referral"),
         errors=row["errors"] or content.get("errors"),
     )

@@ -36,28 +36,50 @@ def expected(message: Json, started_at: int) -> Json:
     if is_file and told == "history" and not message["media"]["told"]:
         return wanted | _withheld("media_placeholder", None) | {"text": None}
     is_unsupported = message["type"] == "unsupported"
+    template = message.get("template") or {}
     is_quiet = is_file and told == "history"  # history tells neither quote nor forward of a file
     has_own_text = is_file or message["type"] == "text"
     is_reply = not is_quiet and not message["forwarded"]  # the wire says one or the other
     return wanted | {
         "type": message["type"],
-        "text": message["text"] if has_own_text else a_sentence,
+        "text": message["text"] if has_own_text or template else a_sentence,
         "placeholder": is_unsupported,
         "reply_to": message["reply_to"] if is_reply else None,
         "forwarded": message["forwarded"] and not is_quiet,
-        "media": _media(message) if is_file else None,
+        "media": _media(message) if is_file else _head(template),
         "location": content if message["type"] == "location" else None,
         "cards": content["list"] if message["type"] == "contacts" else None,
         "order": content if message["type"] == "order" else None,
+        "template": _template(template) if message["type"] == "template" else None,
         "form": content.get("nfm_reply") if message["type"] == "interactive" else None,
         "errors": _errors([NOT_SUPPORTED] if is_unsupported else [one["code"] for one in message["errors"]]),
     }
 
 
 def _withheld(kind: str, code: int | None) -> Json:
-    nothing = dict.fromkeys(("reply_to", "media", "location", "cards", "order", "form"))
+    nothing = dict.fromkeys(("reply_to", "media", "location", "cards", "order", "form", "template"))
     errors = _errors([code] if code else [])
     return {"type": kind, "text": a_sentence, "placeholder": True, "forwarded": False, "errors": errors} | nothing
+
+
+def _template(shown: Json) -> Question:
+    def is_that(value: Any) -> bool:
+        names = [value.get("name"), value.get("language")] if isinstance(value, dict) else []
+        return names == [shown["name"], shown["language"]]
+
+    return is_that
+
+
+def _head(shown: Json) -> Question | None:
+    """The file at a template's head; where it was sent from, its name is known."""
+    header = shown.get("header") or {}
+    if not header.get("sha256"):
+        return None
+
+    def is_that(value: Any) -> bool:
+        return (value["sha256"], value["state"]) == (header["sha256"], "stored")
+
+    return is_that
 
 
 def _media(message: Json) -> Json:
