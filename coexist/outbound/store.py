@@ -44,8 +44,7 @@ WITH place AS (
     SELECT i.account_id, c.id AS conversation_id, i.id AS inbox_id, i.state::text AS inbox_state, i.waba_id, i.scope_id,
            c.window_opened_at, c.contact_id, c.window_refused_at, i.display_phone_number
       FROM conversations c JOIN inboxes i ON i.id = c.inbox_id
-     WHERE c.id = %(conversation_id)s AND i.account_id = %(account_id)s
-       FOR NO KEY UPDATE OF c),
+     WHERE c.id = %(conversation_id)s AND i.account_id = %(account_id)s {lock}),
 usable AS (
     SELECT i.id, i.scope_id, i.kind::text, i.value, i.match_key, i.is_wa_id, i.is_parent
       FROM place p JOIN identities i ON i.contact_id = p.contact_id
@@ -79,10 +78,11 @@ SELECT p.account_id, p.conversation_id, p.inbox_id, p.inbox_state, p.waba_id, p.
 """
 
 
-async def target(conn: Connection, account_id: int, conversation_id: int) -> Target | None:
-    """Return, and lock, the conversation to write in, if it is the account's."""
+async def target(conn: Connection, account_id: int, conversation_id: int, *, is_locked: bool = True) -> Target | None:
+    """Return, and lock unless it is only to be looked at, the conversation to write in, if it is the account's."""
+    statement = TARGET.format(lock="FOR NO KEY UPDATE OF c" if is_locked else "")
     async with conn.cursor(row_factory=class_row(Target)) as cursor:
-        await cursor.execute(TARGET, {"conversation_id": conversation_id, "account_id": account_id})
+        await cursor.execute(statement, {"conversation_id": conversation_id, "account_id": account_id})
         return await cursor.fetchone()
 
 
@@ -162,6 +162,20 @@ async def marketing(conn: Connection, conversation_id: int) -> tuple[str | None,
     """Return whether the person wants marketing (``stop``, ``resume``, None: never said), and until when it rests."""
     row = await (await conn.execute(MARKETING, (conversation_id,))).fetchone()
     return (None, None) if row is None else (row[0], row[1])
+
+
+PAYLOAD: Final = """
+SELECT m.conversation_id, o.payload FROM messages m
+  JOIN inboxes i ON i.id = m.inbox_id AND i.account_id = %s
+  JOIN outbox o ON o.message_id = m.id
+ WHERE m.id = %s ORDER BY o.created_at DESC LIMIT 1
+"""
+
+
+async def payload_of(conn: Connection, account_id: int, message_id: int) -> tuple[int, Mapping[str, Any]] | None:
+    """Return the conversation and the body of a message that was written here; None for any other."""
+    row = await (await conn.execute(PAYLOAD, (account_id, message_id))).fetchone()
+    return None if row is None else (int(row[0]), row[1])
 
 
 # ── a person decides ──────────────────────────────────────────────────────────────────────────────────────

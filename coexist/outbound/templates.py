@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -11,8 +11,10 @@ from coexist.base import clock
 from coexist.base.crypto import Keyring
 from coexist.base.database import Connection
 from coexist.base.errors import Conflict, NotFound
+from coexist.inbox import private
 from coexist.meta import templates as forms
 from coexist.meta.errors import explain
+from coexist.meta.filled_templates import values_of
 from coexist.outbound import payload, store, writing
 from coexist.outbound.model import Draft, SentFile, Target
 from coexist.people.model import Member
@@ -55,7 +57,7 @@ async def send_template(
     if template is None:
         raise NotFound("This template does not exist in the WhatsApp account of this number.")
     peer = writing.check_open(target, needs_window=False)
-    await check_allowed(conn, target, template, peer)
+    await check_allowed(conn, target, template)
     if template.revision != revision:
         raise Conflict(CHANGED, next_step="Look at its new text, fill it in and send it.")
     form = template.form
@@ -73,21 +75,61 @@ async def send_template(
     return await writing.put_in_line(conn, member, target, peer, draft, our_ref)
 
 
-async def check_allowed(conn: Connection, target: Target, template: Template, peer: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Person:
+    """What decides which templates somebody may be sent: whether their phone is known, and marketing."""
+
+    has_phone: bool
+    wants_no_marketing: bool
+    marketing_rests: bool
+
+
+ANYBODY: Final = Person(has_phone=True, wants_no_marketing=False, marketing_rests=False)
+"""Whom every template may be sent that may be sent at all."""
+
+
+async def person_of(conn: Connection, target: Target) -> Person:
+    """Return what is known of whom a conversation is with."""
+    wish, rests_until = await store.marketing(conn, target.conversation_id)
+    has_phone = bool(target.phone) or (target.peer or "").isdigit()
+    return Person(has_phone, wish == "stop", rests_until is not None and rests_until > clock.now())
+
+
+async def whom(conn: Connection, keyring: Keyring, member: Member, conversation_id: int) -> Person:
+    """Return whom a template would go to, to show what may be sent to them. Locks nothing.
+
+    Raises Conflict where nothing can be sent, NotFound for a conversation of another account.
+    """
+    target = await store.target(conn, member.account_id, conversation_id, is_locked=False)
+    if target is None:
+        raise NotFound(writing.NO_CONVERSATION)
+    await private.check_may_write(conn, keyring, member.account_id, conversation_id)
+    writing.check_open(target, needs_window=False)
+    return await person_of(conn, target)
+
+
+def why_not(template: Template, person: Person) -> tuple[str, str]:
+    """Why this template may not be sent to this person now, and what to do: two sentences, both empty when it may."""
+    sentence, next_step = rules.why_not(template.status)
+    if sentence:
+        return sentence, next_step
+    if template.form.why_not:
+        return template.form.why_not, ""
+    if template.category == forms.AUTHENTICATION and not person.has_phone:
+        return explain(NEEDS_A_PHONE).what, "Choose another template."
+    if template.category == forms.MARKETING and person.wants_no_marketing:
+        return explain(WANTS_NO_MARKETING).what, "Choose a template that is not marketing."
+    if template.category == forms.MARKETING and person.marketing_rests:
+        resting = explain(MARKETING_RESTS)
+        return resting.what, resting.next_step
+    return "", ""
+
+
+async def check_allowed(conn: Connection, target: Target, template: Template) -> None:
     """Raise Conflict when this template may not be sent to this person now."""
-    check_sendable(template)
-    form = template.form
-    if form.why_not:
-        raise Conflict(form.why_not)
-    if template.category == forms.AUTHENTICATION and not (peer.isdigit() or target.phone):
-        raise Conflict(explain(NEEDS_A_PHONE).what, next_step="Choose another template.")
-    if template.category == forms.MARKETING:
-        wish, rests_until = await store.marketing(conn, target.conversation_id)
-        if wish == "stop":
-            raise Conflict(explain(WANTS_NO_MARKETING).what, next_step="Choose a template that is not marketing.")
-        if rests_until is not None and rests_until > clock.now():
-            resting = explain(MARKETING_RESTS)
-            raise Conflict(resting.what, next_step=resting.next_step)
+    sentence, next_step = why_not(template, await person_of(conn, target))
+    if sentence:
+        raise Conflict(sentence, next_step=next_step or None)
 
 
 def check_sendable(template: Template) -> None:
@@ -109,11 +151,25 @@ async def of_message(conn: Connection, account_id: int, waba_id: str, body: Mapp
     return await templates.by_name(conn, account_id, waba_id, name, code)
 
 
-async def check_again(conn: Connection, target: Target, body: Mapping[str, Any], peer: str) -> None:
+async def check_again(conn: Connection, target: Target, body: Mapping[str, Any]) -> None:
     """Raise Conflict when a template message cannot go again as it was filled in: it may not, or is another now."""
     template = await of_message(conn, target.account_id, target.waba_id, body)
     if template is None:
         return
-    await check_allowed(conn, target, template, peer)
+    await check_allowed(conn, target, template)
     if template.is_listed and not forms.fits(template.form, body[TYPE].get("components")):
         raise Conflict(CHANGED, next_step="Choose the template again, fill it in and send it.")
+
+
+async def chosen(
+    conn: Connection, account_id: int, waba_id: str, conversation_id: int, message_id: int
+) -> tuple[Template, dict[str, str]] | None:
+    """Return the template of a message of the conversation, and the values it was filled in with, as far as they fit.
+
+    None for other messages, and for a template that is not known any more.
+    """
+    found = await store.payload_of(conn, account_id, message_id)
+    if found is None or found[0] != conversation_id:
+        return None
+    template = await of_message(conn, account_id, waba_id, found[1])
+    return None if template is None else (template, values_of(template.form, found[1][TYPE].get("components")))

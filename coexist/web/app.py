@@ -34,12 +34,14 @@ from coexist.web import (
     life,
     media,
     messages,
+    picker,
     quarantine,
     receipt,
     reports,
     sign_in,
     signup,
     signup_links,
+    template_pages,
     undoing,
     webhooks,
 )
@@ -137,6 +139,7 @@ def routes() -> list[BaseRoute]:
         Route("/connect/{token}/{signup_id:uuid}/{step}", signup_links.take_step, methods=["POST"]),
         *_choices(),
         *_life_routes(),
+        *_template_routes(),
         Route("/inboxes/{inbox_id:int}/sync", signed_in(inboxes.show_sync)),
         Route("/inboxes/{inbox_id:int}/sync/check", signed_in(doctor.look_again), methods=["POST"]),
         Route("/inboxes/{inbox_id:int}/sync/again", signed_in(doctor.ask_again), methods=["POST"]),
@@ -163,6 +166,24 @@ def _life_routes() -> list[BaseRoute]:
         Route(f"{number}/notice", signed_in(life.show_notice)),
         Route("/conversations/standing", signed_in(life.show_standing)),
         Route(f"{number}/go-on", signed_in(doctor.go_on), methods=["POST"]),
+    ]
+
+
+def _template_routes() -> list[BaseRoute]:
+    talk, number = "/conversations/{conversation_id:int}/templates", "/inboxes/{inbox_id:int}/templates"
+    one, new = f"{talk}/{{template_id:int}}", f"{number}/new"
+    copy = f"{number}/{{template_id:int}}/copy"
+    return [
+        Route(talk, signed_in(picker.show_templates)),
+        Route(f"{talk}/ask", signed_in(picker.ask_meta), methods=["POST"]),
+        Route(one, signed_in(picker.show_form)),
+        Route(one, signed_in(picker.send), methods=["POST"]),
+        Route(number, signed_in(template_pages.show_templates)),
+        Route(f"{number}/ask", signed_in(template_pages.ask_meta), methods=["POST"]),
+        Route(new, signed_in(template_pages.show_new)),
+        Route(new, signed_in(template_pages.make), methods=["POST"]),
+        Route(copy, signed_in(template_pages.show_new)),
+        Route(copy, signed_in(template_pages.make), methods=["POST"]),
     ]
 
 

@@ -19,6 +19,7 @@ from coexist.web.cards import Card, cards_of
 from coexist.web.files import File, file_of
 from coexist.web.kinds import Kind, kind_of
 from coexist.web.richtext import TEXT_SHOWN_CHARS, plain, rich
+from coexist.web.sent_templates import NOWHERE, Choosing, SentTemplate, choosing_of, may_retry, sent_template_of
 
 CLOSED_COUNTRY: Final = 130497
 FORWARDED: Final = ("", "Forwarded", "Forwarded many times")
@@ -59,6 +60,7 @@ class Problem:
     said: str
     can_retry: bool = True
     can_discard: bool = True
+    choosing: Choosing = NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class Bubble:
     note: str
     file: File | None
     cards: Sequence[Card]
+    template: SentTemplate | None
     quote: Quote | None
     forwarded: str
     reactions: Sequence[tuple[str, str]]
@@ -120,6 +123,7 @@ def bubble_of(message: Message, zone: tzinfo, now: datetime) -> Bubble:
         note=_note(message, kind, bool(text) or bool(cards) or file is not None),
         file=file,
         cards=cards,
+        template=sent_template_of(message),
         quote=_quote(message, contact_name),
         forwarded=FORWARDED[min(message.forwarded, 2)],
         reactions=_reactions(message.reactions, contact_name),
@@ -199,10 +203,10 @@ def _problem(message: Message) -> Problem | None:
     is_told_by_status = _has_failed(message) and message.wamid is not None
     if message.outbox_state == "failed" and is_on_its_way and not is_told_by_status:
         said = message.outbox_error or _first_error(message) or "WhatsApp did not accept it."
-        return Problem(said + _country(message), can_retry=_may_go_again(message))
+        return Problem(said + _country(message), _may_go_again(message), choosing=choosing_of(message))
     if _has_failed(message):
         said = _first_error(message) or "WhatsApp could not deliver it."
-        return Problem(said + _country(message), can_retry=_may_go_again(message), can_discard=False)
+        return Problem(said + _country(message), _may_go_again(message), False, choosing_of(message))
     if not is_on_its_way:
         return None
     if message.outbox_state == "unclear":
@@ -226,7 +230,7 @@ def _country(message: Message) -> str:
 
 def _may_go_again(message: Message) -> bool:
     """Whether a person may try again what failed; what only has to wait says so when they do."""
-    return not any(error.get("code") in NEVER_AGAIN for error in message.errors or ())
+    return may_retry(message) and not any(error.get("code") in NEVER_AGAIN for error in message.errors or ())
 
 
 def _has_failed(message: Message) -> bool:

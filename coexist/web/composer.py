@@ -25,7 +25,10 @@ HELD: Final = ". WhatsApp keeps the number from answering: what you send waits"
 
 @dataclass(frozen=True, slots=True)
 class Composer:
-    """``said`` stands above the text: until when one may write, or what it takes. ``why`` explains it further."""
+    """``said`` stands above the text: until when one may write, or what it takes. ``why`` explains it further.
+
+    ``offers_templates``: they may be sent, also while it is closed.
+    """
 
     is_open: bool
     said: str
@@ -34,6 +37,7 @@ class Composer:
     expires_at: datetime | None
     draft: str
     our_ref: UUID
+    offers_templates: bool = False
     chars_max: int = TEXT_CHARS_MAX
 
 
@@ -49,11 +53,11 @@ def composer_of(conversation: Conversation, window: Window, zone: tzinfo, now: d
         return _closed(conversation, f"{OURSELVES}{on_phone}", "")
     if window.opened_at is None or window.expires_at is None:
         said = f"Closed: it opens with a new message of {words.contact_name(conversation.name)}.{on_phone}"
-        return _closed(conversation, said, Why.NEVER)
+        return _closed(conversation, said, Why.NEVER, offers_templates=True)
     if not window.is_open:
         said = f"Closed since {words.moment(window.expires_at, zone, now)}: it opens with their next message.{on_phone}"
         why = f"{window.why} WhatsApp lets a business write freely for 24 hours after each one."
-        return _closed(conversation, said, why, window_message=True)
+        return _closed(conversation, said, why, window_message=True, offers_templates=True)
     held_until = conversation.inbox_replies_held_until
     waits = HELD if held_until is not None and held_until > now else ""
     if conversation.inbox_state == "offboarded":
@@ -66,9 +70,12 @@ def composer_of(conversation: Conversation, window: Window, zone: tzinfo, now: d
         expires_at=window.expires_at,
         draft=conversation.draft,
         our_ref=uuid4(),
+        offers_templates=True,
     )
 
 
-def _closed(conversation: Conversation, said: str, why: str, *, window_message: bool = False) -> Composer:
+def _closed(
+    conversation: Conversation, said: str, why: str, *, window_message: bool = False, offers_templates: bool = False
+) -> Composer:
     opened_by = conversation.window_message_id if window_message else None
-    return Composer(False, said, why, opened_by, None, conversation.draft, uuid4())
+    return Composer(False, said, why, opened_by, None, conversation.draft, uuid4(), offers_templates)

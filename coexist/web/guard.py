@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from coexist.base.config import Settings
 from coexist.base.errors import AppError, Forbidden, TooLarge
 from coexist.exported_chats.archive import PACKAGE_BYTES_MAX
+from coexist.outbound import template_files
 from coexist.web.access import comes_from_us
 from coexist.web.failures import failure_response
 
@@ -20,6 +22,10 @@ FORM_BYTES_MAX: Final = 256 * 1024
 
 UPLOAD_BYTES_MAX: Final = {"/exported-chats": PACKAGE_BYTES_MAX}
 """Paths that take a whole file, and the largest there, in bytes. They write it down as it comes."""
+
+TEMPLATE: Final = re.compile(r"/conversations/\d+/templates/\d+")
+TEMPLATE_BYTES_MAX: Final = max(template_files.BYTES_MAX.values()) + FORM_BYTES_MAX
+"""Where a template is sent, whose head can be a file. It is kept outside of memory while it comes."""
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 
@@ -100,7 +106,8 @@ class Guard:
                 "This form was not sent from our own pages.", next_step="Open the page here, and try again."
             )
         length = headers.get("content-length", "")
-        what, limit = ("A file", UPLOAD_BYTES_MAX[path]) if path in UPLOAD_BYTES_MAX else ("A form", FORM_BYTES_MAX)
+        file_limit = TEMPLATE_BYTES_MAX if TEMPLATE.fullmatch(path) else UPLOAD_BYTES_MAX.get(path)
+        what, limit = ("A form", FORM_BYTES_MAX) if file_limit is None else ("A file", file_limit)
         if not length.isdecimal() or int(length) > limit:
             return TooLarge(f"{what} can have {limit // 1024:,} KB at most, and must say how long it is.")
         return None

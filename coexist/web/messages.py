@@ -26,7 +26,7 @@ async def send_message(request: Request, web: Web, viewer: Viewer) -> Response:
     """Send the composer's text. The same ``our_ref`` again answers with the same bubble and sends nothing."""
     conversation_id: int = request.path_params["conversation_id"]
     form = await request.form()
-    text, our_ref = str(form.get("text", "")), _reference(str(form.get("our_ref", "")))
+    text, our_ref = str(form.get("text", "")), reference_of(str(form.get("our_ref", "")))
     reply_to = _optional_id(str(form.get("reply_to", "")))
 
     async def act(conn: Connection) -> int:
@@ -35,7 +35,7 @@ async def send_message(request: Request, web: Web, viewer: Viewer) -> Response:
         return await sending.send_text(conn, *given, reply_to=reply_to, our_ref=our_ref)
 
     message_id = await in_transaction(web.pool, act)
-    return await _answer(request, web, viewer, message_id)
+    return await bubble_answer(request, web, viewer, message_id)
 
 
 async def retry_message(request: Request, web: Web, viewer: Viewer) -> Response:
@@ -44,7 +44,7 @@ async def retry_message(request: Request, web: Web, viewer: Viewer) -> Response:
     on_its_way = await in_transaction(
         web.pool, lambda conn: sending.retry(conn, web.keyring, viewer.member, message_id)
     )
-    return await _answer(request, web, viewer, on_its_way)
+    return await bubble_answer(request, web, viewer, on_its_way)
 
 
 async def discard_message(request: Request, web: Web, viewer: Viewer) -> Response:
@@ -64,7 +64,8 @@ async def discard_message(request: Request, web: Web, viewer: Viewer) -> Respons
     return redirect(f"/conversations/{conversation_id}")
 
 
-async def _answer(request: Request, web: Web, viewer: Viewer, message_id: int) -> Response:
+async def bubble_answer(request: Request, web: Web, viewer: Viewer, message_id: int) -> Response:
+    """Answer with a message's bubble, to be put in place; with the conversation for a browser without scripts."""
     async with transaction(web.pool) as conn:
         message = await store.message(conn, viewer.account_id, message_id)
     return _bubble(request, web, viewer, message)
@@ -133,7 +134,8 @@ async def change_contact(request: Request, web: Web, viewer: Viewer) -> Response
     return Response(status_code=204) if is_partial(request) else redirect("/conversations")
 
 
-def _reference(raw: str) -> UUID:
+def reference_of(raw: str) -> UUID:
+    """The reference under which a form sends once. Raises Invalid."""
     try:
         return UUID(raw)
     except ValueError as error:

@@ -39,6 +39,17 @@ def rich(text: str) -> Markup:
     return Markup("".join(parts))  # noqa: S704  every part is escaped above
 
 
+def formatted(text: str) -> Markup:
+    """``text`` with the same emphasis and nothing to click: for what is only looked at."""
+    parts: list[str] = []
+    end = 0
+    for block in CODE.finditer(text):
+        parts.append(_emphasised(text[end : block.start()]))
+        parts.append(f"<code>{escape(block.group(1).strip())}</code>")
+        end = block.end()
+    return Markup("".join([*parts, _emphasised(text[end:])]))  # noqa: S704  every part is escaped above
+
+
 def plain(text: str) -> str:
     """``text`` without the signs of its emphasis, for where it stands in one line: a quote, the list."""
     parts: list[str] = []

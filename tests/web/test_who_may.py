@@ -26,13 +26,13 @@ OWN: Final = (
 )  # fmt: skip
 """Forms that name nothing of an account, or what begins with them: they are about the viewer's own account."""
 
-ANSWERING: Final = ("/conversations/", "/messages/", "/contacts/", "/sign-out")
-"""What agents do."""
+ANSWERING: Final = ("/conversations/", "/messages/", "/contacts/", "/sign-out", "/inboxes/1/templates/ask")
+"""What agents do; that Meta is asked for its templates once more changes nothing."""
 
 VALUES: Final = {
     "token": "invented", "step": "go", "signup_id": str(UUID(int=7)), "conversation_id": 1, "message_id": 1,
     "contact_id": 1, "inbox_id": 1, "link_id": 1, "chat_id": 1, "number_id": 1, "quarantine_id": 1,
-    "webhook_id": 1,
+    "webhook_id": 1, "template_id": 1,
 }  # fmt: skip
 """What stands in the paths: the site's own rows, which are the first of their tables."""
 

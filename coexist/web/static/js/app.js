@@ -4,6 +4,8 @@ import "./jump.js";
 import "./message-list.js";
 import "./conversation-list.js";
 import "./message-composer.js";
+import "./template-picker.js";
+import "./new-template.js";
 import "./live-line.js";
 import "./voice-note.js";
 
