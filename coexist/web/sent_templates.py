@@ -31,9 +31,10 @@ class SentButton:
 
 @dataclass(frozen=True, slots=True)
 class SentTemplate:
-    """What a bubble shows of a template beside its text."""
+    """What a bubble shows of a template beside its text. ``file`` is icon and name, until Meta has told of the file."""
 
     title: str
+    file: tuple[str, str] | None
     buttons: Sequence[SentButton]
 
 
@@ -56,9 +57,19 @@ def sent_template_of(message: Message) -> SentTemplate | None:
     if not isinstance(template, Mapping) or not isinstance(template.get("name"), str):
         return None
     language = template.get("language")
-    title = ", ".join(word for word in (template["name"], language_words(language or "")) if word)
+    spoken = language_words(language) if isinstance(language, str) and language else ""
+    title = ", ".join(word for word in (template["name"], spoken) if word)
     buttons = template.get("buttons")
-    return SentTemplate(title, [_button(each) for each in buttons or () if isinstance(each, Mapping)])
+    file = _file(template.get("file")) if message.media_state is None else None
+    listed = buttons if isinstance(buttons, list) else ()
+    return SentTemplate(title, file, [_button(each) for each in listed if isinstance(each, Mapping)])
+
+
+def _file(told: Any) -> tuple[str, str] | None:
+    if not isinstance(told, Mapping):
+        return None
+    family = str(told.get("mime_type") or "").partition("/")[0]
+    return family if family in ("image", "video") else "file-text", str(told.get("file_name") or "")
 
 
 def _button(told: Mapping[str, Any]) -> SentButton:

@@ -22,6 +22,7 @@ from coexist.outbound import templates as sending
 from coexist.templates import rules, store
 from coexist.templates.model import Listing, Template
 from coexist.web.access import Viewer
+from coexist.web.languages import language_words
 from coexist.web.state import Web
 
 META_PAGE: Final = "https://business.facebook.com/latest/whatsapp_manager/message_templates"
@@ -34,6 +35,7 @@ USABLE: Final = frozenset({State.CONNECTED, State.OFFBOARDED, State.RESTRICTED})
 
 OFFBOARDED: Final = "The number is disconnected for now: what you send waits until it is back."
 BEGINS_HELD: Final = "WhatsApp does not let this number begin conversations now: what you send waits until it does."
+UTILITY_HELD: Final = "WhatsApp does not let this number send utility templates now: they wait until it does."
 
 FIRST_NAMES: Final = frozenset(
     {"name", "first_name", "firstname", "customer_name", "client_name", "contact_name", "nome", "nombre", "vorname"}
@@ -55,15 +57,8 @@ class Choice:
     def has(self, words: str) -> bool:
         """Whether every one of these words is in it."""
         one = self.template
-        said = (
-            one.name,
-            one.name.replace("_", " "),
-            one.language,
-            one.category or "",
-            self.form.header,
-            self.form.body,
-        )
-        text = "\n".join((*said, self.form.footer)).casefold()
+        names = (one.name, one.name.replace("_", " "), one.language, language_words(one.language), one.category or "")
+        text = "\n".join((*names, self.form.header, self.form.body, self.form.footer)).casefold()
         return all(word in text for word in words.casefold().split())
 
 
@@ -111,6 +106,8 @@ def _waits(conversation: Conversation, inbox: Inbox) -> Sequence[str]:
     waits = [OFFBOARDED] if inbox.state == State.OFFBOARDED else []
     if not has_window and inbox.begins_held_until is not None and inbox.begins_held_until > now:
         waits.append(BEGINS_HELD)
+    if inbox.utility_held_until is not None and inbox.utility_held_until > now:
+        waits.append(UTILITY_HELD)
     for code in inbox.standing_codes:
         trouble = explain(code)
         if trouble.action is Action.HOLD_PAID or (trouble.action is Action.HOLD_BUSINESS_INITIATED and not has_window):

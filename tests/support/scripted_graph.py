@@ -56,7 +56,7 @@ class ScriptedGraph:
         if request.path == "/webhook" and self.webhook:
             signature = request.headers.get("X-Hub-Signature-256")
             return web.Response(status=await self.webhook(await request.read(), signature))
-        body = await request.json() if request.can_read_body else None
+        body = await _read(request)
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         asked = Asked(f"{request.method} {request.path}", body, token)
         self.asked.append(asked)
@@ -95,6 +95,14 @@ class ScriptedGraph:
         if last in self.files:
             return web.json_response({"url": f"{self.address}/bytes/{last}", "id": last, **self.files[last][0]})
         return error(100, "Unsupported get request. Object does not exist", 400)
+
+
+async def _read(request: web.Request) -> Any:
+    """The JSON of a body, or the fields of a form; of a file its bytes."""
+    if request.content_type == "multipart/form-data":
+        form = await request.post()
+        return {k: v.file.read() if isinstance(v, web.FileField) else v for k, v in form.items()}
+    return await request.json() if request.can_read_body else None
 
 
 @asynccontextmanager
