@@ -30,6 +30,7 @@ def error(code: int, details: str = "as scripted", status: int = 400) -> web.Res
     return web.json_response({"error": envelope}, status=status)
 
 
+FILE_BYTES_MAX = 100 * 1024 * 1024
 Answer = web.StreamResponse | Exception | Callable[[Asked], Any]
 
 
@@ -109,7 +110,7 @@ async def _read(request: web.Request) -> Any:
 async def scripted_graph() -> AsyncIterator[tuple[ScriptedGraph, Graph]]:
     """A scripted Graph on a port of its own, and the client that speaks to it."""
     scripted = ScriptedGraph()
-    app = web.Application()
+    app = web.Application(client_max_size=FILE_BYTES_MAX)
     app.router.add_route("*", "/{path:.*}", scripted.handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
