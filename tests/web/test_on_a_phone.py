@@ -13,6 +13,7 @@ from coexist.inbox import refusals
 from coexist.inbox.refusals import Refusal
 from tests.support.business import change, conversation_of, echo, inbound
 from tests.support.outbox import execute
+from tests.support.templates import keep, listed
 from tests.web.conftest import PHONE, OpenPage, Site, sideways
 
 FINGER_PX: Final = 44
@@ -43,6 +44,8 @@ async def busy(site: Site) -> Site:
     await site.deliver(change("messages", messages=[{"id": "wamid.X", "type": "text", "text": {"body": "?"}}]))
     refusal = Refusal(inbox_id, 131042, clock.now(), "as Meta says it")
     await in_transaction(site.pool, lambda conn: refusals.heed(conn, [refusal]))
+    places = {"type": "BODY", "text": "Olá {{1}}, " + "um_nome_muito_comprido_" * 8 + " {{2}}."}
+    await keep(site.business, listed("a_name_" * 12, components=[places]), listed("b", status="PAUSED"))
     await site.post("/private-numbers", number="+351 910 559 113")
     await execute(
         site.business,
@@ -59,7 +62,8 @@ async def busy(site: Site) -> Site:
         "/conversations", "/inboxes", "/inboxes/connect", "/inboxes/connect?inbox=1", "/inboxes/choices",
         "/private-numbers", "/exported-chats", "/quarantine", "/reports", "/webhooks", "/inboxes/1", "/inboxes/1/sync",
         "/inboxes/1/receipt", "/inboxes/1/receipt/undo", "/inboxes/1/coverage", "/inboxes/1/choices",
-        "/inboxes/1/doctor",
+        "/inboxes/1/doctor", "/inboxes/1/templates", "/inboxes/1/templates/new", "/inboxes/1/templates/1/copy",
+        "/conversations/1/templates", "/conversations/1/templates/1",
     ],
 )  # fmt: skip
 async def test_every_page_fits_a_finger(busy: Site, open_page: OpenPage, path: str) -> None:

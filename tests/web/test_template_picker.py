@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Final
 
 import pytest
@@ -79,6 +80,19 @@ async def test_a_closed_window_leads_to_a_template_and_its_bubble(closed: Site, 
     await expect(page.locator("#choose-template")).to_be_focused()
     assert await page.locator("#picker").inner_html() == ""
     assert await count(closed) == 1
+
+
+async def test_a_day_that_begins_with_a_message_of_ours_stands_above_it(site: Site, open_page: OpenPage) -> None:
+    assert site.business is not None
+    await site.deliver(inbound("wamid.A", "Bom dia", at=clock.now() - timedelta(days=3)))
+    await keep(site.business, listed())
+    await seeded.write(site.business, await conversation_of(site.pool))
+    page = await open_page(await talk(site))
+    mine = page.locator(".from-api")
+    boxes = [await mine.locator(each).bounding_box() for each in (".day", ".reply", ".bubble")]
+    day, reply, bubble = [box["y"] + box["height"] / 2 for box in boxes if box]
+    assert day < reply
+    assert abs(reply - bubble) < FINGER_PX, "the button stands beside the bubble"
 
 
 async def test_an_open_window_has_a_quiet_way_beside_the_text(site: Site, open_page: OpenPage) -> None:
