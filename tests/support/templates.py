@@ -69,3 +69,15 @@ async def write(
         )  # fmt: skip
 
     return await in_transaction(business.pool, work)
+
+
+ASKED: Final = """
+INSERT INTO template_lists (account_id, waba_id, since, next_at, listed_at, problem)
+VALUES (%s, %s, now(), now() + interval '5 hours', CASE WHEN %s THEN now() - interval '1 hour' END, %s)
+"""
+
+
+async def asked(business: Business, problem: str | None = None, *, was_listed: bool = True) -> None:
+    """Meta was asked for the list an hour ago, and is asked again in five; what it did not answer is ``problem``."""
+    async with transaction(business.pool) as conn:
+        await conn.execute(ASKED, (business.member.account_id, business.inbox.waba_id, was_listed, problem))

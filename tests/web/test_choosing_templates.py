@@ -19,7 +19,7 @@ from coexist.templates.model import Told
 from tests.support import templates as seeded
 from tests.support.business import BSUID, WABA, conversation_of, echo, inbound
 from tests.support.outbox import execute
-from tests.support.templates import BODY, READY, keep, listed
+from tests.support.templates import BODY, READY, asked, keep, listed
 from tests.web.conftest import Site
 
 NAMED: Final = {
@@ -57,17 +57,6 @@ async def sent(site: Site) -> list[str]:
     async with transaction(site.pool) as conn:
         cursor = await conn.execute("SELECT text FROM messages WHERE origin = 'api' ORDER BY id")
         return [row[0] for row in await cursor.fetchall()]
-
-
-async def asked_at(site: Site, problem: str | None = None, *, was_listed: bool = True) -> None:
-    """Meta was asked for the list an hour ago, and will be in five."""
-    assert site.business is not None
-    await execute(
-        site.business,
-        "INSERT INTO template_lists (account_id, waba_id, since, next_at, listed_at, problem) VALUES (%s, %s, now(),"
-        " now() + interval '5 hours', CASE WHEN %s THEN now() - interval '1 hour' END, %s)",
-        site.business.member.account_id, WABA, was_listed, problem,
-    )  # fmt: skip
 
 
 @pytest.fixture
@@ -267,9 +256,10 @@ async def test_the_ready_ones_come_first_and_a_search_finds_words_of_any_part(cl
     ],
 )
 async def test_an_empty_list_says_why_it_is_empty(site: Site, known: dict[str, Any] | None, said: str) -> None:
+    assert site.business is not None
     await site.deliver(inbound("wamid.A", "Bom dia"))
     if known is not None:
-        await asked_at(site, **known)
+        await asked(site.business, **known)
     _, page = await site.get(await talk(site))
     assert said in page
     assert ("business.facebook.com/latest/whatsapp_manager/message_templates" in page) == (known == {})
@@ -278,7 +268,8 @@ async def test_an_empty_list_says_why_it_is_empty(site: Site, known: dict[str, A
 
 async def test_meta_is_asked_again_by_whoever_answers(closed: Site) -> None:
     assert closed.member is not None
-    await asked_at(closed)
+    assert closed.business is not None
+    await asked(closed.business)
     async with transaction(closed.pool) as conn:
         given: dict[str, Any] = {"name": "Rita", "email": "rita@example.com", "role": Role.AGENT}
         agent = await people.add_user(conn, closed.member.account_id, **given)

@@ -14,7 +14,7 @@ from coexist.base.database import transaction
 from tests.support import templates as seeded
 from tests.support.business import conversation_of, inbound, status
 from tests.support.outbox import execute
-from tests.support.templates import BODY, READY, keep, listed
+from tests.support.templates import BODY, READY, asked, keep, listed
 from tests.web.conftest import PHONE as NARROW
 from tests.web.conftest import OpenPage, Site, sideways
 from tests.web.test_on_a_phone import FINGER_PX, SMALL
@@ -38,6 +38,7 @@ async def closed(site: Site) -> Site:
     await site.deliver(inbound("wamid.A", "Bom dia"))
     await execute(site.business, "UPDATE conversations SET window_opened_at = now() - interval '2 days'")
     await keep(site.business, listed(), LONG)
+    await asked(site.business)
     return site
 
 
@@ -129,11 +130,11 @@ async def test_errors_stand_at_their_field_and_what_was_typed_stays(closed: Site
 async def test_two_clicks_send_one(closed: Site, open_page: OpenPage) -> None:
     page = await open_page(await talk(closed))
     await choose(page, "o pedido")
-    asked: list[str] = []
+    requests: list[str] = []
     may_go = asyncio.Event()
 
     async def hold(route: Route) -> None:
-        asked.append(route.request.url)
+        requests.append(route.request.url)
         await may_go.wait()
         await route.continue_()
 
@@ -145,7 +146,7 @@ async def test_two_clicks_send_one(closed: Site, open_page: OpenPage) -> None:
     may_go.set()
     await expect(page.locator("#picker")).to_be_hidden()
     await expect(page.locator(".from-api")).to_have_count(1)
-    assert len(asked) == 1
+    assert len(requests) == 1
     assert await count(closed) == 1
 
 

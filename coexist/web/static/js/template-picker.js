@@ -14,11 +14,10 @@ class TemplatePicker extends HTMLElement {
     for (const name of ["htmx:response:error", "htmx:error"]) this.addEventListener(name, (event) => this.fail(event));
   }
 
-  // An answer that is not right has put another picker here.
+  // The bubble is in its place. A form that was not right has gone by then: another stands here.
   sent(event, form) {
-    if (event.target !== form || !this.isConnected) return;
-    const dialog = this.dialog;
-    dialog.close();
+    if (event.target !== form) return;
+    this.dialog.close();
     document.querySelector("message-list")?.toLatest();
   }
 
