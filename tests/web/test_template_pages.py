@@ -21,7 +21,7 @@ from coexist.templates import store
 from tests.support import templates as seeded
 from tests.support.business import NUMBER, WABA, conversation_of, inbound, open_business
 from tests.support.scripted_graph import ScriptedGraph, error, scripted_graph
-from tests.support.templates import BODY, READY, keep, listed
+from tests.support.templates import BODY, READY, asked, keep, listed
 from tests.web.conftest import OpenPage, Site, served
 
 KEY: Final = "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
@@ -121,7 +121,9 @@ async def test_meta_is_asked_again_from_the_page_where_it_can_be(site: Site, sta
 
 
 async def test_the_page_follows_what_meta_tells(site: Site, open_page: OpenPage) -> None:
+    assert site.business is not None
     await seed(site, listed())
+    await asked(site.business)
     page = await open_page(PAGE)
     await expect(page.locator(".template-card .chip")).to_contain_text("Ready")
     await page.get_by_text("Show its text").click()
@@ -147,8 +149,8 @@ async def test_a_copy_begins_with_what_the_original_says_and_is_made_once_it_is_
     scripted.answers.append(web.json_response({"id": "1", "status": "PENDING", "category": "UTILITY"}))
     made = await site.post(path, **COPY)
     assert made.headers["Location"] == f"{PAGE}?made=order_ready_2"
-    (asked,) = scripted.of("/message_templates")
-    assert asked.body["components"][-1] == BUTTONS
+    (request,) = scripted.of("/message_templates")
+    assert request.body["components"][-1] == BUTTONS
     assert "was given to WhatsApp" in (await site.get(made.headers["Location"]))[1]
     assert await is_asked(site)
 

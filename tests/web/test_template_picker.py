@@ -64,6 +64,7 @@ async def count(site: Site) -> int:
 async def test_a_closed_window_leads_to_a_template_and_its_bubble(closed: Site, open_page: OpenPage) -> None:
     page = await open_page(await talk(closed))
     await expect(page.locator("#composer")).to_contain_text("Closed")
+    await expect(page.locator("#choose-template")).to_have_css("opacity", "1")
     await choose(page, "o pedido")
     reading = page.locator("#picker .reading .bubble")
     await expect(reading).to_have_text("Olá Value 1, o pedido Value 2 está pronto.")
