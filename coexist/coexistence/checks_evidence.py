@@ -144,12 +144,22 @@ async def failures(conn: Connection, inbox_id: int) -> Sequence[Failure]:
         return await cursor.fetchall()
 
 
+# What Meta took and told later to have failed proves no way; one that was delivered all the same does.
+LAST_SENT: Final = """
+SELECT max(l.settled_at)
+  FROM (SELECT o.message_id, o.state, o.settled_at FROM outbox o
+         WHERE o.inbox_id = %(id)s ORDER BY o.message_id DESC LIMIT %(most)s) l
+  JOIN messages m ON m.id = l.message_id
+ WHERE l.state = 'accepted'
+   AND (m.status >= %(delivered)s OR NOT EXISTS (
+        SELECT FROM message_statuses s
+         WHERE s.inbox_id = m.inbox_id AND s.wamid = m.wamid AND s.status = %(failed)s))
+"""
+
+
 async def last_sent_at(conn: Connection, inbox_id: int) -> datetime | None:
-    """Return when Meta last took a message of a number, among its last sends."""
-    cursor = await conn.execute(
-        "SELECT max(settled_at) FROM (SELECT state, settled_at FROM outbox WHERE inbox_id = %s"
-        " ORDER BY message_id DESC LIMIT %s) o WHERE state = 'accepted'",
-        (inbox_id, SENDS_COUNT),
-    )
-    row = await cursor.fetchone()
+    """Return when Meta last took a message of a number that it did not tell to have failed, among its last sends."""
+    values = {"id": inbox_id, "most": SENDS_COUNT}
+    values |= {"failed": STATUS_RANK["failed"], "delivered": STATUS_RANK["delivered"]}
+    row = await (await conn.execute(LAST_SENT, values)).fetchone()
     return None if row is None else row[0]

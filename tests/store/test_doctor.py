@@ -13,7 +13,7 @@ from coexist.base import clock
 from coexist.base.config import Settings
 from coexist.base.database import Pool, in_transaction, transaction
 from coexist.coexistence import checks_bundle, checks_doctor
-from coexist.coexistence.checks_model import Diagnosis, Level, Question
+from coexist.coexistence.checks_model import Diagnosis, Level, Name, Question
 from coexist.inbox import connection, refusals
 from coexist.inbox.connection import Line
 from coexist.inbox.refusals import Refusal
@@ -205,6 +205,29 @@ async def test_a_failure_told_by_a_status_counts(business: Business) -> None:
     await ask(business, "UPDATE messages SET wamid = 'wamid.out' WHERE origin = 'api'")
     await deliver(business.pool, status("wamid.out", "failed", errors=[{"code": 131026, "title": "Undeliverable"}]))
     assert "1 × 131026" in (await answer(business, "sending")).verdict
+
+
+@pytest.mark.requirement("G12")
+async def test_only_what_did_not_fail_afterwards_proves_that_sending_goes_again(business: Business) -> None:
+    await deliver(business.pool, inbound("wamid.1", "hello"))
+    began = clock.now() - timedelta(hours=1)
+
+    async def taken(wamid: str, minutes: int, *told: tuple[str, int | None]) -> None:
+        await write(business, wamid, "accepted", None)
+        await ask(business, "UPDATE messages SET wamid = %s WHERE text = %s", wamid, wamid)
+        at = began + timedelta(minutes=minutes)
+        found = "SELECT id FROM messages WHERE wamid = %s"
+        await ask(business, f"UPDATE outbox SET settled_at = %s WHERE message_id = ({found})", at, wamid)
+        for name, code in told:
+            errors = [{"code": code, "title": "as Meta says it"}] if code else []
+            await deliver(business.pool, status(wamid, name, errors=errors, at=at + timedelta(seconds=30)))
+
+    await taken("wamid.unpaid", 1, ("failed", 131042))
+    await taken("wamid.gone", 2, ("failed", 131026))
+    assert (await answer(business, "sending")).level == Level.RED
+    await taken("wamid.late", 3, ("failed", 131026), ("delivered", None))
+    found = next(check for check in (await answer(business, "sending")).checks if check.name == Name.FAILURES)
+    assert (found.level, f"{began + timedelta(minutes=3):%H:%M} UTC" in found.seen) == (Level.AMBER, True), found
 
 
 @pytest.mark.requirement("G12")
