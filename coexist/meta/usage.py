@@ -87,18 +87,27 @@ class Usage:
             return 0.0
         return longest * (0.1 + 0.9 * min(1.0, (share - begins) / (FULL - begins)))
 
-    async def ease(self, token: str | None = None, *, is_send: bool = False) -> None:
-        """Wait before a call with ``token`` where Meta's limits are near; says so in the log, once a minute at most."""
+    @property
+    def is_near(self) -> bool:
+        """Whether anything that was told lately makes messages wait, whichever token it concerns."""
+        now = time.monotonic()
+        return any(share >= EASE_SENDS_FROM and now - at < TOLD_S for share, at in self._told.values())
+
+    def slowed_s(self, token: str | None = None, *, is_send: bool = False) -> float:
+        """``pause_s``, for who heeds it: the log says that calls are slowed down, once a minute at most."""
         pause_s = self.pause_s(token, is_send=is_send)
-        if pause_s <= 0:
-            return
-        if time.monotonic() - self._logged_at >= LOG_EVERY_S:
+        if pause_s > 0 and time.monotonic() - self._logged_at >= LOG_EVERY_S:
             self._logged_at = time.monotonic()
             logger.warning(
                 "calls_slowed", share_percent=round(self.share(token)), pause_s=round(pause_s, 1), is_send=is_send,
                 next_step="Meta counts calls by the hour. If this stays, give files fewer (COEXIST_MEDIA_PER_HOUR).",
             )  # fmt: skip
-        await asyncio.sleep(pause_s)
+        return pause_s
+
+    async def ease(self, token: str | None = None) -> None:
+        """Wait before a call with ``token`` that can, where Meta's limits are near."""
+        if (pause_s := self.slowed_s(token)) > 0:
+            await asyncio.sleep(pause_s)
 
 
 def usage_wait(headers: Mapping[str, str]) -> timedelta:

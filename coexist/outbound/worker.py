@@ -8,6 +8,8 @@ and is never made again by itself: a status that carries our reference settles i
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Final
@@ -15,7 +17,7 @@ from typing import Final
 import psycopg
 
 from coexist.base import clock, log
-from coexist.base.crypto import Keyring
+from coexist.base.crypto import Keyring, SecretUnreadable
 from coexist.base.database import Connection, Pool, in_lasting_transaction, transaction
 from coexist.base.errors import AppError, Conflict
 from coexist.events import feed
@@ -46,6 +48,7 @@ async def run(pool: Pool, graph: Graph, keyring: Keyring, *, sends_per_second: i
     under_way: set[asyncio.Task[None]] = set()
     stopping = asyncio.Event()
     looking: asyncio.Task[bool] | None = None
+    claimed_at: dict[int, float] = {}
 
     def start(sending: Sending) -> None:
         task = asyncio.create_task(send(pool, graph, keyring, sending))
@@ -64,9 +67,14 @@ async def run(pool: Pool, graph: Graph, keyring: Keyring, *, sends_per_second: i
             await sweep(pool)
             for inbox_id in await due(pool):
                 free = IN_FLIGHT_COUNT - len(under_way)
-                if free > 0 and not stopping.is_set():
-                    for sending in await claim(pool, inbox_id, sends_per_second, free):
-                        start(sending)
+                if free <= 0 or stopping.is_set():
+                    continue
+                # what is claimed is called at once: a number that rests holds up nobody's calls
+                if await rests(pool, graph, keyring, inbox_id, claimed_at.get(inbox_id, -math.inf)):
+                    continue
+                for sending in await claim(pool, inbox_id, sends_per_second, free):
+                    start(sending)
+                    claimed_at[inbox_id] = time.monotonic()
         except (AppError, psycopg.Error) as error:
             logger.error("outbox_not_read", error=str(error), error_type=type(error).__name__)
             return False
@@ -110,6 +118,17 @@ async def due(pool: Pool) -> Sequence[int]:
         return await attempts.due_inboxes(conn)
 
 
+async def rests(pool: Pool, graph: Graph, keyring: Keyring, inbox_id: int, claimed_at: float) -> bool:
+    """Whether a number whose messages were claimed at that time waits before its next, for Meta's limits are near."""
+    if not graph.usage.is_near:
+        return False
+    with suppress(SecretUnreadable):  # each message will say so
+        async with pool.connection() as conn:
+            token = await credentials.token_of(conn, keyring, inbox_id)
+        return time.monotonic() < claimed_at + graph.usage.slowed_s(token, is_send=True)
+    return False
+
+
 async def claim(pool: Pool, inbox_id: int, sends_per_second: int, count: int) -> Sequence[Sending]:
     """Mark what may be sent now for one number as being sent, ``count`` at most; return it once that is committed."""
     async with transaction(pool) as conn:
@@ -135,7 +154,6 @@ async def send(pool: Pool, graph: Graph, keyring: Keyring, sending: Sending) -> 
         if token is None:
             await _settle(pool, sending, _no_token)
             return
-        await graph.usage.ease(token, is_send=True)
         try:
             answer = await meta.send_message(graph, sending.phone_number_id, token, sending.payload)
         except GraphError as error:

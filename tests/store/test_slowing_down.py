@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -15,12 +18,24 @@ from coexist.coexistence import actions, life_watch, oneshot
 from coexist.inbox import connection
 from coexist.meta.graph import Graph
 from coexist.meta.usage import Usage
-from tests.support.business import KEYRING, NUMBER, TOKEN, Business, deliver, inbound, open_business
+from coexist.outbound import worker
+from tests.support.business import (
+    KEYRING,
+    NUMBER,
+    PHONE,
+    TOKEN,
+    Business,
+    conversation_of,
+    deliver,
+    inbound,
+    open_business,
+)
 from tests.support.kept_files import fetch, tell
 from tests.support.outbox import send_due, states, write
 from tests.support.scripted_graph import ScriptedGraph
 
 NEAR: Final = {"X-Business-Use-Case-Usage": '{"701": [{"type": "messaging", "call_count": 99}]}'}
+OTHER: Final = "351910559222"
 
 
 @pytest.fixture
@@ -31,30 +46,32 @@ async def business(pool: Pool) -> Business:
 
 
 @pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, bool]]:
-    """How long each call waited before it was made, and whether it was a send."""
-    found: list[tuple[float, bool]] = []
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long each call that is no send waited before it was made."""
+    found: list[float] = []
 
-    async def ease(self: Usage, token: str | None = None, *, is_send: bool = False) -> None:
-        found.append((self.pause_s(token, is_send=is_send), is_send))
+    async def ease(self: Usage, token: str | None = None) -> None:
+        found.append(self.pause_s(token))
 
     monkeypatch.setattr(Usage, "ease", ease)
     return found
 
 
+async def rests(business: Business, graph: Graph) -> bool:
+    """Whether the number waits, had its last message gone a moment ago."""
+    return await worker.rests(business.pool, graph, KEYRING, business.inbox.id, time.monotonic())
+
+
 async def test_a_success_that_tells_of_the_limit_slows_all_that_follows(
-    business: Business, graphs: tuple[ScriptedGraph, Graph], tmp_path: Path, waits: list[tuple[float, bool]]
+    business: Business, graphs: tuple[ScriptedGraph, Graph], tmp_path: Path, waits: list[float]
 ) -> None:
     scripted, graph = graphs
     sent = {"messaging_product": "whatsapp", "contacts": [], "messages": [{"id": "wamid.OUT"}]}
     scripted.answers.append(web.json_response(sent, headers=NEAR))
     await write(business)
+    assert (graph.usage.is_near, await rests(business, graph)) == (False, False), "nothing was known before"
     assert await send_due(business, graph) == 1
-    assert waits == [(0.0, True)], "nothing was known before"
-    waits.clear()
-
-    await write(business, "Mais uma")
-    await send_due(business, graph)
+    assert await rests(business, graph)
     scripted.files["880"] = ({}, b"x")
     await tell(business, b"x")
     await fetch(business, graph, replace(Settings(), data_dir=tmp_path))
@@ -64,10 +81,69 @@ async def test_a_success_that_tells_of_the_limit_slows_all_that_follows(
     scripted.files[NUMBER] = ({"id": NUMBER}, b"")
     await life_watch.ask_due(business.pool, graph, KEYRING)
     await oneshot.ask(business.pool, graph, KEYRING, business.inbox.id)
-    assert await states(business) == ["accepted", "accepted"], "a message goes all the same"
-    sends = [pause_s for pause_s, is_send in waits if is_send]
-    others = [pause_s for pause_s, is_send in waits if not is_send]
-    assert len(sends) == 1
-    assert len(others) == 4, "a file, a look-up, two syncs"
-    assert 0 < max(sends) < min(others)
+    assert len(waits) == 4, "a file, a look-up, two syncs"
+    assert 0 < graph.usage.pause_s(TOKEN, is_send=True) < min(waits)
     assert graph.usage.pause_s(TOKEN) > graph.usage.pause_s("EAAother") == 0
+
+
+async def test_a_number_that_rests_marks_nothing_as_being_sent_and_holds_up_nobody(
+    business: Business, graphs: tuple[ScriptedGraph, Graph], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is one place for a call. A number at its limit takes it for no longer than a call lasts."""
+    scripted, graph = graphs
+    pool, looks, pause_s = business.pool, 0, 3600.0
+    sweep = worker.sweep
+
+    async def counted(pool: Pool) -> None:
+        nonlocal looks
+        await sweep(pool)
+        looks += 1
+
+    def long_pause(self: Usage, token: str | None = None, *, is_send: bool = False) -> float:
+        return pause_s if token == TOKEN and self.share(token) > 95 else 0.0
+
+    monkeypatch.setattr(worker, "IN_FLIGHT_COUNT", 1)
+    monkeypatch.setattr(worker, "sweep", counted)
+    monkeypatch.setattr(Usage, "pause_s", long_pause)
+    await another_number(business)
+    graph.usage.hear(TOKEN, NEAR)
+    wake = asyncio.Event()
+    task = asyncio.create_task(worker.run(pool, graph, KEYRING, sends_per_second=20, wake=wake))
+    try:
+        await write(business, "one", conversation_id=await conversation_of(pool, PHONE))
+        async with asyncio.timeout(20):
+            while await states(business) != ["accepted"]:
+                await asyncio.sleep(0.01)
+        await write(business, "two", conversation_id=await conversation_of(pool, PHONE))
+        before = looks
+        async with asyncio.timeout(20):
+            while looks < before + 3:
+                wake.set()
+                await asyncio.sleep(0.01)
+        assert await states(business) == ["accepted", "queued"], "it is not marked before it is called"
+        await write(business, "other", conversation_id=await conversation_of(pool, OTHER))
+        async with asyncio.timeout(20):
+            while await states(business) != ["accepted", "queued", "accepted"]:
+                await asyncio.sleep(0.01)
+        pause_s = 0.0
+        async with asyncio.timeout(20):
+            while await states(business) != ["accepted"] * 3:
+                await asyncio.sleep(0.01)
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    assert [asked.body["text"]["body"] for asked in scripted.of("/messages")] == ["one", "other", "two"]
+
+
+async def another_number(business: Business) -> None:
+    """Connect a second number of another WhatsApp account, to which a customer has just written."""
+    async with transaction(business.pool) as conn:
+        await actions.connect(
+            conn, KEYRING, account_id=business.member.account_id, waba_id="701122334455668",
+            phone_number_id="555100020003001", display_phone_number="351210559001", token="EAAother",
+            is_coexistence=True,
+        )  # fmt: skip
+    told = inbound("wamid.OTHER", "Olá", phone=OTHER)
+    told["value"]["metadata"]["phone_number_id"] = "555100020003001"
+    await deliver(business.pool, told)
