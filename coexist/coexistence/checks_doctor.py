@@ -189,7 +189,7 @@ def _sync(sync: Sync, missing_count: int, now: datetime) -> Check:
         level, said, step = Level.AMBER, words.with_a_gap(missing_count), words.AFTER_A_GAP
     elif state in (SyncState.NOT_REQUESTED, SyncState.FAILED):
         deadline = rules.deadline(sync.onboarded_at)
-        is_late = now >= deadline or sync.requested_at is not None or sync.refusals >= rules.REFUSALS_MAX
+        is_late = now >= deadline or sync.requested_at is not None or sync.refusals >= rules.REFUSALS_IN_ALL
         level = Level.RED if is_late else level
         step = ANOTHER_CHANCE if is_late else f"Mend what is red, then ask (Numbers > Sync) before {_at(deadline)}."
     asked = (

@@ -93,6 +93,6 @@ async def look_again(pool: Pool, graph: Graph, keyring: Keyring, settings: Setti
             async with transaction(pool) as conn:
                 inbox = await inboxes.get(conn, account_id, inbox_id)
             await graph.usage.ease()
-            await onboarding.begin_syncs(pool, graph, keyring, settings, inbox)
+            await onboarding.begin_syncs(pool, graph, keyring, settings, inbox, by_itself=True)
         except AppError as error:
             logger.warning("not_looked_at", inbox_id=inbox_id, error=str(error))

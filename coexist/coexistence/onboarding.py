@@ -118,12 +118,15 @@ async def listen(graph: Graph, settings: Settings, waba_id: str, token: str) -> 
             raise NotListening(error, is_override=True) from error
 
 
-async def begin_syncs(pool: Pool, graph: Graph, keyring: Keyring, settings: Settings, inbox: Inbox) -> Preflight | None:
+async def begin_syncs(
+    pool: Pool, graph: Graph, keyring: Keyring, settings: Settings, inbox: Inbox, *, by_itself: bool = False
+) -> Preflight | None:
     """Ask for the contacts and history of a number that is listened to, if all is in order for it (requirement A1).
 
-    Every way of asking comes through here, and may come again: each sync is asked for once. Returns the look at the
-    number that decided; None when there was nothing to ask for. Of one that is not connected Meta is asked how it is;
-    once it is, a worker goes on. Raises what ``actions.request_syncs`` raises.
+    Every way of asking comes through here, and may come again: each sync is asked for once. What Meta has refused
+    several times is asked for as a person wishes, and not ``by_itself``. Returns the look at the number that decided;
+    None when there was nothing to ask for. Of one that is not connected Meta is asked how it is; once it is, a worker
+    goes on. Raises what ``actions.request_syncs`` raises.
     """
     installation = allowed(settings)
 
@@ -137,6 +140,8 @@ async def begin_syncs(pool: Pool, graph: Graph, keyring: Keyring, settings: Sett
         is_connected = fresh.state == connection.State.CONNECTED
         if can_be_asked:
             await checks_store.wait(conn, fresh.id, fresh.onboarded_at)
+        if can_be_asked and not by_itself and await store.want_refused(conn, fresh.id, fresh.onboarded_at, on):
+            await checks_store.expire(conn, fresh.id)  # whatever a look found before: Meta has refused since
         if can_be_asked and not is_connected:  # what is told of the very second of signing up may be of before it
             await connection.doubt(conn, [fresh.id])
     if not (can_be_asked and is_connected):

@@ -25,7 +25,10 @@ REDELIVERED: Final = timedelta(days=7)
 CLOCK_SKEW: Final = timedelta(minutes=1)
 """How far the clocks of two of our hosts may differ when one asks and the other receives."""
 REFUSALS_MAX: Final = 3
-"""How often one sync may be refused by Meta before it counts as failed (requirement B10)."""
+"""How often one sync may be refused by Meta before it counts as failed, and is asked for by a person's wish alone
+(requirement B10)."""
+REFUSALS_IN_ALL: Final = 10
+"""After how many refusals a person's wish does not help any more either: the phone must not be disturbed for ever."""
 
 ALREADY_REQUESTED: Final = 2593107
 TOO_LATE: Final = 2593108
@@ -72,14 +75,19 @@ def deadline(onboarded_at: datetime) -> datetime:
 
 
 def can_be_asked(syncs: Iterable[Sync], kinds: Collection[SyncKind], now: datetime) -> bool:
-    """Whether Meta may still be asked for any of these kinds."""
+    """Whether Meta may still be asked for any of these kinds, also by a person alone who has mended what it refused."""
     return any(
         sync.kind in kinds
-        and sync.state in (SyncState.NOT_REQUESTED, SyncState.SWITCHED_OFF)
-        and sync.refusals < REFUSALS_MAX
+        and (sync.state in (SyncState.NOT_REQUESTED, SyncState.SWITCHED_OFF) or was_refused(sync))
+        and sync.refusals < REFUSALS_IN_ALL
         and now < deadline(sync.onboarded_at)
         for sync in syncs
     )
+
+
+def was_refused(sync: Sync) -> bool:
+    """Whether a sync failed for Meta's refusals alone: it has certainly taken nothing up."""
+    return sync.state == SyncState.FAILED and sync.requested_at is None and sync.refusals >= REFUSALS_MAX
 
 
 def made_at(received_at: datetime, told: datetime | None) -> datetime:

@@ -161,9 +161,26 @@ UPDATE syncs SET state = %(state)s::sync_state, wanted_at = %(wanted_at)s, error
 async def want(conn: Connection, inbox_id: int, onboarded_at: datetime, kinds: Collection[SyncKind]) -> int:
     """Mark what has never been asked for as wanted, and wake whoever asks; return how many syncs."""
     wanted = await conn.execute(MARK, _mark(inbox_id, onboarded_at, kinds, "not_requested", wanted_at=clock.now()))
-    if wanted.rowcount:
-        await conn.execute("SELECT pg_notify(%s, %s)", (CHANNEL, str(inbox_id)))
+    await conn.execute("SELECT pg_notify(%s, %s)", (CHANNEL, str(inbox_id)))  # something may be wanted since before
     return wanted.rowcount
+
+
+# Never what Meta may have taken up: that has the time at which it was asked for.
+WANT_REFUSED: Final = """
+UPDATE syncs SET state = 'not_requested', wanted_at = %(now)s
+ WHERE inbox_id = %(inbox_id)s AND onboarded_at = %(onboarded_at)s AND kind::text = ANY(%(kinds)s)
+   AND requested_at IS NULL AND state = 'failed' AND refusals BETWEEN %(failed)s AND %(all)s - 1
+   AND onboarded_at > %(too_old)s
+"""
+
+
+async def want_refused(conn: Connection, inbox_id: int, onboarded_at: datetime, kinds: Collection[SyncKind]) -> int:
+    """Mark as wanted what failed for Meta's refusals, as a person wishes who has mended that; return how many syncs."""
+    now = clock.now()
+    values = {"inbox_id": inbox_id, "onboarded_at": onboarded_at, "kinds": [str(kind) for kind in kinds], "now": now}
+    values |= {"failed": rules.REFUSALS_MAX, "all": rules.REFUSALS_IN_ALL}
+    values["too_old"] = now - timedelta(hours=rules.REQUEST_HOURS)
+    return (await conn.execute(WANT_REFUSED, values)).rowcount
 
 
 async def switch_off(conn: Connection, inbox_id: int, onboarded_at: datetime, kinds: Collection[SyncKind]) -> None:
@@ -286,7 +303,8 @@ GIVE_BACK: Final = """
 UPDATE syncs
    SET requested_at = NULL, wanted_at = CASE WHEN %(stays)s THEN wanted_at END, refusals = refusals + %(counted)s,
        put_off = put_off + %(put_off)s, error_code = %(code)s, error = %(error)s, error_at = %(error_at)s,
-       state = CASE WHEN refusals + %(counted)s >= %(refusals)s THEN 'failed' ELSE 'not_requested' END::sync_state
+       state = CASE WHEN %(counted)s > 0 AND refusals + %(counted)s >= %(refusals)s THEN 'failed'
+                    ELSE 'not_requested' END::sync_state
  WHERE inbox_id = %(inbox_id)s AND kind = %(kind)s::sync_kind AND onboarded_at = %(onboarded_at)s
    AND requested_at = %(requested_at)s AND state = 'requesting'
 """

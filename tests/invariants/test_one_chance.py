@@ -11,10 +11,10 @@ import asyncio
 import inspect
 import random
 from collections import Counter, defaultdict
-from collections.abc import Coroutine, Generator, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ from coexist.base import clock, database
 from coexist.base.database import Pool, in_transaction, transaction
 from coexist.base.errors import AppError
 from coexist.coexistence import actions, oneshot, overview, rules, store, worker
-from coexist.coexistence.model import SyncState
+from coexist.coexistence.model import SyncKind, SyncState
 from coexist.inbox import connection
 from coexist.meta import graph as graph_calls
 from coexist.meta.graph import Graph, GraphError, GraphNotSent, GraphUnclear
@@ -137,6 +137,7 @@ class Round:
     """One onboarding and all that befalls it."""
 
     business: Business
+    since: datetime
     chance: random.Random
     meta: Meta
     events: Counter[str]
@@ -153,9 +154,16 @@ class Round:
     async def step(self) -> None:
         await worker.step(self.business.pool, GRAPH, KEYRING)
 
-    async def act(self) -> None:
+    async def insist(self) -> None:
+        """A person asks again for what Meta refused too often, and a look finds all in order."""
+        inbox, since = self.business.inbox, self.since
+        async with transaction(self.business.pool) as conn:
+            await store.want_refused(conn, inbox.id, since, list(SyncKind))
+        await self.mend()
+
+    async def act(self, *more: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """One click, or one worker, which may die on the way."""
-        what = self.chance.choice((self.click, self.ask, self.step))
+        what = self.chance.choice((self.click, self.ask, self.step, *more))
         steps = self.chance.randrange(STEPS_MAX) if self.chance.random() < 0.8 else -1
         line = min(AWAITED, key=lambda each: self.died_at[each]) if self.chance.random() < 0.3 else None
         await asyncio.sleep(0)
@@ -205,7 +213,7 @@ async def test_a_thousand_crashes_and_double_clicks_ask_once(
         meta = Meta(chance)
         monkeypatch.setattr(graph_calls, "request_sync", meta.request_sync)
         since = clock.now() - timedelta(minutes=59) + timedelta(milliseconds=number)
-        one = Round(business, chance, meta, events, died_at)
+        one = Round(business, since, chance, meta, events, died_at)
         async with transaction(business.pool) as conn:
             await conn.execute("UPDATE inboxes SET onboarded_at = %s", (since,))
             await store.put_syncs(conn, business.inbox.id, since)
@@ -217,6 +225,49 @@ async def test_a_thousand_crashes_and_double_clicks_ask_once(
     assert len(ends) >= 12, f"the rounds ended alike, so they prove little: {dict(ends)}"
     assert min(events["deaths"], events["clicks"]) >= ENOUGH, events
     assert died_at.keys() >= AWAITED, "nobody died at some lines of the one-shot call"
+
+
+@pytest.mark.requirement("B3", "B10")
+async def test_who_asks_again_after_refusals_is_never_heard_twice(
+    business: Business, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "LASTING_PAUSE_S", 0.002)
+    chance = random.Random(31)
+    ends = Counter[tuple[str, bool]]()
+    for number in range(ROUNDS // 10):
+        meta = Meta(chance, is_reached=True)
+        monkeypatch.setattr(graph_calls, "request_sync", meta.request_sync)
+        since = clock.now() - timedelta(minutes=59) + timedelta(milliseconds=number)
+        one = Round(business, since, chance, meta, Counter(), Counter())
+        async with transaction(business.pool) as conn:
+            await conn.execute("UPDATE inboxes SET onboarded_at = %s", (since,))
+            await store.put_syncs(conn, business.inbox.id, since)
+            failed = "UPDATE syncs SET state = 'failed', refusals = %s, error = 'refused' WHERE onboarded_at = %s"
+            await conn.execute(failed, (rules.REFUSALS_MAX, since))
+        for _ in range(2):
+            await one.insist()
+            await asyncio.gather(*(one.act(one.insist) for _ in range(ACTORS)))
+        await one.mend()
+        await one.ask()
+        async with business.pool.connection() as conn:
+            for sync in await store.syncs(conn, business.inbox.id):
+                answers = meta.heard["history" if sync.kind == SyncKind.HISTORY else "smb_app_state_sync"]
+                known = f"round {number}: {sync.kind} is {sync.state}, Meta heard {answers}"
+                assert set(answers[:-1]) <= NOT_TAKEN - {"too_late"}, known
+                heard = rules.REFUSALS_MAX + answers.count("refused")
+                assert sync.refusals == heard or sync.state == SyncState.REQUESTING, known  # who was told may have died
+                assert heard <= rules.REFUSALS_IN_ALL, known
+                if sync.state == SyncState.REQUESTED:
+                    assert answers[-1] in ("ok", "taken"), known
+                elif sync.state == SyncState.REQUESTING:
+                    assert sync.requested_at is not None, known
+                elif sync.state == SyncState.FAILED:
+                    assert sync.error, known
+                    assert answers[-1] in ("refused", "too_late"), known
+                else:  # a worker takes it up again
+                    assert (sync.state, sync.wanted_at is not None) == (SyncState.NOT_REQUESTED, True), known
+                ends[sync.state, len(answers) > 1] += 1
+    assert len(ends) >= 6, ends
 
 
 async def _after_the_restart(one: Round, where: str) -> tuple[str, ...]:
