@@ -72,7 +72,7 @@ async def _apply_sync(conn: Connection, inboxes: Mapping[str, Inbox], facts: Seq
                 told.declined(fact.at)
             case HistoryFailed():
                 told.failed((fact.at, fact.code or 0, fact.details or "Meta told an error without details."))
-            case AddressBookChanged():
+            case AddressBookChanged(is_removed=False):  # a removal is a change of the book, and shares none
                 told.received_at.add(came_at)
     await arrivals.put_chunks(conn, batch.chunks)
     await arrivals.merge(conn, batch.arrivals)

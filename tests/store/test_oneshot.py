@@ -307,6 +307,25 @@ async def test_what_arrives_before_the_answer_is_not_undone_by_it(
     assert (contacts.state, contacts.request_id) == ("receiving", "late")
 
 
+@pytest.mark.requirement("B5")
+async def test_somebody_taken_out_of_the_address_book_is_not_the_answer_to_the_request(
+    business: Business, graphs: tuple[ScriptedGraph, Graph]
+) -> None:
+    """Whoever deletes a contact on the phone while nothing is shared has not shared it."""
+    _, graph = graphs
+    await want(business)
+    await worker.step(business.pool, graph, KEYRING)
+    told = {"type": "contact", "metadata": {"timestamp": str(int(clock.now().timestamp()))}}
+    person = {"phone_number": "351910559111"}
+    await deliver(
+        business.pool, change("smb_app_state_sync", state_sync=[{**told, "action": "remove", "contact": person}])
+    )
+    assert await states(business) == ["requested", "requested"]
+    items = [{**told, "action": action, "contact": person} for action in ("remove", "add")]
+    await deliver(business.pool, change("smb_app_state_sync", state_sync=items))
+    assert await states(business) == ["receiving", "requested"]
+
+
 @pytest.mark.requirement("B3", "B10")
 async def test_what_never_reached_meta_is_asked_for_again_however_often(
     business: Business, graphs: tuple[ScriptedGraph, Graph]
