@@ -54,6 +54,7 @@ class Problem(StrEnum):
     OVERRIDE_REFUSED = "override_refused"
     META_REFUSED = "meta_refused"
     UNREACHABLE = "unreachable"
+    TOO_OFTEN = "too_often"
     APP_SECRET = "app_secret"  # noqa: S105  a name of a problem
     FORGOTTEN = "forgotten"
     GIVEN_UP = "given_up"

@@ -139,6 +139,23 @@ async def authorise(
     await conn.execute(AUTHORISE, {"id": signup_id, "token": sealed, "waba_id": waba_id, "now": clock.now()})
 
 
+# What is too old to count goes with each that is written down.
+ASK: Final = """
+INSERT INTO signup_asks AS known (account_id, link_id, user_id, asked_at)
+VALUES (%(account_id)s, %(link_id)s, %(user_id)s, ARRAY[%(now)s::timestamptz])
+    ON CONFLICT (account_id, link_id, user_id) DO UPDATE
+   SET asked_at = EXCLUDED.asked_at || ARRAY(SELECT at FROM unnest(known.asked_at) AS at WHERE at > %(since)s)
+ WHERE (SELECT count(*) FROM unnest(known.asked_at) AS at WHERE at > %(since)s) < %(most)s
+"""
+
+
+async def ask(conn: Connection, party: Party, most: int, within: timedelta) -> bool:
+    """Count that Meta is asked for somebody; False when they have had it asked ``most`` times lately."""
+    now = clock.now()
+    values = {"account_id": party.account_id, "link_id": party.link_id or 0, "user_id": party.user_id or 0}
+    return (await conn.execute(ASK, {**values, "now": now, "since": now - within, "most": most})).rowcount > 0
+
+
 CLAIM: Final = """
 UPDATE signups
    SET busy_until = %(until)s, chosen_id = coalesce(%(chosen_id)s, chosen_id)

@@ -155,6 +155,12 @@ PROBLEMS: Final[Mapping[Problem, tuple[str, str, str, str]]] = {
         "Try again in a moment.",
         "on",
     ),
+    Problem.TOO_OFTEN: (
+        "Tried very often",
+        "The access is here and safe; only the rest is missing. Meta is not asked any more for the moment.",
+        "Wait an hour, then try again.",
+        "on",
+    ),
     Problem.APP_SECRET: (
         "This installation's app secret is not right",
         "Meta does not take the secret of our app: it was changed there, or set wrongly here. The number is not the "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -38,6 +39,11 @@ LAG_PAUSE_S: Final = 1.5
 """Graph's lists lag behind a sign-up: how often to look, and how long to wait in between (meta-protocol 2.5)."""
 LINK_SIGNUPS_COUNT: Final = 50
 """Attempts over one link: more is no client who tries again."""
+LINK_ASKS_COUNT: Final = 30
+USER_ASKS_COUNT: Final = 120
+ASKS_WITHIN: Final = timedelta(hours=1)
+"""How often Meta is asked within this time for a code or to finish an attempt, over one link and by one user. A sign-up
+takes two of them."""
 SECRET: Final = re.compile(r"[\x21-\x7e]{1,4096}")
 REVIEW_PENDING: Final = "PENDING"
 
@@ -61,10 +67,19 @@ async def begin(
             "This number was connected to another account of this installation.",
             next_step="To have it back, disconnect it there on its phone; then connect it here as a new number.",
         )
-    if party.link_id is not None and len(await store.of_link(conn, party.link_id)) >= LINK_SIGNUPS_COUNT:
-        raise TooMany("This link was tried too often.", next_step="Ask for a new one.")
+    await _check_attempts(conn, party)
     await store.begin(conn, party, signup_id, way, renews_id)
     return await find(conn, party, signup_id)
+
+
+async def _check_attempts(conn: Connection, party: Party) -> None:
+    if party.link_id is not None and len(await store.of_link(conn, party.link_id)) >= LINK_SIGNUPS_COUNT:
+        raise TooMany("This link was tried too often.", next_step="Ask for a new one.")
+
+
+async def _may_ask(conn: Connection, party: Party) -> bool:
+    most = USER_ASKS_COUNT if party.link_id is None else LINK_ASKS_COUNT
+    return await store.ask(conn, party, most, ASKS_WITHIN)
 
 
 async def find(conn: Connection, party: Party, signup_id: UUID) -> Signup:
@@ -127,10 +142,19 @@ async def take_code(
 ) -> None:
     """Exchange a code for access, at once, and keep that. A code that Meta refuses ends the attempt.
 
-    The same code twice is no harm: Meta refuses the second, and an attempt that has access keeps it.
+    The same code twice is no harm: Meta refuses the second, and an attempt that has access keeps it. Raises TooMany
+    before Meta is asked when that was done very often for the party.
     """
     app_id, secret = _app(settings)
     _check_secret(code, "code")
+    async with transaction(pool) as conn:
+        if await store.get(conn, party, signup_id) is None:
+            await _check_attempts(conn, party)
+        if not await _may_ask(conn, party):
+            raise TooMany(
+                "Meta was asked for this very often, so this sign-up was not gone on with.",
+                next_step="Wait an hour, then open Meta's window again. It is short then: what was done stays done.",
+            )
     try:
         given = await meta.exchange_code(graph, app_id, secret, code, redirect_uri=settings.signup_redirect_uri)
     except GraphFailed as failed:
@@ -191,6 +215,9 @@ async def advance(
     async with transaction(pool) as conn:
         signup = await find(conn, party, signup_id)
         token = await store.claim(conn, keyring, signup_id, chosen_id)
+        if token is not None and not await _may_ask(conn, party):
+            await store.stop(conn, signup_id, Stopped(Problem.TOO_OFTEN))
+            token = None
         signup = await find(conn, party, signup_id)
     if token is None:
         return signup

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from coexist.base import clock
 from coexist.base.database import Pool, transaction
-from coexist.base.errors import Invalid, NotFound
+from coexist.base.errors import Invalid, NotFound, TooMany
 from coexist.coexistence import signup_links, signup_store, signup_words, signups
 from coexist.coexistence.signup_model import Link, Party, Problem, State
 from coexist.people import actions as people
@@ -234,3 +234,50 @@ async def test_a_link_goes_on_with_its_own_number_by_another_click(desk: Desk) -
     assert (await client.advance(signup_id)).problem == Problem.NOT_SUBSCRIBED
     assert (await client.sign_up()).state == State.CONNECTED
     assert (await client.sign_up()).problem == Problem.LINK_ENDED, "and then it is done"
+
+
+@pytest.mark.parametrize("has_link", [True, False])
+async def test_nobody_can_have_meta_asked_without_end(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, has_link: bool
+) -> None:
+    """With a code each time, or with one attempt that cannot be finished."""
+    monkeypatch.setattr(signups, "LINK_ASKS_COUNT" if has_link else "USER_ASKS_COUNT", 4)
+    party = desk.party
+    if has_link:
+        async with transaction(desk.pool) as conn:
+            link = await signup_links.find(conn, await signup_links.make(conn, desk.member, "Padaria Sol"))
+        party = signup_links.party_of(link, "Teresa")
+    client, signup_id = replace(desk, party=party), uuid4()
+    desk.meta.files["phone_numbers"] = ({"data": []}, b"")
+    await client.take_code(signup_id)
+    for _ in range(3):
+        assert (await client.advance(signup_id)).problem == Problem.NO_NUMBER
+    before = len(desk.meta.asked)
+    ended = await asyncio.gather(*(client.take_code(uuid4()) for _ in range(5)), return_exceptions=True)
+    assert [type(one) for one in ended] == [TooMany] * 5
+    stopped = await client.advance(signup_id)
+    assert (stopped.state, stopped.problem, stopped.is_busy) == (State.AUTHORISED, Problem.TOO_OFTEN, False)
+    assert len(desk.meta.asked) == before
+    if has_link:
+        await desk.take_code(uuid4())  # it concerns nobody else
+    later = clock.now() + signups.ASKS_WITHIN
+    with clock.reading(lambda: later):
+        desk.onboarded(clock.now())
+        assert (await client.advance(signup_id)).state == State.CONNECTED
+
+
+async def test_a_link_that_was_tried_too_often_has_no_code_exchanged(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signups, "LINK_SIGNUPS_COUNT", 2)
+    async with transaction(desk.pool) as conn:
+        link = await signup_links.find(conn, await signup_links.make(conn, desk.member, "Padaria Sol"))
+    client, first = replace(desk, party=signup_links.party_of(link, "Teresa")), uuid4()
+    await client.take_code(first)
+    await client.take_code(uuid4())
+    asked = len(desk.meta.asked)
+    with pytest.raises(TooMany, match="link"):
+        await client.take_code(uuid4())
+    assert len(desk.meta.asked) == asked
+    await client.take_code(first)  # an attempt that is there goes on
+    assert (await client.advance(first)).state == State.CONNECTED
