@@ -27,6 +27,10 @@ STEP_MESSAGES: Final = 5_000
 """Messages removed in one transaction, unless a single conversation has more."""
 STEP_CONVERSATIONS: Final = 50
 STEP_CONTACTS: Final = 1_000
+LOOKED_COUNT: Final = 5_000
+"""Conversations, or contacts, that one step looks at, however few of them go."""
+CONTACTS_FROM: Final = 5 * 10**17
+"""Added to a contact's id in ``Step.last_id``: the conversations are done, and the contacts up to this one."""
 
 REASONS: Final = {
     "live": "messages came or were written after connecting",
@@ -75,7 +79,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Step:
-    """What one step removed. ``last_id`` leads on to the next; None when it was the last."""
+    """What one step removed. ``last_id`` leads on to the next, and is no id to be read; None when it was the last."""
 
     last_id: int | None = None
     conversations: int = 0
@@ -121,14 +125,17 @@ UNKNOWN: Final = """
 """
 ONLY_THEY: Final = f"SELECT k.id FROM contacts k WHERE k.id = ANY(%(ids)s) AND {UNKNOWN} ORDER BY k.id"
 WITHOUT_A_CHAT: Final = f"""
-  FROM contacts k
- WHERE k.scope_id = %(scope_id)s
-   AND EXISTS (SELECT FROM identities i JOIN address_book_entries e ON e.kind = i.kind AND e.value = i.value
+       EXISTS (SELECT FROM identities i JOIN address_book_entries e ON e.kind = i.kind AND e.value = i.value
                 WHERE i.contact_id = k.id AND e.inbox_id = %(inbox_id)s)
    AND {UNKNOWN}
 """
-COUNT_CONTACTS: Final = f"SELECT count(*) {WITHOUT_A_CHAT}"
-NEXT_CONTACTS: Final = f"SELECT k.id {WITHOUT_A_CHAT} ORDER BY k.id LIMIT {STEP_CONTACTS} FOR UPDATE OF k"
+COUNT_CONTACTS: Final = f"SELECT count(*) FROM contacts k WHERE k.scope_id = %(scope_id)s AND {WITHOUT_A_CHAT}"
+LOOKED: Final = "SELECT id FROM contacts WHERE scope_id = %(scope_id)s AND id > %(after)s ORDER BY id LIMIT %(looked)s"
+NEXT_CONTACTS: Final = f"""
+SELECT k.id FROM contacts k
+ WHERE k.id = ANY(%(ids)s) AND {WITHOUT_A_CHAT}
+ ORDER BY k.id LIMIT {STEP_CONTACTS} FOR UPDATE OF k
+"""
 
 PLAN: Final = f"""
 SELECT t.reason, count(*)::int AS conversations, coalesce(sum(t.messages), 0)::int AS messages,
@@ -207,10 +214,13 @@ async def check(conn: Connection, account_id: int, inbox_id: int, *, typed: str)
     return inbox
 
 
+LOOKED_CONVERSATIONS: Final = """
+SELECT id FROM conversations WHERE inbox_id = %(inbox_id)s AND id > %(after)s ORDER BY id LIMIT %(looked)s
+"""
 CANDIDATES: Final = f"""
 SELECT c.id, c.contact_id, (SELECT count(*) FROM messages m WHERE m.conversation_id = c.id)
   FROM conversations c
- WHERE c.inbox_id = %(inbox_id)s AND c.id > %(after)s AND {REASON} IS NULL
+ WHERE c.id = ANY(%(ids)s) AND {REASON} IS NULL
    AND EXISTS (SELECT FROM messages m WHERE m.conversation_id = c.id)
  ORDER BY c.id LIMIT {STEP_CONVERSATIONS}
 """
@@ -222,15 +232,21 @@ STILL: Final = f"SELECT c.id, c.contact_id FROM conversations c WHERE c.id = ANY
 
 
 async def undo_some(conn: Connection, inbox: Inbox, *, after: int = 0) -> Step:
-    """Remove the next untouched conversations after an id, with contacts whom only they knew; at last those without.
+    """Remove the next untouched conversations after a place, with contacts whom only they knew; then those without.
 
     Needs a transaction by the caller, who appends the events last and comes again with ``last_id`` until it is None.
+    What one step looks at is as bounded as what it removes.
     """
     await locks.own_people(conn, inbox.scope_id)
     await locks.own_apply(conn, inbox.scope_id)
-    found = await (await conn.execute(CANDIDATES, {"inbox_id": inbox.id, "after": after})).fetchall()
+    if after >= CONTACTS_FROM:
+        return await _remove_the_rest(conn, inbox, after - CONTACTS_FROM)
+    looked = await _ids(conn, LOOKED_CONVERSATIONS, inbox, after)
+    if not looked:
+        return Step(CONTACTS_FROM)
+    found = await (await conn.execute(CANDIDATES, {"ids": looked})).fetchall()
     if not found:
-        return await _remove_the_rest(conn, inbox, after)
+        return Step(looked[-1])
     chosen: list[int] = []
     room = STEP_MESSAGES
     for conversation_id, _, count in found:
@@ -241,7 +257,8 @@ async def undo_some(conn: Connection, inbox: Inbox, *, after: int = 0) -> Step:
     await conn.execute(LOCK, (chosen,))
     await conn.execute(LOCK_CONTACTS, ([contact_id for _, contact_id, _ in found],))
     still = await (await conn.execute(STILL, (chosen,))).fetchall()
-    step = Step(chosen[-1], conversations=len(still))
+    is_all = len(chosen) == len(found) < STEP_CONVERSATIONS
+    step = Step(looked[-1] if is_all else chosen[-1], conversations=len(still))
     await _remove_conversations(conn, inbox, [row[0] for row in still], step)
     await _remove_contacts(conn, inbox, [row[1] for row in still], step)
     return step
@@ -261,14 +278,22 @@ async def _remove_conversations(conn: Connection, inbox: Inbox, ids: Sequence[in
 
 
 async def _remove_the_rest(conn: Connection, inbox: Inbox, after: int) -> Step:
-    """Remove contacts without a chat; once there is none left, this was the last step."""
-    rows = await (await conn.execute(NEXT_CONTACTS, _place(inbox))).fetchall()
-    if not rows:
+    """Remove contacts without a chat after an id; once there is none left, this was the last step."""
+    looked = await _ids(conn, LOOKED, inbox, after)
+    if not looked:
         await coverage.forget(conn, inbox.id)
         return Step(events=[NewEvent(inbox.account_id, Kind.SYNC_PROGRESSED, inbox_id=inbox.id)])
-    step = Step(after)
-    await _remove_contacts(conn, inbox, [row[0] for row in rows], step)
+    found = await (await conn.execute(NEXT_CONTACTS, {"ids": looked, "inbox_id": inbox.id})).fetchall()
+    ids = [row[0] for row in found]
+    step = Step(CONTACTS_FROM + (looked[-1] if len(ids) < STEP_CONTACTS else ids[-1]))
+    if ids:
+        await _remove_contacts(conn, inbox, ids, step)
     return step
+
+
+async def _ids(conn: Connection, query: str, inbox: Inbox, after: int) -> list[int]:
+    values = {"inbox_id": inbox.id, "scope_id": inbox.scope_id, "after": after, "looked": LOOKED_COUNT}
+    return [row[0] for row in await (await conn.execute(query, values)).fetchall()]
 
 
 async def _remove_contacts(conn: Connection, inbox: Inbox, ids: Sequence[int], step: Step) -> None:

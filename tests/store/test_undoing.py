@@ -216,6 +216,31 @@ async def test_an_undo_that_breaks_off_leaves_whole_conversations_and_goes_on(
     assert (rest.conversations, first.messages + rest.messages) == (2, 5)
 
 
+async def test_a_step_looks_at_no_more_than_its_share_and_the_steps_come_to_the_same(
+    pool: Pool, account_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Touched conversations, and contacts whom others know, stand between what goes."""
+    book = [body_of(wire.entry(5 + n, phone=f"3519105591{n:02}", name=f"Nr {n}")) for n in range(5)]
+    live = [body_of(wire.message(f"wamid.live{n}", 1, wire.text("Hi"), phone=f"3519105592{n:02}")) for n in range(3)]
+    await intake.deliver(pool, [*book, *live])
+    async with transaction(pool) as conn:
+        await conn.execute("UPDATE contacts SET note = 'known' WHERE address_book_name IN ('Nr 1', 'Nr 2')")
+    planned = await plan_of(pool, account_id)
+    assert (planned.goes.conversations, planned.contacts) == (3, 4)
+    monkeypatch.setattr(undoing, "LOOKED_COUNT", 2)
+    steps: list[Step] = []
+    after: int | None = 0
+    while after is not None:
+        async with transaction(pool) as conn:
+            inbox = await undoing.check(conn, account_id, 1, typed=SHOP.display)
+            steps.append(await undoing.undo_some(conn, inbox, after=after))
+        after = steps[-1].last_id
+    assert max(step.conversations for step in steps) <= 2
+    assert max(step.contacts - step.conversations for step in steps) <= 2
+    assert (await plan_of(pool, account_id)).is_empty
+    assert len(steps) > 6, "it has gone through all in small steps"
+
+
 async def test_an_undo_needs_the_number_and_a_sync_that_has_ended(pool: Pool, account_id: int) -> None:
     async with transaction(pool) as conn:
         with pytest.raises(Invalid):
