@@ -40,6 +40,8 @@ NOT_SENT: Final = "The number was connected to another account before this was s
 NOT_FETCHED: Final = "The number was connected to another account before this file could be fetched."
 MOVED: Final = "moved"
 """``media.reason`` of a file that will not come any more for that."""
+TAKEN_OUT_COUNT: Final = 5_000
+"""Messages taken out in one statement: the former inbox may have got more than the statement timeout allows for."""
 OF_THE_PAST: Final = (HistoryProgressed, HistoryDeclined, HistoryFailed, AddressBookChanged)
 
 
@@ -205,10 +207,13 @@ SELECT 1, id, CASE lane WHEN 1 THEN %(number)s ELSE '' END FROM journal
     ON CONFLICT DO NOTHING
 """
 
+# By the conversations that had a message since: everybody waits meanwhile, and the inbox may have millions.
 NOT_THEIRS: Final = """
-SELECT wamid FROM messages
- WHERE inbox_id = %(id)s AND sent_at >= date_trunc('second', %(since)s::timestamptz) AND origin <> 'api'
-   AND NOT imported AND wamid IS NOT NULL
+SELECT m.wamid
+  FROM conversations c
+  JOIN messages m ON m.conversation_id = c.id AND m.sent_at >= date_trunc('second', %(since)s::timestamptz)
+ WHERE c.inbox_id = %(id)s AND c.last_message_at >= date_trunc('second', %(since)s::timestamptz)
+   AND m.origin <> 'api' AND NOT m.imported AND m.wamid IS NOT NULL
 """
 CHANGES_NOT_THEIRS: Final = """
 DELETE FROM message_changes WHERE inbox_id = %(id)s AND at >= date_trunc('second', %(since)s::timestamptz)
@@ -223,6 +228,28 @@ DELETE FROM address_book_entries e
  WHERE e.inbox_id = %(id)s AND e.at >= date_trunc('second', %(since)s::timestamptz)
 RETURNING (SELECT i.contact_id FROM identities i
             WHERE i.scope_id = %(scope_id)s AND i.kind = e.kind AND i.value = e.value LIMIT 1)
+"""
+
+# Who was made for a delivery that is being applied at this moment, and that comes to nothing here: it will be applied
+# for whose it is. Nothing is known of them but an id. Without a conversation they were made for an address book.
+MADE_FOR_NOTHING: Final = """
+SELECT k.id FROM contacts k
+ WHERE k.scope_id = %(scope_id)s AND k.first_seen_at IS NULL AND NOT k.is_in_address_book AND k.profile_name IS NULL
+   AND NOT EXISTS (SELECT FROM conversations c
+                    WHERE c.contact_id = k.id
+                      AND (c.inbox_id <> %(id)s OR c.set_state IS NOT NULL OR c.snoozed_until IS NOT NULL
+                           OR c.assignee_id IS NOT NULL OR c.read_at IS NOT NULL
+                           OR EXISTS (SELECT FROM drafts d WHERE d.conversation_id = c.id)))
+   AND NOT EXISTS (SELECT FROM identities i
+                    WHERE i.contact_id = k.id
+                      AND (i.marketing_wish IS NOT NULL OR i.marketing_rests_until IS NOT NULL OR EXISTS (
+                           SELECT FROM identity_changes h
+                            WHERE h.scope_id = i.scope_id AND i.match_key IN (h.previous, h.current)
+                              AND h.kind <> 'parent')))
+   AND (EXISTS (SELECT FROM conversations c WHERE c.contact_id = k.id)
+        OR NOT EXISTS (SELECT FROM identities i JOIN identity_sightings s
+                           ON s.scope_id = i.scope_id AND i.match_key IN (s.match_key, s.bsuid)
+                        WHERE i.contact_id = k.id))
 """
 
 # Nobody has met them here but by what was not for here: no message, no entry, nothing that the team wrote.
@@ -288,8 +315,12 @@ async def _take_out(conn: Connection, values: Mapping[str, object], account_id: 
     """Remove what was applied here although it was told of the number after it had gone."""
     inbox_id, scope_id = int(str(values["id"])), int(str(values["scope_id"]))
     wamids = [row[0] for row in await (await conn.execute(NOT_THEIRS, values)).fetchall()]
-    met = {row[0] for row in await (await conn.execute(MET, (inbox_id, wamids))).fetchall()}
-    removed = await purge.purge_messages(conn, account_id, (), {inbox_id: wamids} if wamids else {})
+    met = {row[0] for row in await (await conn.execute(MADE_FOR_NOTHING, values)).fetchall()}
+    events: list[NewEvent] = []
+    for start in range(0, len(wamids), TAKEN_OUT_COUNT):
+        some = wamids[start : start + TAKEN_OUT_COUNT]
+        met |= {row[0] for row in await (await conn.execute(MET, (inbox_id, some))).fetchall()}
+        events += (await purge.purge_messages(conn, account_id, (), {inbox_id: some})).events
     targets = {row[0] for row in await (await conn.execute(CHANGES_NOT_THEIRS, values)).fetchall()}
     await conn.execute(LINES_NOT_THEIRS, values)
     entries = await (await conn.execute(ENTRIES_NOT_THEIRS, values)).fetchall()
@@ -297,7 +328,6 @@ async def _take_out(conn: Connection, values: Mapping[str, object], account_id: 
     shown = await changes.show_without(conn, {(inbox_id, target) for target in targets})
     found = await conn.execute(STRANGERS, {"scope_id": scope_id, "met": sorted(met)})
     strangers = [row[0] for row in await found.fetchall()]
-    events = list(removed.events)
     events += [NewEvent(account_id, Kind.MESSAGE_CHANGED, *ids) for ids in shown]
     if strangers:
         events += await purge.remove_people(conn, account_id, scope_id, strangers, ())

@@ -26,7 +26,7 @@ from coexist.inbox.identity import Change
 from coexist.inbox.inboxes import Inbox
 from coexist.inbox.merge import Merged, MessageRow, merge
 from coexist.inbox.refusals import Refusal
-from coexist.inbox.resolution import Mention, People, as_known, resolve
+from coexist.inbox.resolution import Mention, People, as_known, moved_away, resolve
 from coexist.meta import model
 from coexist.meta.model import (
     OUR_REF_PREFIX,
@@ -67,15 +67,21 @@ async def with_people(
     """Return what ``merge`` returns for the people whom the facts of a scope name; again when they changed under it.
 
     ``merge`` calls ``apply`` inside a transaction, or a savepoint, that it leaves by the exception. Raises Unavailable
-    when they changed every time.
+    when they changed every time, or when a number has gone to another account; then nobody was made.
     """
     for _ in range(STALE_ATTEMPTS):
-        people = await resolve(pool, scope_id, mentions(facts, inboxes), identity_changes(facts))
+        people = await resolve(
+            pool, scope_id, mentions(facts, inboxes), identity_changes(facts), names=_names(inboxes, scope_id)
+        )
         try:
             return await merge(people)
         except StalePeople:
             logger.info("people_changed", facts=len(facts))
     raise Unavailable(f"People changed under a batch {STALE_ATTEMPTS} times.")
+
+
+def _names(inboxes: Mapping[str, Inbox], scope_id: int) -> dict[str, int]:
+    return {name: inbox.id for name, inbox in inboxes.items() if inbox.scope_id == scope_id}
 
 
 def mentions(facts: Iterable[Fact], inboxes: Mapping[str, Inbox]) -> list[Mention]:
@@ -291,10 +297,9 @@ async def apply(
         await locks.own_apply(conn, people.scope_id)
     else:
         await locks.share_apply(conn, people.scope_id)
-    here = {name: inbox.id for name, inbox in inboxes.items() if inbox.scope_id == people.scope_id}
-    version, is_here = await as_known(conn, people.scope_id, here)
+    version, is_here = await as_known(conn, people.scope_id, _names(inboxes, people.scope_id))
     if not is_here:  # it went to another account since these facts were given their inbox
-        raise Unavailable("A number moved to another account under a batch.")
+        raise moved_away()
     if version != people.version:
         raise StalePeople
     named = await store_profiles(conn, rows.profiles)

@@ -10,14 +10,19 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from types import MappingProxyType
+from typing import Final
 
 from coexist.base.database import Connection, Pool, in_transaction
+from coexist.base.errors import Unavailable
 from coexist.events import feed
 from coexist.events.feed import NewEvent
 from coexist.inbox import evidence
 from coexist.inbox.identity import Change, Evidence, Sighting
 from coexist.meta.model import Person
 from coexist.meta.phones import match_key
+
+NO_NAMES: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +139,11 @@ async def as_known(conn: Connection, scope_id: int, inboxes: Mapping[str, int]) 
     return int(row[0]), bool(row[1])
 
 
+def moved_away() -> Unavailable:
+    """The error for facts whose inbox has lost its number since they were given it: try them all again."""
+    return Unavailable("A number moved to another account under a batch.")
+
+
 async def version_of(conn: Connection, scope_id: int) -> int:
     """Return how often existing identities of the scope have changed hands."""
     row = await (await conn.execute(VERSION, (scope_id,))).fetchone()
@@ -141,20 +151,31 @@ async def version_of(conn: Connection, scope_id: int) -> int:
     return int(row[0])
 
 
-async def resolve(pool: Pool, scope_id: int, mentions: Collection[Mention], changes: Collection[Change] = ()) -> People:
+async def resolve(
+    pool: Pool,
+    scope_id: int,
+    mentions: Collection[Mention],
+    changes: Collection[Change] = (),
+    *,
+    names: Mapping[str, int] = NO_NAMES,
+) -> People:
     """Return who is meant, making contacts and conversations for whoever is new. Commits on its own.
 
-    Safe to repeat, and safe against others who resolve the same people at the same time.
+    Safe to repeat, and safe against others who resolve the same people at the same time. ``names`` are the inboxes for
+    which it is done, ids by phone_number_id: raises Unavailable, and makes nobody, when one's number has gone to
+    another account.
     """
     wanted = Wanted.of(mentions, changes)
 
     async def attempt(conn: Connection) -> People:
         events: list[NewEvent] = []
+        is_new = False
         while True:  # at most three rounds: learn the ids, then who had a phone before, then all is known
             people, is_covered = await _people(conn, scope_id, wanted)
             former = people.unknown_former(mentions) if is_covered else set()
             if is_covered and not former:
                 break
+            is_new = True
             events += await evidence.learn(
                 conn,
                 scope_id,
@@ -165,7 +186,11 @@ async def resolve(pool: Pool, scope_id: int, mentions: Collection[Mention], chan
                 former=former,
             )
         pairs = {(m.inbox_id, people.contact_id(m.person, m.at)) for m in mentions if m.inbox_id is not None}
-        people = replace(people, conversations=await _conversations(conn, sorted(pairs)))
+        conversations, is_made = await _conversations(conn, sorted(pairs))
+        people = replace(people, conversations=conversations)
+        # Whoever takes a number away waits for the lock on people, or for the conversations, that were made here.
+        if names and (is_new or is_made) and not (await as_known(conn, scope_id, names))[1]:
+            raise moved_away()
         await feed.append(conn, events)
         return people
 
@@ -268,18 +293,20 @@ SELECT inbox_id, contact_id FROM {PAIRS} ORDER BY inbox_id, contact_id
 """
 
 
-async def _conversations(conn: Connection, pairs: list[tuple[int, int]]) -> dict[tuple[int, int], int]:
+async def _conversations(conn: Connection, pairs: list[tuple[int, int]]) -> tuple[dict[tuple[int, int], int], bool]:
+    """Return the conversations of these pairs, and whether one of them had to be made."""
+
     async def find(missing: Collection[tuple[int, int]]) -> dict[tuple[int, int], int]:
         rows = await (await conn.execute(FIND_CONVERSATIONS, _columns(missing))).fetchall()
         return {(inbox_id, contact_id): conversation_id for inbox_id, contact_id, conversation_id in rows}
 
     if not pairs:
-        return {}
+        return {}, False
     found = await find(pairs)
     if missing := [pair for pair in pairs if pair not in found]:
         await conn.execute(MAKE_CONVERSATIONS, _columns(missing))
         found |= await find(missing)
-    return found
+    return found, bool(missing)
 
 
 def _columns(pairs: Collection[tuple[int, int]]) -> tuple[list[int], list[int]]:
