@@ -6,7 +6,7 @@ pages as changed conversations; files that nobody else names go with the next sw
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -93,6 +93,9 @@ SELECT m.id, m.inbox_id, m.conversation_id, m.wamid FROM messages m
 """
 
 
+STILL_HERE: Final = "SELECT FROM messages WHERE inbox_id = %s AND wamid = ANY(%s) LIMIT 1"
+
+
 async def purge_messages(
     conn: Connection, account_id: int, scope_ids: Collection[int], wamids: Mapping[int, Collection[str]]
 ) -> Slice:
@@ -110,6 +113,8 @@ async def purge_messages(
         if rows:
             await _remove_messages(conn, account_id, rows, done)
     await forget_named(conn, wamids)
+    for inbox_id, named in wamids.items():
+        done.is_left |= (await conn.execute(STILL_HERE, (inbox_id, sorted(named)))).rowcount > 0
     return done
 
 
@@ -213,30 +218,40 @@ SELECT id, inbox_id, wamid, jsonb_build_array(text, edited_text, content) FROM m
    AND (type = 'contacts' OR text ~ '^[\s+().0-9-]{7,40}$' OR edited_text ~ '^[\s+().0-9-]{7,40}$')
  ORDER BY id
 """
-LAST_MESSAGE: Final = "SELECT coalesce(max(id), 0) FROM messages WHERE inbox_id = ANY(%s)"
+LAST_MESSAGE: Final = "SELECT coalesce(max(id), 0) FROM messages"
 SHOWN_ROWS: Final = 50_000
-"""Messages looked at in one statement."""
+"""Messages looked at in one transaction."""
 
 
-async def shown_in(conn: Connection, inbox_ids: Sequence[int]) -> AsyncIterator[tuple[int, str, object]]:
-    """Yield the messages (inbox id, wamid, what it tells) that may show a number which is not their writer's."""
-    row = await (await conn.execute(LAST_MESSAGE, (list(inbox_ids),))).fetchone()
-    assert row is not None
-    for after in range(0, row[0], SHOWN_ROWS):
-        values = {"after": after, "rows": SHOWN_ROWS, "inbox_ids": list(inbox_ids)}
-        for _, inbox_id, wamid, told in await (await conn.execute(SHOWN, values)).fetchall():
-            yield inbox_id, wamid, told
+async def shown_in(
+    conn: Connection, inbox_ids: Sequence[int], after: int
+) -> tuple[list[tuple[int, str, object]], int | None]:
+    """Return the messages (inbox id, wamid, what it tells) that may show a number which is not their writer's.
 
+    Of the next after an id, with the id up to which they were looked at; None in its place at the end.
+    """
+    values = {"after": after, "rows": SHOWN_ROWS, "inbox_ids": list(inbox_ids)}
+    rows = await (await conn.execute(SHOWN, values)).fetchall()
+    last = await (await conn.execute(LAST_MESSAGE)).fetchone()
+    assert last is not None
+    reached = after + SHOWN_ROWS
+    return [(inbox_id, wamid, told) for _, inbox_id, wamid, told in rows], reached if reached < last[0] else None
+
+
+ROWS_COUNT: Final = 2_000
+"""Lines of timelines, or exported chats, looked at in one transaction."""
 
 TIMELINE: Final = """
 SELECT t.id, t.value FROM inbox_timeline t JOIN inboxes i ON i.id = t.inbox_id
- WHERE i.account_id = %s AND t.field = ANY(%s)
+ WHERE i.account_id = %s AND t.field = ANY(%s) AND t.id > %s
+ ORDER BY t.id LIMIT %s
 """
 
 
-async def lines_of(conn: Connection, account_id: int, fields: Sequence[str]) -> list[tuple[int, object]]:
-    """Return the timeline's lines (id, value) of Meta's fields that may tell of a person."""
-    return [(id_, value) for id_, value in await (await conn.execute(TIMELINE, (account_id, list(fields)))).fetchall()]
+async def lines_of(conn: Connection, account_id: int, fields: Sequence[str], after: int) -> list[tuple[int, object]]:
+    """Return the next lines (id, value) after an id of the timelines, of Meta's fields that may tell of a person."""
+    cursor = await conn.execute(TIMELINE, (account_id, list(fields), after, ROWS_COUNT))
+    return [(id_, value) for id_, value in await cursor.fetchall()]
 
 
 async def forget_lines(conn: Connection, line_ids: Sequence[int]) -> None:
@@ -246,7 +261,8 @@ async def forget_lines(conn: Connection, line_ids: Sequence[int]) -> None:
 
 EXPORTED: Final = """
 SELECT id, choices FROM exported_chats
- WHERE account_id = %s AND choices IS NOT NULL AND state IN ('applied', 'failed', 'undone', 'undoing')
+ WHERE account_id = %s AND choices IS NOT NULL AND state IN ('applied', 'failed', 'undone', 'undoing') AND id > %s
+ ORDER BY id LIMIT %s
 """
 
 FORGET_EXPORTED: Final = (
@@ -255,12 +271,13 @@ FORGET_EXPORTED: Final = (
 )
 
 
-async def exported_chats_of(conn: Connection, account_id: int) -> list[tuple[int, object]]:
-    """Return the exported chats (id, what was decided about each) but those that are being brought in.
+async def exported_chats_of(conn: Connection, account_id: int, after: int) -> list[tuple[int, object]]:
+    """Return the next exported chats (id, what was decided about it) after an id, but those that are being brought in.
 
     Those end by themselves as soon as they meet the list, and forget whom they were about.
     """
-    return [(id_, choices) for id_, choices in await (await conn.execute(EXPORTED, (account_id,))).fetchall()]
+    cursor = await conn.execute(EXPORTED, (account_id, after, ROWS_COUNT))
+    return [(id_, choices) for id_, choices in await cursor.fetchall()]
 
 
 async def forget_exported_chats(conn: Connection, chat_ids: Sequence[int]) -> None:

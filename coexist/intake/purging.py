@@ -59,6 +59,8 @@ class Purge:
     account_id: int
     purge_to: int
     purged_to: int
+    rest_place: int
+    rest_after: int
 
 
 async def run(pool: Pool, keyring: Keyring, *, wake: asyncio.Event) -> None:
@@ -77,7 +79,8 @@ async def run(pool: Pool, keyring: Keyring, *, wake: asyncio.Event) -> None:
 
 BEGIN: Final = (
     """
-UPDATE private_numbers n SET purge_to = (SELECT coalesce(max(id), 0) FROM journal), purged_to = 0
+UPDATE private_numbers n
+   SET purge_to = (SELECT coalesce(max(id), 0) FROM journal), purged_to = 0, rest_place = 0, rest_after = 0
  WHERE purge_to IS NULL AND EXISTS (SELECT FROM private_ids i WHERE i.number_id = n.id AND i.is_purge_wanted)
 """,
     """
@@ -88,7 +91,7 @@ UPDATE private_ids i SET is_purging = true, is_purge_wanted = false
 )
 
 NEXT: Final = """
-SELECT id, account_id, purge_to, purged_to FROM private_numbers
+SELECT id, account_id, purge_to, purged_to, rest_place, rest_after FROM private_numbers
  WHERE purge_to IS NOT NULL ORDER BY id LIMIT 1
    FOR NO KEY UPDATE SKIP LOCKED
 """
@@ -126,9 +129,11 @@ async def step(pool: Pool, keyring: Keyring) -> bool:
             removed.message_count = found.message_count if found else 0
             removed.events += found.events if found else []
         if is_ended:
-            rest = await _forget_the_rest(conn, wanted.account_id, frozenset(ids).__contains__)
+            rest, is_ended = await _forget_some_of_the_rest(conn, wanted, frozenset(ids).__contains__)
             await conn.execute(REMOVED, (rest.message_count, 0, 0, wanted.id))
+            removed.message_count, removed.is_left = removed.message_count + rest.message_count, rest.is_left
             removed.events += rest.events
+        if is_ended:
             for statement in DONE:
                 await conn.execute(statement, {"now": clock.now(), "id": wanted.id})
         await feed.append(conn, removed.events)
@@ -220,21 +225,45 @@ async def _search_window(conn: Connection, keyring: Keyring, wanted: Purge, ids:
     return removed
 
 
-async def _forget_the_rest(conn: Connection, account_id: int, is_theirs: IsPrivate) -> Slice:
-    """Remove what hangs on no contact of theirs, and may be in no delivery any more.
+REST: Final = "UPDATE private_numbers SET rest_place = %s, rest_after = %s WHERE id = %s"
 
-    Lines of the timeline; exported chats that never came to a conversation; and messages of others that show them.
+
+async def _forget_some_of_the_rest(conn: Connection, wanted: Purge, is_theirs: IsPrivate) -> tuple[Slice, bool]:
+    """Remove some of what hangs on no contact of theirs, and may be in no delivery any more; whether that was all.
+
+    Exported chats that never came to a conversation; lines of the timeline; and messages of others that show them. What
+    comes meanwhile is searched before it is applied, so nothing of theirs appears where this has been.
     """
-    chats = await purge.exported_chats_of(conn, account_id)
+    removed, after = await REST_PLACES[wanted.rest_place](conn, wanted, is_theirs)
+    place = (wanted.rest_place, after) if after is not None else (wanted.rest_place + 1, 0)
+    await conn.execute(REST, (*place, wanted.id))
+    return removed, place[0] == len(REST_PLACES)
+
+
+async def _forget_exported(conn: Connection, wanted: Purge, is_theirs: IsPrivate) -> tuple[Slice, int | None]:
+    chats = await purge.exported_chats_of(conn, wanted.account_id, wanted.rest_after)
     await purge.forget_exported_chats(conn, [id_ for id_, choices in chats if names(choices, is_theirs)])
-    lines = await purge.lines_of(conn, account_id, PERSONAL_FIELDS)
+    return Slice(), chats[-1][0] if chats else None
+
+
+async def _forget_lines(conn: Connection, wanted: Purge, is_theirs: IsPrivate) -> tuple[Slice, int | None]:
+    lines = await purge.lines_of(conn, wanted.account_id, PERSONAL_FIELDS, wanted.rest_after)
     await purge.forget_lines(conn, [id_ for id_, value in lines if names(value, is_theirs)])
-    mine = await inboxes.of_account(conn, account_id)
+    return Slice(), lines[-1][0] if lines else None
+
+
+async def _forget_shown(conn: Connection, wanted: Purge, is_theirs: IsPrivate) -> tuple[Slice, int | None]:
+    mine = await inboxes.of_account(conn, wanted.account_id)
+    found, after = await purge.shown_in(conn, [inbox.id for inbox in mine], wanted.rest_after)
     shown: dict[int, set[str]] = defaultdict(set)
-    async for inbox_id, wamid, told in purge.shown_in(conn, [inbox.id for inbox in mine]):
+    for inbox_id, wamid, told in found:
         if names(told, is_theirs):
             shown[inbox_id].add(wamid)
-    return await purge.purge_messages(conn, account_id, {inbox.scope_id for inbox in mine}, shown)
+    removed = await purge.purge_messages(conn, wanted.account_id, {inbox.scope_id for inbox in mine}, shown)
+    return removed, wanted.rest_after if removed.is_left else after
+
+
+REST_PLACES: Final = (_forget_exported, _forget_lines, _forget_shown)
 
 
 async def vacuum(pool: Pool, *, is_full: bool = False) -> None:

@@ -240,6 +240,8 @@ async def test_nothing_is_left_of_somebody_who_becomes_private_at_any_moment(
     pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(purge, "SLICE_MESSAGES", 3)
+    monkeypatch.setattr(purge, "SHOWN_ROWS", 7)
+    monkeypatch.setattr(purge, "ROWS_COUNT", 2)
     monkeypatch.setattr(purging, "WINDOW_ROWS", 5)
     monkeypatch.setattr(purging, "vacuum", _nothing)  # the files of the database are another test's
     settings = replace(Settings(), data_dir=tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
@@ -9,6 +10,7 @@ import pytest
 
 from coexist.base.database import Pool, transaction
 from coexist.inbox import private as listing
+from coexist.inbox import purge as here
 from coexist.intake import purging
 from tests.store.test_private import dump, purge, put_on_list, rows
 from tests.support import intake, private, wire
@@ -130,3 +132,60 @@ async def test_an_error_that_quoted_them_is_forgotten(pool: Pool, is_replayed: b
     assert private.traces_in(await dump(pool)) == []
     assert await rows(pool, "SELECT FROM quarantine") == []
     assert len(await rows(pool, "SELECT FROM quarantine_settled WHERE error LIKE 'What was wrong is not kept%%'")) == 1
+
+
+@pytest.mark.requirement("G11")
+async def test_the_end_of_a_removal_goes_by_small_steps_that_may_break_off_anywhere(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What others wrote that shows them, and lines of the timeline: no delivery has them any more."""
+    business = await open_business(pool)
+    texts = [f"+{PHONE[:3]} {PHONE[3:]}" if n % 2 else f"Olá {n}" for n in range(8)]
+    await deliver(pool, *(inbound(f"wamid.{n}", text, phone=private.OTHER) for n, text in enumerate(texts)))
+    line = (
+        "INSERT INTO inbox_timeline (inbox_id, at, field, event, value, digest)"
+        " SELECT %s, now(), 'messages', 'X', jsonb_build_object('from', %s::text), n FROM generate_series(1, 3) n"
+        " RETURNING 1"
+    )
+    await rows(pool, line, business.inbox.id, PHONE)
+    await rows(pool, "DELETE FROM journal RETURNING 1")
+    number_id = await put_on_list(pool, f"+{PHONE}", business.inbox.account_id)
+    async with transaction(pool) as conn:
+        await listing.want_purge(conn, KEYRING, business.inbox.account_id, number_id, typed=PHONE)
+    monkeypatch.setattr(here, "SHOWN_ROWS", 1)
+    monkeypatch.setattr(here, "ROWS_COUNT", 1)
+    monkeypatch.setattr(purging, "vacuum", nothing)
+    counted = "SELECT (SELECT count(*) FROM messages), (SELECT count(*) FROM inbox_timeline WHERE event = 'X')"
+    before, steps = (await rows(pool, counted))[0], 0
+    settle = here.purge_messages
+    while True:
+        async with transaction(pool) as conn:
+            (number,) = await listing.numbers(conn, KEYRING, business.inbox.account_id)
+        if number.purged_at:
+            break
+        if steps % 2:  # who is at it dies before the step is committed
+            monkeypatch.setattr(here, "purge_messages", dies)
+            with suppress(Died):
+                await purging.step(pool, KEYRING)
+            monkeypatch.setattr(here, "purge_messages", settle)
+        else:
+            await purging.step(pool, KEYRING)
+        after, steps = (await rows(pool, counted))[0], steps + 1
+        assert before[0] - after[0] <= 1, "one step looks at one message"
+        assert before[1] - after[1] <= 1
+        before = after
+    assert before == (4, 0)
+    assert number.purged_messages == 4
+    assert PHONE.encode() not in await dump(pool)
+
+
+class Died(Exception):
+    """A process has ended."""
+
+
+async def dies(*_: object) -> None:
+    raise Died
+
+
+async def nothing(*_: object, **__: object) -> None:
+    """No room is given back."""
