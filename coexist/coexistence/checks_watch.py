@@ -20,7 +20,7 @@ from coexist.base.crypto import Keyring
 from coexist.base.database import Pool, transaction
 from coexist.base.errors import AppError
 from coexist.coexistence import checks_store as store
-from coexist.coexistence import onboarding
+from coexist.coexistence import onboarding, signups
 from coexist.inbox import inboxes
 from coexist.meta.graph import Graph
 
@@ -75,9 +75,13 @@ class Heart:
 
 
 async def run_looks(pool: Pool, graph: Graph, keyring: Keyring, settings: Settings) -> None:
-    """Look again, for ever, at numbers whose syncs wait: a trouble that passes must not cost the 24 hours."""
+    """Look again, for ever, at numbers whose syncs wait: a trouble that passes must not cost the 24 hours.
+
+    Before that, finish sign-ups whose process has died.
+    """
     while True:
         try:
+            await signups.go_on_with_left(pool, graph, keyring, settings)
             await look_again(pool, graph, keyring, settings)
         except (AppError, psycopg.Error) as error:
             logger.error("not_looked_again", error=str(error), error_type=type(error).__name__)

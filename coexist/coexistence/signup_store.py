@@ -78,6 +78,18 @@ async def unfinished(conn: Connection, account_id: int) -> list[Signup]:
     return await _signups(conn, SIGNUP + UNFINISHED, {"account_id": account_id})
 
 
+LEFT: Final = """
+ WHERE state = 'authorised' AND problem IS NULL AND token IS NOT NULL AND changed_at < %(before)s
+   AND (busy_until IS NULL OR busy_until <= %(now)s)
+ ORDER BY changed_at LIMIT %(count)s
+"""
+
+
+async def left(conn: Connection, before: datetime, count: int) -> list[Signup]:
+    """Return attempts of every account that were given access before a time, and that nobody has gone on with since."""
+    return await _signups(conn, SIGNUP + LEFT, {"before": before, "count": count})
+
+
 async def of_link(conn: Connection, link_id: int) -> list[Signup]:
     """Return every attempt made over a link, newest first."""
     return await _signups(conn, SIGNUP + "WHERE link_id = %(link_id)s ORDER BY began_at DESC, id", {"link_id": link_id})

@@ -16,7 +16,7 @@ from coexist.base import clock, log
 from coexist.base.config import Settings, require
 from coexist.base.crypto import Keyring
 from coexist.base.database import Connection, Pool, in_lasting_transaction, in_transaction, transaction
-from coexist.base.errors import Conflict, Invalid, NotFound, TooMany
+from coexist.base.errors import AppError, Conflict, Invalid, NotFound, TooMany
 from coexist.coexistence import signup_rules as rules
 from coexist.coexistence import signup_store as store
 from coexist.coexistence.actions import has_left
@@ -44,6 +44,10 @@ USER_ASKS_COUNT: Final = 120
 ASKS_WITHIN: Final = timedelta(hours=1)
 """How often Meta is asked within this time for a code or to finish an attempt, over one link and by one user. A sign-up
 takes two of them."""
+LEFT_AFTER: Final = timedelta(minutes=1)
+LEFT_COUNT: Final = 20
+"""Access that came so long ago, and that nobody has used, was left by a process that died: a worker goes on with so
+many attempts at a time."""
 SECRET: Final = re.compile(r"[\x21-\x7e]{1,4096}")
 REVIEW_PENDING: Final = "PENDING"
 
@@ -230,6 +234,21 @@ async def advance(
             await in_lasting_transaction(pool, lambda conn: store.stop(conn, signup_id, stopped))
     async with transaction(pool) as conn:
         return await find(conn, party, signup_id)
+
+
+async def go_on_with_left(pool: Pool, graph: Graph, keyring: Keyring, settings: Settings) -> None:
+    """Finish the attempts of whoever died over them: the page may be closed, and the 24 hours run.
+
+    Each until it is connected or has a reason why not, which is then for a person. One's trouble stops no other.
+    """
+    async with transaction(pool) as conn:
+        left = await store.left(conn, clock.now() - LEFT_AFTER, LEFT_COUNT)
+    for signup in left:
+        party = Party(signup.account_id, signup.person, user_id=signup.user_id, link_id=signup.link_id)
+        try:
+            await advance(pool, graph, keyring, settings, party, signup.id)
+        except AppError as error:
+            logger.warning("signup_not_gone_on_with", signup_id=str(signup.id), error=str(error))
 
 
 async def _finish(pool: Pool, graph: Graph, keyring: Keyring, settings: Settings, signup: Signup, token: str) -> None:
