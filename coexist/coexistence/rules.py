@@ -30,6 +30,9 @@ REFUSALS_MAX: Final = 3
 REFUSALS_IN_ALL: Final = 10
 """After how many refusals a person's wish does not help any more either: the phone must not be disturbed for ever."""
 
+ALONE_HOURS: Final = 2
+"""When so little is left of the 24 hours, contacts that were refused keep the history waiting no more."""
+
 ALREADY_REQUESTED: Final = 2593107
 TOO_LATE: Final = 2593108
 DECLINED: Final = 2593109

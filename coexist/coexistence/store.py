@@ -234,7 +234,7 @@ async def wanted_inboxes(conn: Connection) -> list[int]:
 
 # The one guard of the one chance (B3): who turns requested_at from null may call Meta, and nobody else ever.
 # Only after a look that found all in order (A1), and not while Meta wants to be asked nothing.
-# The history waits until Meta has answered for the contacts, or until that answer was lost (B1).
+# The history waits until Meta has taken up the contacts, or until that answer was lost (B1); not until it is too late.
 CLAIM: Final = f"""
 UPDATE syncs s
    SET state = 'requesting', requested_at = %(now)s, error_code = NULL, error = NULL, error_at = NULL
@@ -251,7 +251,8 @@ UPDATE syncs s
    AND (s.kind = 'contacts' OR EXISTS (
        SELECT FROM syncs c
         WHERE c.inbox_id = s.inbox_id AND c.kind = 'contacts' AND c.onboarded_at = s.onboarded_at
-          AND c.state <> 'not_requested' AND (c.state <> 'requesting' OR c.requested_at < %(lost)s)))
+          AND (c.state <> 'not_requested' AND (c.state <> 'requesting' OR c.requested_at < %(lost)s)
+               OR c.refusals > 0 AND i.onboarded_at < %(short)s)))
 RETURNING s.inbox_id, i.account_id, s.kind::text, s.onboarded_at, s.requested_at, i.phone_number_id
 """
 
@@ -264,6 +265,7 @@ async def claim(conn: Connection, inbox_id: int, kind: SyncKind) -> Request | No
         "kind": kind,
         "now": now,
         "too_old": now - timedelta(hours=rules.REQUEST_HOURS),
+        "short": now - timedelta(hours=rules.REQUEST_HOURS - rules.ALONE_HOURS),
         "lost": now - timedelta(minutes=rules.CALL_MINUTES),
     }
     async with conn.cursor(row_factory=class_row(Request)) as cursor:

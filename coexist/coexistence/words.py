@@ -6,7 +6,13 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from coexist.coexistence.model import Sync, SyncKind, SyncState
-from coexist.coexistence.rules import CONTACTS_QUIET_MINUTES, SILENCE_HOURS, deadline
+from coexist.coexistence.rules import (
+    CONTACTS_QUIET_MINUTES,
+    REFUSALS_IN_ALL,
+    SILENCE_HOURS,
+    deadline,
+    was_refused,
+)
 
 TOO_LATE_WORDS: Final = (
     "More than 24 hours have passed since the number was connected, and Meta shares nothing after that. To "
@@ -25,6 +31,16 @@ SILENT: Final = (
 STALLED: Final = (
     f"The chat history began to come in, but nothing more has arrived for {SILENCE_HOURS} hours, and WhatsApp has not "
     "said that it is complete. Open the WhatsApp Business app on the phone: what still comes is taken in."
+)
+
+REFUSED: Final = (
+    "WhatsApp has refused this several times, so it is not asked again by itself. Once the reason is mended, check "
+    "again (Numbers > Sync): it is asked then."
+)
+REFUSED_IN_ALL: Final = (
+    f"WhatsApp has refused this {REFUSALS_IN_ALL} times, so it is not asked any more. To get another chance, "
+    "disconnect in the WhatsApp Business app (Settings > Account > Business Platform), then connect the number "
+    "again."
 )
 
 SENTENCES: Final[dict[SyncState, dict[SyncKind, str]]] = {
@@ -72,8 +88,11 @@ def sentence(sync: Sync, now: datetime) -> str:
     parts = [STALLED if is_stalled else SENTENCES[state][SyncKind(sync.kind)]]
     if sync.error and state is not SyncState.DECLINED:
         parts.append(sync.error)
-    elif state is SyncState.NOT_REQUESTED and now >= deadline(sync.onboarded_at):
-        parts.append(TOO_LATE_WORDS)
+    if state is SyncState.NOT_REQUESTED or was_refused(sync):
+        if now >= deadline(sync.onboarded_at) or sync.refusals >= REFUSALS_IN_ALL:
+            parts.append(TOO_LATE_WORDS if now >= deadline(sync.onboarded_at) else REFUSED_IN_ALL)
+        elif was_refused(sync):
+            parts.append(REFUSED)
     return " ".join(parts)
 
 

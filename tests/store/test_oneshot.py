@@ -15,7 +15,7 @@ import pytest
 from coexist.base import clock, database
 from coexist.base.database import Pool, in_transaction, transaction
 from coexist.base.errors import Conflict, Unavailable
-from coexist.coexistence import actions, oneshot, overview, rules, store, worker
+from coexist.coexistence import actions, oneshot, overview, rules, store, words, worker
 from coexist.coexistence.model import Sync, SyncKind
 from coexist.inbox.switches import EVERYTHING, Switch
 from coexist.meta.graph import Graph
@@ -240,6 +240,41 @@ async def test_a_refusal_gives_the_right_back_a_few_times(
     assert (contacts.state, history.state) == ("failed", "not_requested")
     assert len(scripted.asked) == 4  # the contacts three times; then the history could be asked for
     assert history.refusals == 1
+
+
+@pytest.mark.requirement("B1", "B10")
+@pytest.mark.parametrize("hours_left", [3, 1])
+async def test_contacts_that_are_refused_do_not_cost_the_history_when_time_is_short(
+    pool: Pool, graphs: tuple[ScriptedGraph, Graph], hours_left: int
+) -> None:
+    scripted, graph = graphs
+    business = await open_business(pool, onboarded_at=clock.now() - timedelta(hours=24 - hours_left))
+    scripted.answers.append(error(100))
+    await want(business)
+    await worker.step(pool, graph, KEYRING)
+    is_short = hours_left < rules.ALONE_HOURS
+    assert asked(scripted) == ["smb_app_state_sync", "history"][: 1 + is_short]
+    assert await states(business) == ["not_requested", "requested" if is_short else "not_requested"]
+
+
+@pytest.mark.requirement("B2", "B10")
+def test_what_was_refused_says_whether_it_can_be_asked_again_and_how() -> None:
+    now = clock.now()
+    sync = Sync(
+        inbox_id=1, kind="history", onboarded_at=now, state="failed", wanted_at=None, requested_at=None,
+        request_id=None, refusals=3, first_arrival_at=None, last_arrival_at=None, completed_at=None, declined_at=None,
+        error_code=100, error="Meta: no.", error_at=now,
+    )  # fmt: skip
+    day = timedelta(hours=24)
+    for one, said in (
+        (sync, "Once the reason is mended"),
+        (replace(sync, refusals=10), "refused this 10 times"),
+        (replace(sync, onboarded_at=now - day), "More than 24 hours"),
+        (replace(sync, onboarded_at=now - day, state="not_requested", refusals=1), "More than 24 hours"),
+        (replace(sync, state="not_requested", refusals=1), "Meta: no."),
+    ):
+        assert said in words.sentence(one, now), said
+    assert "again" not in words.sentence(replace(sync, requested_at=now, refusals=0), now)
 
 
 @pytest.mark.requirement("B11")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -11,7 +13,7 @@ import pytest
 
 from coexist.base import clock
 from coexist.base.database import Pool, transaction
-from coexist.coexistence import checks_rules, signup_links, signup_store, signups
+from coexist.coexistence import checks_rules, checks_watch, signup_links, signup_store, signups
 from coexist.coexistence.signup_model import Problem, State
 from tests.store.test_signing_up import DEATHS, Died
 from tests.support.signup import KEYRING, Desk, open_desk
@@ -77,3 +79,17 @@ async def test_a_process_that_died_with_the_access_alone_is_followed_and_a_perso
     asked = len(desk.meta.asked)
     await work(desk, later=600)
     assert len(desk.meta.asked) == asked, "nobody but a person can say which"
+
+
+@pytest.mark.requirement("B3")
+async def test_a_worker_looks_for_them(desk: Desk) -> None:
+    await desk.take_code(uuid4())
+    later = clock.now() + timedelta(minutes=2)
+    with clock.reading(lambda: later):
+        task = asyncio.create_task(checks_watch.run_looks(desk.pool, desk.graph, KEYRING, desk.settings))
+        async with asyncio.timeout(20):
+            while await desk.ask("SELECT state::text FROM signups") != [("connected",)]:
+                await asyncio.sleep(0.02)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
