@@ -79,15 +79,29 @@ async def unfinished(conn: Connection, account_id: int) -> list[Signup]:
 
 
 LEFT: Final = """
- WHERE state = 'authorised' AND problem IS NULL AND token IS NOT NULL AND changed_at < %(before)s
-   AND (busy_until IS NULL OR busy_until <= %(now)s)
+ WHERE state = 'authorised' AND token IS NOT NULL AND (busy_until IS NULL OR busy_until <= %(now)s)
+   AND (problem IS NULL
+        OR problem = ANY(%(passing)s) AND began_at > %(now)s::timestamptz - %(hours)s * interval '1 hour'
+        OR problem = ANY(%(lagging)s) AND began_at > %(now)s::timestamptz - interval '1 hour' AND NOT EXISTS (
+           SELECT FROM signups later
+            WHERE later.account_id = signups.account_id AND later.began_at > signups.began_at
+              AND later.state >= 'authorised'
+              AND (later.user_id, later.link_id) IS NOT DISTINCT FROM (signups.user_id, signups.link_id)))
+   AND changed_at < %(now)s::timestamptz - greatest(%(least)s, (changed_at - began_at) / 4)
  ORDER BY changed_at LIMIT %(count)s
 """
 
 
-async def left(conn: Connection, before: datetime, count: int) -> list[Signup]:
-    """Return attempts of every account that were given access before a time, and that nobody has gone on with since."""
-    return await _signups(conn, SIGNUP + LEFT, {"before": before, "count": count})
+async def left(
+    conn: Connection, passing: Sequence[Problem], lagging: Sequence[Problem], least: timedelta, count: int
+) -> list[Signup]:
+    """Return attempts of every account that have access, that nobody works on, and with which nobody needs to decide.
+
+    The ``passing`` problems are tried again for a day, the ``lagging`` ones for an hour unless the person has made
+    another attempt, each time after a quarter of the time for which it has gone on, and not before ``least``.
+    """
+    values: dict[str, Any] = {"passing": list(passing), "lagging": list(lagging), "least": least, "count": count}
+    return await _signups(conn, SIGNUP + LEFT, {**values, "hours": TOKEN_HOURS})
 
 
 async def of_link(conn: Connection, link_id: int) -> list[Signup]:

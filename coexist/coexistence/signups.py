@@ -48,6 +48,9 @@ LEFT_AFTER: Final = timedelta(minutes=1)
 LEFT_COUNT: Final = 20
 """Access that came so long ago, and that nobody has used, was left by a process that died: a worker goes on with so
 many attempts at a time."""
+PASSING: Final = (Problem.UNREACHABLE, Problem.TOO_OFTEN, Problem.NOT_SUBSCRIBED, Problem.OVERRIDE_REFUSED)
+LAGGING: Final = (Problem.NO_NUMBER, Problem.NOT_IN_APP)
+"""What may pass by itself, the latter when Meta's lists lag: the page may be closed, and the 24 hours run."""
 SECRET: Final = re.compile(r"[\x21-\x7e]{1,4096}")
 REVIEW_PENDING: Final = "PENDING"
 
@@ -237,12 +240,12 @@ async def advance(
 
 
 async def go_on_with_left(pool: Pool, graph: Graph, keyring: Keyring, settings: Settings) -> None:
-    """Finish the attempts of whoever died over them: the page may be closed, and the 24 hours run.
+    """Finish the attempts of whoever died over them, or was stopped by what may pass.
 
-    Each until it is connected or has a reason why not, which is then for a person. One's trouble stops no other.
+    Each until it is connected or has a reason why not that is for a person. One's trouble stops no other.
     """
     async with transaction(pool) as conn:
-        left = await store.left(conn, clock.now() - LEFT_AFTER, LEFT_COUNT)
+        left = await store.left(conn, PASSING, LAGGING, LEFT_AFTER, LEFT_COUNT)
     for signup in left:
         party = Party(signup.account_id, signup.person, user_id=signup.user_id, link_id=signup.link_id)
         try:
@@ -293,7 +296,7 @@ async def _find_number(
         try:
             return rules.chosen(signup, numbers, renewed_id)
         except Stopped as stopped:
-            is_lag = stopped.problem in (Problem.NO_NUMBER, Problem.NOT_IN_APP)
+            is_lag = stopped.problem in LAGGING
             if not is_lag or attempt + 1 == LAG_TRIES_COUNT:
                 raise
         await asyncio.sleep(LAG_PAUSE_S)

@@ -16,6 +16,7 @@ from coexist.base.database import Pool, transaction
 from coexist.coexistence import checks_rules, checks_watch, signup_links, signup_store, signups
 from coexist.coexistence.signup_model import Problem, State
 from tests.store.test_signing_up import DEATHS, Died
+from tests.support.scripted_graph import error
 from tests.support.signup import KEYRING, Desk, open_desk
 
 
@@ -79,6 +80,51 @@ async def test_a_process_that_died_with_the_access_alone_is_followed_and_a_perso
     asked = len(desk.meta.asked)
     await work(desk, later=600)
     assert len(desk.meta.asked) == asked, "nobody but a person can say which"
+
+
+@pytest.mark.requirement("A5", "B3")
+@pytest.mark.parametrize("trouble", ["no answer", "not let listen", "lists lag"])
+async def test_what_passes_by_itself_costs_no_chance(desk: Desk, trouble: str) -> None:
+    listed = desk.meta.files["phone_numbers"]
+    problem = {
+        "no answer": Problem.UNREACHABLE,
+        "not let listen": Problem.NOT_SUBSCRIBED,
+        "lists lag": Problem.NO_NUMBER,
+    }
+    signup_id = uuid4()
+    await desk.take_code(signup_id)
+    if trouble == "lists lag":
+        desk.meta.files["phone_numbers"] = ({"data": []}, b"")
+    elif trouble == "not let listen":
+        desk.meta.answers.extend([desk.meta._usual] * 3 + [error(2)])
+    else:
+        desk.meta.answers.extend(error(2) for _ in range(9))
+    assert (await desk.advance(signup_id)).problem == problem[trouble]
+    desk.meta.answers.clear()
+    desk.meta.files["phone_numbers"] = listed
+    asked = len(desk.meta.asked)
+    await work(desk, later=50)
+    assert len(desk.meta.asked) == asked, "not in a loop"
+    await work(desk, later=70)
+    assert await desk.ask("SELECT state::text, problem FROM signups") == [("connected", None)]
+    assert await desk.wanted() == 2
+
+
+async def test_what_does_not_pass_is_tried_more_and_more_rarely_and_not_for_ever(desk: Desk) -> None:
+    desk.meta.files["phone_numbers"] = ({"data": []}, b"")
+    assert (await desk.sign_up()).problem == Problem.NO_NUMBER
+    tries, before = 0, len(desk.meta.asked)
+    for minute in range(1, 180):
+        await work(desk, later=60 * minute)
+        tries, before = tries + (len(desk.meta.asked) > before), len(desk.meta.asked)
+    assert 10 < tries < 20
+    await desk.sign_up()
+    before = len(desk.meta.asked)
+    await desk.sign_up()
+    once = len(desk.meta.asked) - before
+    before = len(desk.meta.asked)
+    await work(desk, later=70)
+    assert len(desk.meta.asked) - before < once, "who tries again and again is followed once"
 
 
 @pytest.mark.requirement("B3")
