@@ -182,11 +182,18 @@ async def former_wabas(conn: Connection, waba_ids: Collection[str]) -> set[str]:
 
 # ── the move ──────────────────────────────────────────────────────────────────────────────────────────────
 
+# The last delivery before the first that came since the move. One that a host with a slow clock took in later counts
+# for nothing then; what one with a fast clock took in before is whose it was when it happened, where that is told.
 MOVE: Final = """
 UPDATE inboxes
    SET moved_number = phone_number_id, moved_waba = waba_id, moved_at = %(since)s, token = NULL,
        phone_number_id = phone_number_id || '-' || id, waba_id = waba_id || '-' || id,
-       moved_to = coalesce((SELECT id FROM journal WHERE received_at < %(since)s ORDER BY id DESC LIMIT 1), 0)
+       moved_to = coalesce(
+           (SELECT min(id) - 1 FROM journal
+             WHERE received_at >= %(since)s
+               AND id > coalesce((SELECT id FROM journal WHERE received_at < %(a_little_before)s
+                                   ORDER BY id DESC LIMIT 1), 0)),
+           (SELECT max(id) FROM journal), 0)
  WHERE id = %(id)s
 RETURNING moved_to, moved_number, phone_number_id, account_id, scope_id
 """
@@ -297,7 +304,7 @@ async def move_away(conn: Connection, inbox_id: int, since: datetime) -> tuple[i
     ``since`` is when the number was onboarded for somebody else: whatever was told of it from then on leaves the former
     inbox, and is applied again for whose it is. Needs ``lock_all`` of its scope.
     """
-    values = {"id": inbox_id, "since": since}
+    values = {"id": inbox_id, "since": since, "a_little_before": since - CLOCKS}
     row = await (await conn.execute(MOVE, values)).fetchone()
     assert row is not None
     moved_to, number, own, account_id, scope_id = row
@@ -307,7 +314,7 @@ async def move_away(conn: Connection, inbox_id: int, since: datetime) -> tuple[i
     events = await _give_up(conn, account_id, inbox_id)
     events += await _take_out(conn, values | {"scope_id": scope_id}, account_id)
     await conn.execute("DELETE FROM connection_questions WHERE inbox_id = %s", (inbox_id,))
-    await conn.execute(REQUEUE_SINCE, {"number": number, "a_little_before": since - CLOCKS})
+    await conn.execute(REQUEUE_SINCE, values | {"number": number})
     return moved_to, events
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import msgspec
 import pytest
 
@@ -15,7 +17,7 @@ from coexist.meta.parse import facts_of
 from tests.support import wire
 from tests.support.business import NUMBER, PHONE, WABA, deliver, inbound
 from tests.support.hearing import ask
-from tests.support.moving import BEFORE, STRANGER, Two, open_two
+from tests.support.moving import BEFORE, STRANGER, Two, journaled, open_two
 
 
 @pytest.fixture
@@ -92,3 +94,35 @@ async def test_a_move_reads_what_came_since_and_not_the_whole_inbox(two: Two) ->
     plan = found[0]["Plan"]
     assert plan["Actual Rows"] == 1
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 40, plan
+
+
+@pytest.mark.requirement("A8")
+@pytest.mark.parametrize("is_applied", [True, False])
+async def test_hosts_whose_clocks_differ_by_minutes_give_neither_account_what_is_the_others(
+    two: Two, is_applied: bool
+) -> None:
+    """One host is six minutes slow, another four minutes fast; the number was signed up anew five minutes ago."""
+    now = clock.now()
+    before, after = two.since - timedelta(minutes=1), two.since + timedelta(minutes=1)
+    book = wire.entry(int(after.timestamp()) - wire.EPOCH, phone="351910559133", name="Da segunda")
+    told = [
+        (inbound("wamid.A1", "Antes", at=now - BEFORE), now - BEFORE),
+        (inbound("wamid.A2", "Antes, por quem adianta", at=before), before + timedelta(minutes=4)),
+        (inbound("wamid.A3", "Antes", at=before), before),
+        (inbound("wamid.B1", "Segredo", phone=STRANGER, at=after), after),
+        (inbound("wamid.B2", "Segredo, por quem atrasa", phone=STRANGER, at=after), after - timedelta(minutes=6)),
+        (book, after - timedelta(minutes=6)),
+    ]
+    for change, received_at in told:
+        await journaled(two, change, age=now - received_at)
+    if is_applied:
+        await two.apply()
+    taker = await two.move()
+    await two.apply()
+    former = two.former.inbox.id
+    assert await two.whose() == {
+        "wamid.A1": former, "wamid.A2": former, "wamid.A3": former, "wamid.B1": taker.id, "wamid.B2": taker.id,
+    }  # fmt: skip
+    names = "SELECT k.scope_id = i.scope_id FROM contacts k, inboxes i WHERE k.phone = %s AND i.id = %s"
+    assert await ask(two.pool, names, STRANGER, taker.id) == [(True,)]
+    assert await ask(two.pool, names, "351910559133", taker.id) == [(True,)]
