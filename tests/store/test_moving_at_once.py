@@ -13,6 +13,7 @@ from coexist.base.errors import Unavailable
 from coexist.coexistence import moves
 from coexist.inbox import apply as inbox_apply
 from coexist.inbox.resolution import People
+from coexist.intake.replay import Span, replay
 from coexist.meta.parse import facts_of
 from tests.support import wire
 from tests.support.business import NUMBER, PHONE, WABA, deliver, inbound
@@ -126,3 +127,27 @@ async def test_hosts_whose_clocks_differ_by_minutes_give_neither_account_what_is
     names = "SELECT k.scope_id = i.scope_id FROM contacts k, inboxes i WHERE k.phone = %s AND i.id = %s"
     assert await ask(two.pool, names, STRANGER, taker.id) == [(True,)]
     assert await ask(two.pool, names, "351910559133", taker.id) == [(True,)]
+
+
+@pytest.mark.requirement("A8")
+async def test_a_name_that_was_changed_since_leaves_the_former_account_and_a_replay_brings_the_older_one_back(
+    two: Two,
+) -> None:
+    now, phone = clock.now(), "351910559133"
+    await deliver(two.pool, inbound("wamid.A", "Antes", at=now - BEFORE, phone=phone))
+    for name, at in (("Antes", now - BEFORE), ("Depois", now - timedelta(minutes=1))):
+        await journaled(two, wire.entry(int(at.timestamp()) - wire.EPOCH, phone=phone, name=name), age=now - at)
+    await ask(two.pool, "UPDATE journal SET received_at = now() - interval '30 hours' WHERE id = 1 RETURNING 1")
+    await two.apply()
+    taker = await two.move()
+    await two.apply()
+    names = (
+        "SELECT i.id, k.display_name FROM contacts k JOIN inboxes i ON i.scope_id = k.scope_id"
+        " WHERE k.phone = %s ORDER BY i.id"
+    )
+    former = two.former.inbox.id
+    assert await ask(two.pool, names, phone) == [(former, "Rui"), (taker.id, "Depois")]
+    async with transaction(two.pool) as conn:
+        assert await replay(conn, Span(first=2, last=2)) == 1
+    await two.apply()
+    assert await ask(two.pool, names, phone) == [(former, "Antes"), (taker.id, "Depois")]
