@@ -141,6 +141,25 @@ async def note_imports(conn: Connection, carried: Iterable[tuple[int, str]]) -> 
         await conn.execute(NOTE_IMPORTS, (msgspec.json.encode(rows).decode(),))
 
 
+UNNAMED_IMPORTS = """
+SELECT j.id, j.received_at, j.body FROM import_deliveries d JOIN journal j ON j.id = d.journal_id
+ WHERE d.phone_number_id = '' AND d.journal_id > %s
+ ORDER BY d.journal_id LIMIT %s
+   FOR UPDATE OF d SKIP LOCKED
+"""
+
+
+async def unnamed_imports(conn: Connection, after: int, count: int) -> list[Delivery]:
+    """Return, and lock, the next deliveries after an id that came before whose import they carry was noted."""
+    return [Delivery(*row) for row in await (await conn.execute(UNNAMED_IMPORTS, (after, count))).fetchall()]
+
+
+async def forget_unnamed(conn: Connection, journal_ids: Sequence[int]) -> None:
+    """Note that it is known of these deliveries whose import they carry, or that they carry none."""
+    statement = "DELETE FROM import_deliveries WHERE phone_number_id = '' AND journal_id = ANY(%s)"
+    await conn.execute(statement, (list(journal_ids),))
+
+
 UNROUTED = """
 INSERT INTO unrouted (phone_number_id, journal_id)
 SELECT phone_number_id, journal_id FROM json_to_recordset(%s::json) AS u (phone_number_id text, journal_id bigint)

@@ -136,12 +136,15 @@ async def _run(
 ) -> None:
     count = DELIVERIES_COUNT[lane]
     looked_at = 0.0
+    unnamed: int | None = 0
     while True:
         wake.clear()  # before looking: what is journaled from here on sets it again
         try:
             if lane == BULK_LANE and time.monotonic() - looked_at > REQUEUE_EVERY_S:
                 async with transaction(pool) as conn:
                     await store.requeue_routed(conn)
+                if unnamed is not None:
+                    unnamed = await imports.name_some(pool, keyring, unnamed)
                 looked_at = time.monotonic()
             began = time.monotonic()
             if applied := await apply_next(pool, keyring, lane, installation=installation, count=count):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
 
@@ -11,6 +13,7 @@ from coexist.base import clock
 from coexist.base.database import Pool, transaction
 from coexist.coexistence import undoing
 from coexist.events import feed
+from coexist.intake import worker
 from coexist.intake.replay import Span, replay, replay_import
 from coexist.intake.retention import Kept, prune_journal
 from tests.store.test_applying import BAD_DATA, refuse, rows
@@ -155,6 +158,41 @@ async def test_the_journal_of_another_number_does_not_promise_that_an_import_can
     await intake.journal(shop, [body_of(chat("branch", ANA, BRANCH))], received_at=ONBOARDED_AT)
     await intake.deliver(shop, [body_of(chat("shop", RUI))])
     await rows(shop, "DELETE FROM journal WHERE id = 2 RETURNING 1")
+    async with transaction(shop) as conn:
+        assert not (await undoing.plan(conn, 1, 1)).can_come_back
+        assert (await undoing.plan(conn, 1, 2)).can_come_back
+
+
+async def test_of_deliveries_of_before_that_was_noted_it_is_found_out_whose_they_are(shop: Pool) -> None:
+    """Else one of another number promises that an import can come back, and counts as a part of it."""
+    both = body_of(chat("b", ANA, BRANCH), chat("s", RUI))
+    await intake.journal(shop, [body_of(chat("branch", ANA, BRANCH))], received_at=ONBOARDED_AT)
+    await intake.deliver(shop, [body_of(chat("shop", RUI))])
+    later = intake.RECEIVED_AT + timedelta(hours=1)
+    await intake.journal(shop, [both, body_of(said("live", EVA)), body_of(chat("lost", EVA))], received_at=later)
+    await intake.apply_all(shop)
+    await rows(shop, "DELETE FROM journal WHERE id = 2 RETURNING 1")
+    await rows(shop, "DELETE FROM import_deliveries RETURNING 1")
+    await rows(
+        shop, "INSERT INTO import_deliveries (journal_id, phone_number_id) SELECT id, '' FROM journal RETURNING 1"
+    )
+    await rows(shop, "UPDATE journal SET body = overlay(body PLACING '\\x00000000' FROM 40) WHERE id = 5 RETURNING 1")
+    async with transaction(shop) as conn:
+        assert (await undoing.plan(conn, 1, 1)).can_come_back, "which is not so"
+    wake = asyncio.Event()
+    task = asyncio.create_task(worker.run(shop, intake.KEYRING, worker.BULK_LANE, wake=wake))
+    named = "SELECT journal_id, phone_number_id FROM import_deliveries ORDER BY 1, 2"
+    known = [
+        (1, BRANCH.phone_number_id),
+        *sorted([(3, BRANCH.phone_number_id), (3, SHOP.phone_number_id)]),
+        (5, ""),
+    ]
+    async with asyncio.timeout(20):
+        while await rows(shop, named) != known:
+            await asyncio.sleep(0.02)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
     async with transaction(shop) as conn:
         assert not (await undoing.plan(conn, 1, 1)).can_come_back
         assert (await undoing.plan(conn, 1, 2)).can_come_back
