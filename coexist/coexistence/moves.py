@@ -42,6 +42,8 @@ MOVED: Final = "moved"
 """``media.reason`` of a file that will not come any more for that."""
 TAKEN_OUT_COUNT: Final = 5_000
 """Messages taken out in one statement: the former inbox may have got more than the statement timeout allows for."""
+NEWEST_COUNT: Final = 100_000
+"""The newest contacts of the installation, among which those are that a batch is making at this moment."""
 OF_THE_PAST: Final = (HistoryProgressed, HistoryDeclined, HistoryFailed, AddressBookChanged)
 
 
@@ -238,10 +240,12 @@ RETURNING (SELECT i.contact_id FROM identities i
 """
 
 # Who was made for a delivery that is being applied at this moment, and that comes to nothing here: it will be applied
-# for whose it is. Nothing is known of them but an id. Without a conversation they were made for an address book.
+# for whose it is. Nothing is known of them but an id, and they are among the newest. Without a conversation they were
+# made for an address book.
 MADE_FOR_NOTHING: Final = """
 SELECT k.id FROM contacts k
- WHERE k.scope_id = %(scope_id)s AND k.first_seen_at IS NULL AND NOT k.is_in_address_book AND k.profile_name IS NULL
+ WHERE k.scope_id = %(scope_id)s AND k.id > (SELECT max(id) - %(newest)s FROM contacts)
+   AND k.first_seen_at IS NULL AND NOT k.is_in_address_book AND k.profile_name IS NULL
    AND NOT EXISTS (SELECT FROM conversations c
                     WHERE c.contact_id = k.id
                       AND (c.inbox_id <> %(id)s OR c.set_state IS NOT NULL OR c.snoozed_until IS NOT NULL
@@ -322,7 +326,8 @@ async def _take_out(conn: Connection, values: Mapping[str, object], account_id: 
     """Remove what was applied here although it was told of the number after it had gone."""
     inbox_id, scope_id = int(str(values["id"])), int(str(values["scope_id"]))
     wamids = [row[0] for row in await (await conn.execute(NOT_THEIRS, values)).fetchall()]
-    met = {row[0] for row in await (await conn.execute(MADE_FOR_NOTHING, values)).fetchall()}
+    made = await (await conn.execute(MADE_FOR_NOTHING, {**values, "newest": NEWEST_COUNT})).fetchall()
+    met = {row[0] for row in made}
     events: list[NewEvent] = []
     for start in range(0, len(wamids), TAKEN_OUT_COUNT):
         some = wamids[start : start + TAKEN_OUT_COUNT]
