@@ -42,10 +42,13 @@ class Agent:
         form = {"text": text, "our_ref": our_ref, "reply_to": reply_to}
         await self.post(action, form)
 
-    async def post(self, path: str, form: Mapping[str, str]) -> None:
-        """Send a form as a browser does from our own page."""
+    async def post(self, path: str, form: Mapping[str, str], file: tuple[str, str, bytes, str] | None = None) -> None:
+        """Send a form as a browser does from our own page; ``file`` is a field, a name, bytes and a type."""
         headers = {"Origin": self.shop.url, "Sec-Fetch-Site": "same-origin"}
-        async with self.session.post(self.shop.url + path, data=form, headers=headers) as response:
+        sent = aiohttp.FormData(dict(form))
+        if file is not None:
+            sent.add_field(file[0], file[2], filename=file[1], content_type=file[3])
+        async with self.session.post(self.shop.url + path, data=sent, headers=headers) as response:
             assert response.status == 200, await response.text()
 
 

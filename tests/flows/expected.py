@@ -42,7 +42,7 @@ def expected(message: Json, started_at: int) -> Json:
     is_reply = not is_quiet and not message["forwarded"]  # the wire says one or the other
     return wanted | {
         "type": message["type"],
-        "text": message["text"] if has_own_text or template else a_sentence,
+        "text": _said(template) if template else message["text"] if has_own_text else a_sentence,
         "placeholder": is_unsupported,
         "reply_to": message["reply_to"] if is_reply else None,
         "forwarded": message["forwarded"] and not is_quiet,
@@ -60,6 +60,12 @@ def _withheld(kind: str, code: int | None) -> Json:
     nothing = dict.fromkeys(("reply_to", "media", "location", "cards", "order", "form", "template"))
     errors = _errors([code] if code else [])
     return {"type": kind, "text": a_sentence, "placeholder": True, "forwarded": False, "errors": errors} | nothing
+
+
+def _said(shown: Json) -> str:
+    """What the customer reads of a template."""
+    header = shown.get("header") or {}
+    return "\n\n".join(part for part in (header.get("text"), shown["body"], shown.get("footer")) if part)
 
 
 def _template(shown: Json) -> Question:
