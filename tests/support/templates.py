@@ -16,7 +16,7 @@ from coexist.meta.answers import Template as Listed
 from coexist.outbound.templates import send_template
 from coexist.templates import store
 from coexist.templates.model import Template
-from tests.support.business import KEYRING, Business
+from tests.support.business import KEYRING, Business, deliver, inbound
 
 READY: Final = "order_ready"
 BODY: Final = {
@@ -81,3 +81,10 @@ async def asked(business: Business, problem: str | None = None, *, was_listed: b
     """Meta was asked for the list an hour ago, and is asked again in five; what it did not answer is ``problem``."""
     async with transaction(business.pool) as conn:
         await conn.execute(ASKED, (business.member.account_id, business.inbox.waba_id, was_listed, problem))
+
+
+async def two_days_ago(business: Business) -> None:
+    """A customer wrote two days ago, to a number that was there already: the window is closed."""
+    async with transaction(business.pool) as conn:
+        await conn.execute("UPDATE inboxes SET onboarded_at = now() - interval '9 days'")
+    await deliver(business.pool, inbound("wamid.A", "Bom dia", at=clock.now() - timedelta(days=2)))

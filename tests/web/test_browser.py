@@ -232,7 +232,9 @@ async def test_on_a_phone_there_is_one_pane_with_back(site: Site, open_page: Ope
     await expect(page.locator(".list-pane")).to_be_hidden()
     await expect(page.locator("#text")).to_be_in_viewport()
     assert await sideways(page) == 0, "nothing sticks out"
-    for button in await page.locator(".talk-header button:visible, .talk-header a:visible, .send").all():
+    for button in await page.locator(
+        ".talk-header button:visible, .talk-header a:visible, .composer .button:visible"
+    ).all():
         box = await button.bounding_box()
         assert box is not None
         assert box["height"] >= 44

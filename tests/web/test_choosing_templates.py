@@ -19,7 +19,7 @@ from coexist.templates.model import Told
 from tests.support import templates as seeded
 from tests.support.business import BSUID, WABA, conversation_of, echo, inbound
 from tests.support.outbox import execute
-from tests.support.templates import BODY, READY, asked, keep, listed
+from tests.support.templates import BODY, READY, asked, keep, listed, two_days_ago
 from tests.web.conftest import Site
 
 NAMED: Final = {
@@ -63,8 +63,7 @@ async def sent(site: Site) -> list[str]:
 async def closed(site: Site) -> Site:
     """A customer who last wrote two days ago, and a template that is ready."""
     assert site.business is not None
-    await site.deliver(inbound("wamid.A", "Bom dia"))
-    await execute(site.business, "UPDATE conversations SET window_opened_at = now() - interval '2 days'")
+    await two_days_ago(site.business)
     await keep(site.business, listed())
     return site
 
@@ -73,9 +72,10 @@ async def closed(site: Site) -> Site:
 @pytest.mark.parametrize("why", ["never", "expired", "refused", "open"])
 async def test_the_composer_offers_templates_open_or_closed(site: Site, why: str) -> None:
     assert site.business is not None
-    await site.deliver(echo("wamid.A", "Bom dia") if why == "never" else inbound("wamid.A", "Bom dia"))
     if why == "expired":
-        await execute(site.business, "UPDATE conversations SET window_opened_at = now() - interval '2 days'")
+        await two_days_ago(site.business)
+    else:
+        await site.deliver(echo("wamid.A", "Bom dia") if why == "never" else inbound("wamid.A", "Bom dia"))
     if why == "refused":
         await execute(site.business, "UPDATE conversations SET window_refused_at = now() + interval '1 second'")
     path = await talk(site)

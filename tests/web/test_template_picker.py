@@ -14,7 +14,7 @@ from coexist.base.database import transaction
 from tests.support import templates as seeded
 from tests.support.business import conversation_of, inbound, status
 from tests.support.outbox import execute
-from tests.support.templates import BODY, READY, asked, keep, listed
+from tests.support.templates import BODY, READY, asked, keep, listed, two_days_ago
 from tests.web.conftest import PHONE as NARROW
 from tests.web.conftest import OpenPage, Site, sideways
 from tests.web.test_on_a_phone import FINGER_PX, SMALL
@@ -35,8 +35,7 @@ LONG: Final = listed(
 async def closed(site: Site) -> Site:
     """A customer who last wrote two days ago, and two templates that are ready."""
     assert site.business is not None
-    await site.deliver(inbound("wamid.A", "Bom dia"))
-    await execute(site.business, "UPDATE conversations SET window_opened_at = now() - interval '2 days'")
+    await two_days_ago(site.business)
     await keep(site.business, listed(), LONG)
     await asked(site.business)
     return site
