@@ -187,6 +187,7 @@ async def test_what_cannot_be_sent_is_shown_with_why_and_sends_nothing(closed: S
     path, page, hidden = await open_form(closed)
     assert said in page
     assert 'class="button send"' not in page
+    assert (">Make a copy</a>" in page) == (status in ("DISABLED", "REJECTED"))
     refused = await closed.post(path, **hidden, **{"value.body.1": "Rui", "value.body.2": "1"})
     assert refused.status == 409
     assert await sent(closed) == []
@@ -285,7 +286,11 @@ async def test_meta_is_asked_again_by_whoever_answers(closed: Site) -> None:
     assert known.next_at <= clock.now()
     assert "Meta is being asked…" in (await closed.get(list_path))[1]
     assert (await closed.get("/inboxes/1/templates/new"))[0] == 403
-    assert "New template" not in (await closed.get("/inboxes/1/templates"))[1]
+    await keep(closed.business, listed(status="DISABLED"), at=clock.now())
+    _, page = await closed.get("/inboxes/1/templates")
+    assert "New template" not in page
+    assert "Make a copy</a>" not in page
+    assert "An owner or admin makes copies." in page
 
 
 async def test_nothing_of_another_account_can_be_reached(closed: Site, stranger: Member) -> None:
