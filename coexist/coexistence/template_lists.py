@@ -28,6 +28,7 @@ STEP_S: Final = 2.0
 CLAIMED_COUNT: Final = 5
 ASK_AGAIN_S: Final = (60, 3_600)
 """When Meta is asked again that did not answer: after a minute, then twice as long each time, an hour at most."""
+NOT_KEPT: Final = "Meta's answer could not be kept here; the log says why."
 
 logger = log.get(__name__)
 
@@ -56,13 +57,13 @@ async def run(pool: Pool, graph: Graph, keyring: Keyring) -> None:
 async def ask_due(pool: Pool, graph: Graph, keyring: Keyring) -> int:
     """Ask for every list that is due; one account's trouble stops no other. Returns how many were asked for."""
     async with transaction(pool) as conn:
-        due = await _claim(conn)
+        due = await claim(conn)
     for question in due:
         try:
             await _ask(pool, graph, keyring, question)
-        except AppError as error:
+        except (AppError, psycopg.Error) as error:
             logger.warning("templates_not_listed", waba_id=question.waba_id, error=str(error))
-            await _put_off(pool, question, str(error))
+            await _put_off(pool, question, str(error) if isinstance(error, AppError) else NOT_KEPT)
     return len(due)
 
 
@@ -120,6 +121,9 @@ async def ask_soon(conn: Connection, member: Member, inbox_id: int) -> None:
 
 # ── SQL ───────────────────────────────────────────────────────────────────────────────────────────────────
 
+# Clocks jump: a time further ahead than any pause is no reason to wait.
+NEVER: Final = rules.LIST_EVERY + timedelta(minutes=1)
+
 # Through which numbers a list can be asked for.
 USABLE: Final = "i.token IS NOT NULL AND i.state IN ('connected', 'offboarded', 'restricted') AND i.waba_id <> ''"
 NEW: Final = f"""
@@ -138,7 +142,7 @@ UPDATE template_lists l SET attempts = l.attempts + 1, next_at = %(again)s
                          WHERE i.account_id = due.account_id AND i.waba_id = due.waba_id
                            AND {USABLE} AND {ACCOUNT_GOES_ON}
                          ORDER BY i.id LIMIT 1) through ON true
-         WHERE due.next_at <= %(now)s
+         WHERE (due.next_at <= %(now)s OR due.next_at > %(never)s)
          ORDER BY due.next_at LIMIT %(count)s FOR UPDATE OF due SKIP LOCKED) c
  WHERE l.account_id = c.account_id AND l.waba_id = c.waba_id
 RETURNING l.account_id, l.waba_id, l.since, l.attempts, c.inbox_id
@@ -157,11 +161,11 @@ UPDATE template_lists
 """
 
 
-async def _claim(conn: Connection) -> Sequence[Question]:
+async def claim(conn: Connection) -> Sequence[Question]:
     """Return the lists to ask for now. Until one is settled, it is due again in a minute: whoever asks may die."""
     now = clock.now()
     await conn.execute(NEW, {"now": now})
     async with conn.cursor(row_factory=class_row(Question)) as cursor:
         again = now + timedelta(seconds=ASK_AGAIN_S[0])
-        await cursor.execute(CLAIM, {"now": now, "again": again, "count": CLAIMED_COUNT})
+        await cursor.execute(CLAIM, {"now": now, "never": now + NEVER, "again": again, "count": CLAIMED_COUNT})
         return await cursor.fetchall()

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 import msgspec
 from msgspec import Raw
 
+from coexist.meta.decode import Item, clean, compact, given, read
+
 
 class Answer(msgspec.Struct, frozen=True):
     """An answer of Graph, or a part of one."""
@@ -191,18 +193,27 @@ class Quality(Answer, frozen=True):
     score: str | None = None
 
 
-class Template(Answer, frozen=True):
-    """A message template. ``components`` is JSON as Graph tells it."""
+class Template(Item):
+    """A message template. ``components`` is JSON as Graph tells it, fit for PostgreSQL."""
 
-    id: str | int
-    name: str
-    language: str
-    status: str
+    id: str | int = ""
+    name: str = ""
+    language: str = ""
+    status: str = ""
     category: str | None = None
     parameter_format: str | None = None
     rejected_reason: str | None = None
-    quality_score: Quality = Quality()
+    quality_score: Quality | None = None
     components: Raw = Raw(b"[]")
+
+    @classmethod
+    def of(cls, told: Raw) -> Template | None:
+        """What is readable of a listed template; None without its name, its language or its status."""
+        template = read(clean(bytes(told)), cls)
+        if not (template.name and template.language and template.status):
+            return None
+        template.components = Raw(compact(template.components) if given(template.components) else b"[]")
+        return template
 
 
 class AccessToken(Answer, frozen=True):

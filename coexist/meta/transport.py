@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, ClassVar, Final, TypeVar
@@ -20,6 +21,7 @@ import stamina
 
 from coexist.base.config import Settings
 from coexist.base.errors import UpstreamFailed
+from coexist.meta.decode import clean, mended
 from coexist.meta.errors import ErrorClass, ErrorMeaning, explain
 from coexist.meta.usage import Usage, usage_wait
 
@@ -210,8 +212,10 @@ def _understood(response: aiohttp.ClientResponse, content: bytes, answer: type[T
     """A gateway may answer in HTML or not at all, with any status: only an envelope proves a refusal (1.2)."""
     raise_if_refused(response, content)
     if 200 <= response.status < 300:
-        try:
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):
             return msgspec.json.decode(content, type=answer)
+        try:  # what people typed may hold half a letter, which no decoder takes
+            return msgspec.json.decode(mended(clean(content)), type=answer)
         except msgspec.DecodeError as error:
             raise GraphUnclear(f"Meta's answer makes no sense: {_shown(content)}") from error
     raise GraphUnclear(f"Meta answered {response.status} without saying why: {_shown(content)}")

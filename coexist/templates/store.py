@@ -15,7 +15,7 @@ from coexist.base.database import Connection
 from coexist.meta.answers import Template as Listed
 from coexist.meta.templates import language_of
 from coexist.templates.model import Listing, Template, Told
-from coexist.templates.rules import GONE, LAG, PAUSED
+from coexist.templates.rules import AHEAD, GONE, LAG, PAUSED
 
 Key = tuple[int, str]
 """Whose list: the account, and the WhatsApp account (WABA) of its numbers."""
@@ -121,7 +121,11 @@ async def doubt(conn: Connection, lists: Collection[Key], at: datetime) -> None:
 
 # ── what Meta lists ───────────────────────────────────────────────────────────────────────────────────────
 
-KEEP: Final = """
+# Of two answers the one that was asked for later counts. One from the future is a wrong clock's, and counts no more.
+OUTDATED: Final = (
+    f"(t.listed_at < %(at)s OR t.listed_at > %(at)s::timestamptz + interval '{AHEAD.total_seconds():.0f} seconds')"
+)
+KEEP: Final = f"""
 INSERT INTO templates AS t (account_id, waba_id, name, language, template_id, category, parameter_format, components,
                             quality, rejected_reason, listed_status, listed_at)
 SELECT DISTINCT ON (r.name, r.language) %(account_id)s, %(waba_id)s, r.name, r.language, r.template_id, r.category,
@@ -134,11 +138,21 @@ SELECT DISTINCT ON (r.name, r.language) %(account_id)s, %(waba_id)s, r.name, r.l
        parameter_format = EXCLUDED.parameter_format, components = EXCLUDED.components, quality = EXCLUDED.quality,
        rejected_reason = EXCLUDED.rejected_reason, listed_status = EXCLUDED.listed_status,
        listed_at = EXCLUDED.listed_at
- WHERE t.listed_at IS NULL OR t.listed_at < EXCLUDED.listed_at
+ WHERE t.listed_at IS NULL OR {OUTDATED}
 """
 NOT_LISTED: Final = f"""
-UPDATE templates SET listed_status = '{GONE}', listed_at = %(at)s
- WHERE account_id = %(account_id)s AND waba_id = %(waba_id)s AND listed_at < %(at)s
+UPDATE templates t SET listed_status = '{GONE}', listed_at = %(at)s
+ WHERE t.account_id = %(account_id)s AND t.waba_id = %(waba_id)s AND {OUTDATED}
+"""
+TOLD_BY_A_WRONG_CLOCK: Final = f"""
+UPDATE templates t SET told_status = NULL, told_at = NULL, told_id = NULL, told_reason = NULL
+ WHERE t.account_id = %(account_id)s AND t.waba_id = %(waba_id)s
+   AND t.listed_at IS NOT NULL
+   AND t.told_at > %(at)s::timestamptz + interval '{AHEAD.total_seconds():.0f} seconds'
+"""
+IS_LATE: Final = f"""
+SELECT EXISTS (SELECT FROM templates t WHERE t.account_id = %(account_id)s AND t.waba_id = %(waba_id)s
+                  AND t.listed_at > %(at)s AND NOT {OUTDATED})
 """
 STANDS: Final = f"""
 SELECT coalesce(bool_or({STATUS} = '{PAUSED}'), false), max(t.told_at)
@@ -154,8 +168,11 @@ async def keep_list(
     ``asked_at`` is from before the call: what is told from then on is newer.
     """
     values: dict[str, Any] = {"account_id": key[0], "waba_id": key[1], "at": asked_at}
-    await conn.execute(KEEP, values | {"rows": msgspec.json.encode([_row(each) for each in listed]).decode()})
-    await conn.execute(NOT_LISTED, values)
+    late = await (await conn.execute(IS_LATE, values)).fetchone()
+    if late != (True,):  # what came since knows better, also of templates that are not here
+        await conn.execute(KEEP, values | {"rows": msgspec.json.encode([_row(each) for each in listed]).decode()})
+        await conn.execute(NOT_LISTED, values)
+    await conn.execute(TOLD_BY_A_WRONG_CLOCK, values)
     row = await (await conn.execute(STANDS, values)).fetchone()
     assert row is not None
     return bool(row[0]), row[1]
@@ -169,7 +186,7 @@ def _row(listed: Listed) -> dict[str, Any]:
         "category": listed.category,
         "parameter_format": listed.parameter_format,
         "components": listed.components,
-        "quality": listed.quality_score.score,
+        "quality": listed.quality_score.score if listed.quality_score else None,
         "rejected_reason": None if listed.rejected_reason in ("", "NONE") else listed.rejected_reason,
         "status": listed.status,
     }

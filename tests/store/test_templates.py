@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from contextlib import nullcontext
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -140,6 +141,8 @@ async def test_a_list_without_a_template_takes_it_away_and_another_brings_it_bac
     assert [each.name for each in await templates(business)] == ["other"]
     await keep(business, listed(), listed("other"), at=before)  # an older answer that comes late changes nothing
     assert [each.name for each in await templates(business)] == ["other"]
+    await keep(business, listed("removed"), listed("other"), at=before)  # nor one that has what was gone before we knew
+    assert [each.name for each in await templates(business)] == ["other"]
     await keep(business, listed(), listed("other"), at=before + 2 * MINUTE)
     assert [each.name for each in await templates(business)] == [READY, "other"]
 
@@ -243,6 +246,60 @@ async def test_an_answer_that_does_not_come_is_waited_for_longer_each_time(
         known = await store.listing(conn, business.member.account_id, WABA)
     assert known is not None
     assert (known.problem, known.listed_at) == (None, now)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"name": None}, {"name": 7}, {"language": ["pt_PT"]}, {"status": None}, {"id": None}, {"components": None},
+        {"components": "text"}, {"quality_score": None}, {"quality_score": "GREEN"}, {"category": {}},
+        {"components": [None, 7, {"type": "BODY", "text": "a\0b"}]}, {"rejected_reason": 5},
+    ],
+)  # fmt: skip
+async def test_a_template_that_makes_no_sense_takes_no_other_with_it(
+    business: Business, graphs: Scripted, odd: dict[str, Any]
+) -> None:
+    scripted, graph = graphs
+    good = {"id": str(ID), "name": READY, "language": "pt_PT", "status": "APPROVED", "components": [BODY]}
+    scripted.answers.append(web.json_response({"data": [{**good, "name": "odd", **odd}, 7, good]}))
+    await ask(business, graph)
+    found = {each.name: each for each in await templates(business)}
+    assert found[READY].form.why_not == ""
+    assert set(found) <= {READY, "odd"}
+    assert [each.form.body for each in found.values()]
+
+
+async def test_half_a_letter_in_a_template_is_replaced(business: Business, graphs: Scripted) -> None:
+    scripted, graph = graphs
+    answer = (
+        b'{"data":[{"id":"1","name":"order_ready","language":"pt_PT","status":"APPROVED",'
+        b'"components":[{"type":"BODY","text":"A\\ud83d."}]}]}'
+    )
+    scripted.answers.append(web.Response(body=answer, content_type="application/json"))
+    await ask(business, graph)
+    assert [each.form.body for each in await templates(business)] == ["A\ufffd."]
+
+
+async def test_a_list_of_which_nothing_can_be_read_takes_nothing_away(business: Business, graphs: Scripted) -> None:
+    scripted, graph = graphs
+    scripted.answers += [page(READY), web.json_response({"data": [{"id": "1"}, 7]})]
+    await ask(business, graph)
+    await execute(business, "UPDATE template_lists SET next_at = now()")
+    await ask(business, graph)
+    assert await status(business) == "APPROVED"
+
+
+async def test_an_answer_that_cannot_be_kept_is_a_problem_of_its_account_alone(
+    business: Business, graphs: Scripted
+) -> None:
+    scripted, graph = graphs
+    too_long = "".join(random.Random(1).choices("abcdefghij_", k=9_000))  # no index holds it
+    scripted.answers.append(page(too_long))
+    assert await ask(business, graph) == 1
+    async with business.pool.connection() as conn:
+        known = await store.listing(conn, business.member.account_id, WABA)
+    assert known is not None
+    assert known.problem == template_lists.NOT_KEPT
 
 
 async def test_a_limit_of_the_account_pauses_its_questions(business: Business, graphs: Scripted) -> None:

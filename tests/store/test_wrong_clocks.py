@@ -9,13 +9,17 @@ import pytest
 
 from coexist.base import clock
 from coexist.base.database import Pool, transaction
+from coexist.coexistence import template_lists
 from coexist.media import store as media
 from coexist.media.model import Reason
 from coexist.meta.graph import Graph
 from coexist.outbound import attempts
-from tests.support.business import PHONE, Business, change, deliver, inbound, open_business
+from coexist.templates import rules, store
+from coexist.templates.model import Told
+from tests.support.business import PHONE, WABA, Business, change, deliver, inbound, open_business
 from tests.support.outbox import claim_due, frozen, send_due, states, write
 from tests.support.scripted_graph import ScriptedGraph
+from tests.support.templates import keep, listed, templates
 
 AHEAD = timedelta(hours=3)
 
@@ -102,6 +106,20 @@ async def test_a_file_whose_fetching_failed_while_the_clock_was_ahead_is_fetched
                 found = found or await media.claim(conn, **limits)
     assert found is not None
     assert found.id == tried.id
+
+
+async def test_a_list_that_was_asked_for_by_a_clock_ahead_is_asked_for_and_kept_now(business: Business) -> None:
+    with frozen(clock.now() + AHEAD):
+        async with transaction(business.pool) as conn:
+            await store.doubt(conn, [(business.member.account_id, WABA)], clock.now() + rules.LIST_EVERY)
+        await keep(business, listed(), listed("old"), at=clock.now())
+        told = Told(business.member.account_id, WABA, "order_ready", "pt_PT", "MISSING", clock.now())
+        async with transaction(business.pool) as conn:
+            await store.tell(conn, [told])
+    async with transaction(business.pool) as conn:
+        assert len(await template_lists.claim(conn)) == 1
+    await keep(business, listed(), at=clock.now())
+    assert [(each.name, each.status) for each in await templates(business)] == [("order_ready", "APPROVED")]
 
 
 def photo(wamid: str, media_id: str) -> dict[str, Any]:
