@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import IO, Final
 
+from coexist.base import clock
 from coexist.base.crypto import Keyring
 from coexist.base.database import Pool, transaction
 from coexist.base.errors import Conflict, Invalid, TooLarge
-from coexist.inbox import credentials, inboxes
+from coexist.inbox import credentials, inboxes, refusals
 from coexist.meta import graph as meta
-from coexist.meta.graph import Graph
+from coexist.meta.graph import Graph, GraphError
 from coexist.meta.templates import Takes
 from coexist.outbound.model import SentFile
 from coexist.people.model import Member
@@ -61,6 +62,7 @@ async def upload(
         raise TooLarge(f"WhatsApp takes {most} MB here at most; this file has {has:,.1f} MB.")
     if size_bytes == 0:
         raise Invalid("This file is empty.", next_step="Choose another file.")
+    asked_at = clock.now()
     async with transaction(pool) as conn:
         inbox = await inboxes.get(conn, member.account_id, inbox_id)
         token = await credentials.token_of(conn, keyring, inbox_id)
@@ -68,5 +70,9 @@ async def upload(
         raise Conflict("There is no access to this number.", next_step="Connect it again.")
     name = file_name.replace("\0", "").strip()[-FILE_NAME_CHARS_MAX:] or takes.value
     number = inbox.phone_number_id
-    media_id = await meta.upload_media(graph, number, token, file, mime_type=kind, file_name=name)
+    try:
+        media_id = await meta.upload_media(graph, number, token, file, mime_type=kind, file_name=name)
+    except GraphError as error:
+        await refusals.heed_error(pool, inbox_id, error, asked_at=asked_at)
+        raise
     return SentFile(media_id, kind, name)
