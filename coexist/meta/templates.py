@@ -349,21 +349,6 @@ def _sub_type(button: Button) -> str:
     return "url" if button.kind == "OTP" else button.kind.lower()
 
 
-def fits(form: Form, components: object) -> bool:
-    """Whether what was filled in before still fits: the same places in the same parts."""
-    return _shape(components) == _shape(fill(form, {each.key: "1" for each in form.fields if not each.is_optional}))
-
-
-def _shape(components: object) -> list[tuple[Any, ...]]:
-    shape = []
-    for part in components if isinstance(components, list) else ():
-        of_part = part.get("parameters", ()) if isinstance(part, dict) else ()
-        names = tuple((each.get("type"), each.get("parameter_name")) for each in of_part if isinstance(each, dict))
-        if names and isinstance(part, dict):
-            shape.append((part.get("type"), part.get("sub_type"), str(part.get("index", "")), names))
-    return shape
-
-
 # ── saying ────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -68,7 +68,7 @@ async def retry(conn: Connection, keyring: Keyring, member: Member, message_id: 
     if message.never_left:
         target = await writing.locked(conn, keyring, member, message.conversation_id)
         peer = writing.check_open(target, needs_window=message.needs_window)
-        await templates.check_again(conn, target, message.payload)
+        await templates.check_again(conn, target, message)
         part = message.payload[message.type]
         to = {"phone": target.phone, "reply_to": message.reply_to}
         body = payload.message(peer, message.type, part, message.our_ref, **to)
@@ -109,7 +109,7 @@ async def _send_copy(conn: Connection, keyring: Keyring, member: Member, message
     if known is not None:
         return known
     peer = writing.check_open(target, needs_window=message.needs_window)
-    await templates.check_again(conn, target, message.payload)
+    await templates.check_again(conn, target, message)
     draft = Draft(message.type, message.text, message.payload[message.type], message.content)
     return await writing.put_in_line(conn, member, target, peer, draft, our_ref, message.reply_to)
 

@@ -81,7 +81,8 @@ UPDATE outbox o SET state = 'sending', attempts = o.attempts + 1, sending_at = %
  WHERE o.our_ref = f.our_ref AND m.id = o.message_id AND i.id = o.inbox_id AND c.id = m.conversation_id
    AND i.state = 'connected' AND {NUMBER_GOES_ON}
 RETURNING o.our_ref, o.inbox_id, i.account_id, o.message_id, m.conversation_id, i.waba_id, i.phone_number_id,
-          o.attempts, o.asked_attempts, o.sending_at, o.payload, coalesce({IS_OPEN}, false) AS has_window, o.is_doubtful
+          o.attempts, o.asked_attempts, o.sending_at, o.payload, coalesce({IS_OPEN}, false) AS has_window,
+          o.is_doubtful, m.content -> 'template' ->> 'wording' AS wording
 """
 
 

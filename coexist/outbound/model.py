@@ -65,7 +65,8 @@ class Sending:
     """One claimed attempt: the only one there is until it is settled.
 
     ``asked_attempts`` before it made us ask Meta whether the number is still there. ``has_window``: the person's
-    customer service window is open. ``is_doubtful``: an attempt before may have arrived.
+    customer service window is open. ``is_doubtful``: an attempt before may have arrived. ``wording``: of its template
+    when it was written.
     """
 
     our_ref: UUID
@@ -81,6 +82,7 @@ class Sending:
     payload: Mapping[str, Any]
     has_window: bool
     is_doubtful: bool
+    wording: str | None
 
     @property
     def is_template(self) -> bool:

@@ -69,6 +69,8 @@ class Decision:
 FAIL: Final = Decision(Step.FAIL)
 WAIT: Final = Decision(Step.AGAIN, timedelta(seconds=WAIT_S), is_counted=False)
 """Until whatever the code stopped goes on: see `inbox.refusals`."""
+HOLD: Final = Decision(Step.AGAIN, is_counted=False)
+"""Back in line, where `holding` keeps it: its template was paused between its claim and its call."""
 NO_TOKEN: Final = Decision(Step.AGAIN, is_counted=False, number_rests=timedelta(seconds=WAIT_S))
 ASK: Final = Decision(
     Step.AGAIN,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from coexist.meta import templates as forms
 from coexist.meta.errors import explain
 from coexist.meta.filled_templates import values_of
 from coexist.outbound import payload, store, writing
-from coexist.outbound.model import Draft, SentFile, Target
+from coexist.outbound.model import Draft, Sent, SentFile, Target
 from coexist.people.model import Member
 from coexist.templates import rules
 from coexist.templates import store as templates
@@ -26,7 +27,10 @@ TYPE: Final = "template"
 WANTS_NO_MARKETING: Final = 131050
 MARKETING_RESTS: Final = 131049
 NEEDS_A_PHONE: Final = 131062
-CHANGED: Final = "This template was changed at WhatsApp since the form was made: nothing was sent."
+FILES_KEPT: Final = timedelta(days=30)
+"""How long Meta keeps a file that it was given (meta-protocol 7.5)."""
+FILE_GONE: Final = "WhatsApp keeps a file for 30 days, and this one was given to it before: nothing was sent."
+CHANGED: Final = "This template was changed at WhatsApp since this was written: nothing was sent."
 
 
 async def send_template(
@@ -67,9 +71,9 @@ async def send_template(
     components = forms.fill(form, filled, file.file_name if file else "")
     part = payload.template(template.name, template.language, components)
     shown: dict[str, Any] = {"name": template.name, "language": template.language, "category": template.category}
-    shown["buttons"] = forms.buttons_said(form, filled)
+    shown |= {"buttons": forms.buttons_said(form, filled), "wording": template.wording}
     if file and of_file:
-        shown["file"] = asdict(file)
+        shown["file"] = asdict(file) | {"given_at": clock.now().isoformat()}
     content = {"template": shown}
     draft = Draft(TYPE, forms.said(form, filled), part, content)
     return await writing.put_in_line(conn, member, target, peer, draft, our_ref)
@@ -88,11 +92,15 @@ ANYBODY: Final = Person(has_phone=True, wants_no_marketing=False, marketing_rest
 """Whom every template may be sent that may be sent at all."""
 
 
-async def person_of(conn: Connection, target: Target) -> Person:
+async def person_of(conn: Connection, conversation_id: int, *, has_phone: bool = True) -> Person:
     """Return what is known of whom a conversation is with."""
-    wish, rests_until = await store.marketing(conn, target.conversation_id)
-    has_phone = bool(target.phone) or (target.peer or "").isdigit()
+    wish, rests_until = await store.marketing(conn, conversation_id)
     return Person(has_phone, wish == "stop", rests_until is not None and rests_until > clock.now())
+
+
+async def _whom(conn: Connection, target: Target) -> Person:
+    has_phone = bool(target.phone) or (target.peer or "").isdigit()
+    return await person_of(conn, target.conversation_id, has_phone=has_phone)
 
 
 async def whom(conn: Connection, keyring: Keyring, member: Member, conversation_id: int) -> Person:
@@ -105,7 +113,7 @@ async def whom(conn: Connection, keyring: Keyring, member: Member, conversation_
         raise NotFound(writing.NO_CONVERSATION)
     await private.check_may_write(conn, keyring, member.account_id, conversation_id)
     writing.check_open(target, needs_window=False)
-    return await person_of(conn, target)
+    return await _whom(conn, target)
 
 
 def why_not(template: Template, person: Person) -> tuple[str, str]:
@@ -127,14 +135,28 @@ def why_not(template: Template, person: Person) -> tuple[str, str]:
 
 async def check_allowed(conn: Connection, target: Target, template: Template) -> None:
     """Raise Conflict when this template may not be sent to this person now."""
-    sentence, next_step = why_not(template, await person_of(conn, target))
-    if sentence:
-        raise Conflict(sentence, next_step=next_step or None)
+    _raise(why_not(template, await _whom(conn, target)))
+
+
+async def check_wishes(conn: Connection, conversation_id: int, template: Template) -> None:
+    """Raise Conflict when the person of a conversation is to get no such template now: marketing (131050, 131049)."""
+    if template.category == forms.MARKETING:
+        _raise(why_not(template, await person_of(conn, conversation_id)))
+
+
+def check_wording(template: Template, wording: str | None) -> None:
+    """Raise Conflict when a message that was written with this ``wording`` would say something else now."""
+    if template.is_listed and wording is not None and wording != template.wording:
+        raise Conflict(CHANGED, next_step="Choose the template again, fill it in and send it.")
 
 
 def check_sendable(template: Template) -> None:
     """Raise Conflict when Meta takes no message with this template."""
-    sentence, next_step = rules.why_not(template.status)
+    _raise(rules.why_not(template.status))
+
+
+def _raise(why: tuple[str, str]) -> None:
+    sentence, next_step = why
     if sentence:
         raise Conflict(sentence, next_step=next_step or None)
 
@@ -151,14 +173,20 @@ async def of_message(conn: Connection, account_id: int, waba_id: str, body: Mapp
     return await templates.by_name(conn, account_id, waba_id, name, code)
 
 
-async def check_again(conn: Connection, target: Target, body: Mapping[str, Any]) -> None:
-    """Raise Conflict when a template message cannot go again as it was filled in: it may not, or is another now."""
-    template = await of_message(conn, target.account_id, target.waba_id, body)
+async def check_again(conn: Connection, target: Target, message: Sent) -> None:
+    """Raise Conflict when a template message cannot go again as it was filled in.
+
+    Its template may not be sent, or is another now; or Meta has no longer the file at its head.
+    """
+    template = await of_message(conn, target.account_id, target.waba_id, message.payload)
     if template is None:
         return
     await check_allowed(conn, target, template)
-    if template.is_listed and not forms.fits(template.form, body[TYPE].get("components")):
-        raise Conflict(CHANGED, next_step="Choose the template again, fill it in and send it.")
+    shown = (message.content or {}).get(TYPE, {})
+    check_wording(template, shown.get("wording"))
+    given_at = shown.get("file", {}).get("given_at")
+    if given_at and clock.now() > datetime.fromisoformat(given_at) + FILES_KEPT:
+        raise Conflict(FILE_GONE, next_step="Choose the template again, with its file, and send it.")
 
 
 async def chosen(

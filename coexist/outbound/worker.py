@@ -29,8 +29,9 @@ from coexist.meta import graph as meta
 from coexist.meta.errors import ErrorClass, explain
 from coexist.meta.graph import Graph, GraphError, GraphNotSent, GraphUnclear, SentMessage
 from coexist.outbound import attempts, payload, rules, templates
-from coexist.outbound.model import OutboxState, Reason, Sending
+from coexist.outbound.model import NONE, OutboxState, Reason, Sending
 from coexist.outbound.rules import Decision, Step
+from coexist.templates.rules import PAUSED
 
 POLL_S: Final = 1.0
 """How long a lost notification, or a pause that has ended, can delay a message."""
@@ -141,7 +142,7 @@ async def send(pool: Pool, graph: Graph, keyring: Keyring, sending: Sending) -> 
         try:
             async with pool.connection() as conn:
                 await private.check_may_write(conn, keyring, sending.account_id, sending.conversation_id)
-                await _check_template(conn, sending)
+                waits = await _waits_for_template(conn, sending)
                 token = await credentials.token_of(conn, keyring, sending.inbox_id)
         except Conflict as error:  # while it waited they became private, or its template may not be sent any more
             logger.info("send_not_allowed", message_id=sending.message_id, why=error.message)
@@ -150,6 +151,9 @@ async def send(pool: Pool, graph: Graph, keyring: Keyring, sending: Sending) -> 
         except (AppError, psycopg.Error) as error:  # the database is away, or the secret does not open
             logger.warning("send_not_begun", error=str(error), error_type=type(error).__name__)
             await _settle(pool, sending, _not_sent(sending, error))
+            return
+        if waits:
+            await _settle(pool, sending, _again(rules.HOLD, NONE))
             return
         if token is None:
             await _settle(pool, sending, _no_token)
@@ -171,11 +175,20 @@ async def send(pool: Pool, graph: Graph, keyring: Keyring, sending: Sending) -> 
             await _settle(pool, sending, _accepted(answer))
 
 
-async def _check_template(conn: Connection, sending: Sending) -> None:
-    """Raise Conflict when the message's template is known not to be sendable; one nobody knows, Meta decides about."""
+async def _waits_for_template(conn: Connection, sending: Sending) -> bool:
+    """Whether the message's template has just been paused. One that nobody knows, Meta decides about.
+
+    Raises Conflict when it may not be sent any more, not to this person, or not in the words that are shown.
+    """
     template = await templates.of_message(conn, sending.account_id, sending.waba_id, sending.payload)
-    if template is not None:
-        templates.check_sendable(template)
+    if template is None:
+        return False
+    if template.status == PAUSED:
+        return True
+    templates.check_sendable(template)
+    await templates.check_wishes(conn, sending.conversation_id, template)
+    templates.check_wording(template, sending.wording)
+    return False
 
 
 Outcome = Callable[[Connection, Sending], Awaitable[list[NewEvent]]]

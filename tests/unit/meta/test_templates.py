@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coexist.meta import templates
-from coexist.meta.templates import NotFilled, Takes, check, fill, fits, form_of, said
+from coexist.meta.templates import NotFilled, Takes, check, fill, form_of, said
 
 BODY = {"type": "BODY", "text": "Olá {{1}}, pedido {{2}}.", "example": {"body_text": [["Ana", "7"]]}}
 OTP_URL = "https://www.whatsapp.com/otp/code/?otp_type=COPY_CODE&code=otp{{1}}"
@@ -148,17 +148,6 @@ def test_a_part_that_cannot_be_filled_in_here_is_told(component: dict[str, Any])
     assert form(BODY).why_not == ""
 
 
-def test_what_was_filled_in_fits_until_the_template_is_another() -> None:
-    before = form(BODY)
-    components = fill(before, {"body.1": "a", "body.2": "b"})
-    assert fits(before, components)
-    assert fits(form({"type": "BODY", "text": "Other words, {{1}} and {{2}}"}), components)
-    assert not fits(form({"type": "BODY", "text": "Only {{1}}"}), components)
-    assert not fits(form(BODY, {"type": "HEADER", "format": "TEXT", "text": "{{1}}"}), components)
-    assert not fits(form({"type": "BODY", "text": "{{a}} {{b}}"}, parameter_format="NAMED"), components)
-    assert fits(form({"type": "BODY", "text": "Nothing to fill"}), None)
-
-
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=8) | st.sampled_from(["BODY", "{{1}}", "IMAGE"]),
     lambda inner: (
@@ -173,5 +162,5 @@ JSON = st.recursive(
 def test_whatever_meta_lists_makes_a_form(told: Any) -> None:
     read = form_of(msgspec.json.encode(told))
     values = {each.key: "1" for each in read.fields}
-    assert fits(read, fill(read, values)) or read.why_not or any(each.takes.is_file for each in read.fields)
+    assert isinstance(fill(read, values), list)
     assert isinstance(said(read, values), str)
