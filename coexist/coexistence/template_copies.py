@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from coexist.base import clock, log
 from coexist.base.crypto import Keyring
 from coexist.base.database import Pool, transaction
@@ -59,7 +61,7 @@ async def create(
         ) from error
     finally:
         async with transaction(pool) as conn:
-            await store.doubt(conn, [(inbox.account_id, inbox.waba_id)], clock.now())
+            await store.doubt(conn, [(inbox.account_id, inbox.waba_id)], clock.now(), rest=timedelta(0))
     logger.info("template_made", inbox_id=inbox_id, name=new.name, language=new.language)
 
 

@@ -58,13 +58,16 @@ async def ask_due(pool: Pool, graph: Graph, keyring: Keyring) -> int:
     """Ask for every list that is due; one account's trouble stops no other. Returns how many were asked for."""
     async with transaction(pool) as conn:
         due = await claim(conn)
-    for question in due:
-        try:
-            await _ask(pool, graph, keyring, question)
-        except (AppError, psycopg.Error) as error:
-            logger.warning("templates_not_listed", waba_id=question.waba_id, error=str(error))
-            await _put_off(pool, question, str(error) if isinstance(error, AppError) else NOT_KEPT)
+    await asyncio.gather(*(_ask_or_put_off(pool, graph, keyring, question) for question in due))
     return len(due)
+
+
+async def _ask_or_put_off(pool: Pool, graph: Graph, keyring: Keyring, question: Question) -> None:
+    try:
+        await _ask(pool, graph, keyring, question)
+    except (AppError, psycopg.Error) as error:
+        logger.warning("templates_not_listed", waba_id=question.waba_id, error=str(error))
+        await _put_off(pool, question, str(error) if isinstance(error, AppError) else NOT_KEPT)
 
 
 async def _ask(pool: Pool, graph: Graph, keyring: Keyring, question: Question) -> None:
@@ -116,7 +119,7 @@ async def _tell(conn: Connection, question: Question) -> None:
 async def ask_soon(conn: Connection, member: Member, inbox_id: int) -> None:
     """Have Meta asked for a number's templates now, because a person wants to see them. Raises NotFound."""
     inbox = await inboxes.get(conn, member.account_id, inbox_id)
-    await store.doubt(conn, [(inbox.account_id, inbox.waba_id)], clock.now())
+    await store.doubt(conn, [(inbox.account_id, inbox.waba_id)], clock.now(), rest=timedelta(0))
 
 
 # ── SQL ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -69,7 +69,7 @@ def check(new: NewTemplate) -> None:
         if LANGUAGE.fullmatch(new.language)
         else "A language as WhatsApp writes it, such as pt_PT or en.",
         "category": "" if new.category in CATEGORIES else "Utility or marketing.",
-        "header": _text("The header", new.header, HEADER_CHARS_MAX) or _header(new.header),
+        "header": _text("The header", new.header, HEADER_CHARS_MAX) or _header(new.header) or _mixed(new),
         "body": _text("The text", new.body, BODY_CHARS_MAX, is_needed=True) or _body(new.body),
         "footer": _text("The footer", new.footer, FOOTER_CHARS_MAX)
         or ("The footer has no places to fill." if places(new.footer) else ""),
@@ -101,6 +101,13 @@ def _header(header: str) -> str:
     return (
         f"The header has {HEADER_PLACES_MAX} place to fill at most." if len(places(header)) > HEADER_PLACES_MAX else ""
     )
+
+
+def _mixed(new: NewTemplate) -> str:
+    """One template names its places in one way, in all its parts."""
+    of_header, of_body = ({name.isdecimal() for name in places(text)} for text in (new.header, new.body))
+    is_mixed = of_header and of_body and not of_header & of_body
+    return "Its place is named in another way than those of the text: by a number, or a word." if is_mixed else ""
 
 
 def _body(body: str) -> str:
@@ -137,12 +144,14 @@ def body_of(new: NewTemplate, original: str | None = None) -> dict[str, Any]:
 def kept_of(original: str | None) -> list[dict[str, Any]]:
     """The components that a copy takes along as they are: buttons. Raises NotFilled where there are others."""
     kept = []
-    for each in msgspec.json.decode(original) if original else ():
-        kind = each.get("type")
+    told = msgspec.json.decode(original) if original else []
+    for each in told if isinstance(told, list) else [told]:
+        component = each if isinstance(each, dict) else {}
+        kind = component.get("type")
         if kind == "BUTTONS":
-            kept.append(each)
-        elif kind not in ("HEADER", "BODY", "FOOTER") or each.get("format", "TEXT") != "TEXT":
-            told = f"{each.get('format', kind)}".lower()
+            kept.append(component)
+        elif kind not in ("HEADER", "BODY", "FOOTER") or component.get("format", "TEXT") != "TEXT":
+            told = str(component.get("format") or kind or "part without a name").lower()
             raise NotFilled({"header": f"Its {told} cannot be taken along from here: copy it in WhatsApp Manager."})
     return kept
 

@@ -20,6 +20,8 @@ LAG: Final = timedelta(minutes=10)
 """Meta's list lags: within this time after a webhook or a refusal it is not believed where it says otherwise."""
 AHEAD: Final = timedelta(hours=1)
 """What was told or listed so much later than now was so by a wrong clock."""
+REST: Final = timedelta(milliseconds=20)
+"""How long a list rests for each template in it, whatever is told of them: two minutes for the 6,000 of the largest."""
 LIST_EVERY: Final = timedelta(hours=6)
 LIST_PAUSED_EVERY: Final = timedelta(minutes=15)
 """How often Meta is asked while a template is paused: its webhook of the end may be lost."""

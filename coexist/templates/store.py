@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -15,7 +15,7 @@ from coexist.base.database import Connection
 from coexist.meta.answers import Template as Listed
 from coexist.meta.templates import language_of
 from coexist.templates.model import Listing, Template, Told
-from coexist.templates.rules import AHEAD, GONE, LAG, PAUSED
+from coexist.templates.rules import AHEAD, GONE, LAG, PAUSED, REST
 
 Key = tuple[int, str]
 """Whose list: the account, and the WhatsApp account (WABA) of its numbers."""
@@ -102,21 +102,28 @@ async def tell(conn: Connection, told: Iterable[Told]) -> None:
         await conn.execute(TELL, (msgspec.json.encode(rows).decode(),))
 
 
+# A long list is asked for less often: each hundred of its templates is one more call of those that an hour allows.
 DOUBT: Final = """
 INSERT INTO template_lists AS l (account_id, waba_id, since, next_at)
 SELECT account_id, waba_id, %(now)s, %(at)s
   FROM unnest(%(accounts)s::int[], %(wabas)s::text[]) AS k (account_id, waba_id)
  ORDER BY 1, 2
     ON CONFLICT (account_id, waba_id) DO UPDATE
-   SET since = EXCLUDED.since, next_at = least(l.next_at, EXCLUDED.next_at), attempts = 0
+   SET since = EXCLUDED.since, attempts = 0,
+       next_at = least(l.next_at, greatest(EXCLUDED.next_at, l.listed_at + %(rest)s * (
+                 SELECT count(*) FROM templates t WHERE t.account_id = l.account_id AND t.waba_id = l.waba_id)))
 """
 
 
-async def doubt(conn: Connection, lists: Collection[Key], at: datetime) -> None:
-    """Have Meta asked for these lists at ``at``, if not before."""
+async def doubt(conn: Connection, lists: Collection[Key], at: datetime, *, rest: timedelta = REST) -> None:
+    """Have Meta asked for these lists at ``at``, if not before; later where a long one was read just now.
+
+    ``rest`` is how long a list rests for each of its templates: no time where a person asks.
+    """
     if lists:
         accounts, wabas = (list(column) for column in zip(*sorted(set(lists)), strict=True))
-        await conn.execute(DOUBT, {"now": clock.now(), "at": at, "accounts": accounts, "wabas": wabas})
+        values = {"now": clock.now(), "at": at, "rest": rest, "accounts": accounts, "wabas": wabas}
+        await conn.execute(DOUBT, values)
 
 
 # ── what Meta lists ───────────────────────────────────────────────────────────────────────────────────────

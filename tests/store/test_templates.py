@@ -147,6 +147,26 @@ async def test_a_list_without_a_template_takes_it_away_and_another_brings_it_bac
     assert [each.name for each in await templates(business)] == [READY, "other"]
 
 
+async def test_a_long_list_is_not_asked_for_at_every_webhook(business: Business) -> None:
+    """It takes 60 of the calls that the files of messages need too; a person may ask at once all the same."""
+    now = clock.now()
+    await keep(business, *(listed(f"t{n}") for n in range(6_000)), at=now)
+    await execute(
+        business,
+        "INSERT INTO template_lists SELECT id, %s, %s, %s, 0, %s FROM accounts",
+        WABA,
+        now,
+        now + 6 * 60 * MINUTE,
+        now,
+    )
+    for _ in range(2):
+        await deliver(business.pool, notice("PAUSED", message_template_name="t7"))
+    assert now + 2 * MINUTE <= await next_at(business) <= now + 2 * MINUTE + timedelta(seconds=3)
+    async with transaction(business.pool) as conn:
+        await template_lists.ask_soon(conn, business.member, business.inbox.id)
+    assert await next_at(business) <= clock.now()
+
+
 async def test_webhooks_of_a_waba_that_nobody_here_has_leave_nothing(business: Business) -> None:
     await execute(business, "UPDATE inboxes SET waba_id = '99', phone_number_id = '88'")
     await deliver(business.pool, notice("PAUSED"))

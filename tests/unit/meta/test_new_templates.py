@@ -26,6 +26,7 @@ NEW = NewTemplate("order_ready_2", "pt_PT", "UTILITY", "Olá {{1}}, o pedido {{2
         ({"header": "a" * 61}, "header"),
         ({"header": "{{1}} and {{2}}", "examples": {**(NEW.examples or {}), "header.2": "x"}}, "header"),
         ({"header": "two\nlines"}, "header"),
+        ({"header": "Order {{number}}", "examples": {**(NEW.examples or {}), "header.number": "7"}}, "header"),
         ({"body": " "}, "body"),
         ({"body": "a" * 1_025}, "body"),
         ({"body": "{{1}}, o pedido {{2}} está pronto."}, "body"),
@@ -80,3 +81,8 @@ def test_a_copy_takes_its_buttons_along_and_no_picture() -> None:
     with pytest.raises(NotFilled):
         body_of(NEW, picture)
     assert can_copy("AUTHENTICATION", original) != ""
+
+
+@pytest.mark.parametrize("odd", ["null", "7", "[null]", "[7]", "[{}]", '[{"type": null}]', '[{"format": null}]'])
+def test_whatever_meta_lists_can_be_asked_whether_it_can_be_copied(odd: str) -> None:
+    assert "WhatsApp Manager" in can_copy("UTILITY", odd)
