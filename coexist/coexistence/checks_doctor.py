@@ -24,6 +24,8 @@ from coexist.meta.errors import ErrorClass, explain
 FIRST_ECHO: Final = timedelta(hours=24)
 """After this long without one, an owner who writes on the phone would have been seen."""
 LATE_SEND: Final = timedelta(minutes=10)
+NAMED_COUNT: Final = 3
+"""Paused templates that are named."""
 
 ROAD: Final = (Name.CONNECTION, Name.WORKER, Name.DATABASE, Name.WEBHOOK, Name.FIELDS, Name.SUBSCRIBED, Name.META_HEARD)
 """What everything that comes from Meta needs, causes first."""
@@ -268,13 +270,19 @@ def _media(lacks: Sequence[Lack], inbox: Inbox, now: datetime) -> Check:
 
 def _outbox(line: Line, inbox: Inbox, now: datetime) -> Check:
     title = "Messages in line"
-    unclear = f" Nobody knows whether they went out: {line.unclear:,}." if line.unclear else ""
+    besides = f" Nobody knows whether they went out: {line.unclear:,}." if line.unclear else ""
+    if line.paused:
+        names = ", ".join(line.paused[:NAMED_COUNT]) + (", …" if len(line.paused) > NAMED_COUNT else "")
+        besides += f" For a template that WhatsApp has paused ({names}): {line.paused_count:,}."
     if line.oldest_queued_at and now - line.oldest_queued_at > LATE_SEND:
-        seen = f"Waiting to be sent: {line.queued:,}, the oldest since {_at(line.oldest_queued_at)}.{unclear}"
+        seen = f"Waiting to be sent: {line.queued:,}, the oldest since {_at(line.oldest_queued_at)}.{besides}"
         return Check(Name.OUTBOX, Level.RED, title, seen, now, "Look at what is not in order above: it holds them up.")
-    seen = f"Waiting to be sent: {line.queued:,}.{unclear}"
+    seen = f"Waiting to be sent: {line.queued:,}.{besides}"
     if line.unclear:
         step = "Look at the phone whether they are there, then retry or discard each where it stands."
+        return Check(Name.OUTBOX, Level.AMBER, title, seen, now, step)
+    if line.paused:
+        step = "They go out when WhatsApp resumes the template. Discard those that must not go out so late."
         return Check(Name.OUTBOX, Level.AMBER, title, seen, now, step)
     return Check(Name.OUTBOX, Level.GREEN, title, seen, now)
 

@@ -13,6 +13,8 @@ from coexist.base import clock
 from coexist.base.database import Connection
 from coexist.inbox.inboxes import Inbox
 from coexist.meta.model import STATUS_RANK
+from coexist.templates.rules import PAUSED
+from coexist.templates.store import STATUS
 
 SENDS_COUNT: Final = 2_000
 """How many of the last sends are looked at."""
@@ -43,10 +45,15 @@ class Lack:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What waits to be sent, and what nobody knows of."""
+    """What waits to be sent, and what nobody knows of.
+
+    ``oldest_queued_at`` is of what does not wait for one of the ``paused`` templates, ``paused_count`` messages of all.
+    """
 
     queued: int
     oldest_queued_at: datetime | None
+    paused: Sequence[str]
+    paused_count: int
     unclear: int
     sent: int
 
@@ -98,10 +105,18 @@ async def lacks(conn: Connection, inbox_id: int) -> Sequence[Lack]:
         return await cursor.fetchall()
 
 
-LINE: Final = """
-SELECT (SELECT count(*)::int FROM outbox WHERE inbox_id = %(id)s AND state IN ('queued', 'sending')) AS queued,
-       (SELECT min(created_at) FROM outbox
-         WHERE inbox_id = %(id)s AND state IN ('queued', 'sending')) AS oldest_queued_at,
+LINE: Final = f"""
+WITH queued AS (
+    SELECT o.created_at, t.name AS paused
+      FROM outbox o JOIN inboxes i ON i.id = o.inbox_id
+      LEFT JOIN templates t ON t.account_id = i.account_id AND t.waba_id = i.waba_id
+                           AND t.name = o.payload -> 'template' ->> 'name'
+                           AND t.language = o.payload -> 'template' -> 'language' ->> 'code' AND {STATUS} = '{PAUSED}'
+     WHERE o.inbox_id = %(id)s AND o.state IN ('queued', 'sending'))
+SELECT (SELECT count(*)::int FROM queued) AS queued,
+       (SELECT min(created_at) FROM queued WHERE paused IS NULL) AS oldest_queued_at,
+       ARRAY(SELECT DISTINCT paused FROM queued WHERE paused IS NOT NULL ORDER BY 1) AS paused,
+       (SELECT count(paused)::int FROM queued) AS paused_count,
        (SELECT count(*)::int FROM outbox
          WHERE inbox_id = %(id)s AND state = 'unclear' AND given_up_at IS NULL) AS unclear,
        (SELECT count(*)::int FROM (SELECT FROM outbox WHERE inbox_id = %(id)s LIMIT %(most)s) o) AS sent

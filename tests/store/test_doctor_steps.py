@@ -18,10 +18,12 @@ from coexist.coexistence.model import SyncState
 from coexist.inbox import refusals
 from coexist.inbox.connection import State
 from coexist.meta.errors import Action, codes_of
-from tests.support.business import KEYRING, Business, deliver, inbound, open_business
+from tests.support.business import KEYRING, Business, conversation_of, deliver, inbound, open_business
 from tests.support.outbox import write
 from tests.support.ready import Ready
 from tests.support.scripted_graph import ScriptedGraph
+from tests.support.templates import keep, listed
+from tests.support.templates import write as write_template
 
 SETTINGS: Final = replace(Settings(), app_id="1900100200300", app_secrets=(b"secret",))
 TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2} UTC")
@@ -100,6 +102,19 @@ async def test_the_outbox_is_green_amber_and_red(business: Business) -> None:
     await ask(business, "UPDATE outbox SET state = 'queued', created_at = now() - interval '1 hour'")
     check = (await look(business))[Name.OUTBOX]
     assert (check.level, TIME.search(check.seen) is not None) == (Level.RED, True)
+
+
+@pytest.mark.requirement("G12")
+async def test_what_waits_for_a_paused_template_is_told_and_is_no_fault_of_the_number(business: Business) -> None:
+    await keep(business, listed())
+    await write_template(business, await conversation_of(business.pool))
+    await ask(business, "UPDATE templates SET told_status = 'PAUSED', told_at = now()")
+    await ask(business, "UPDATE outbox SET created_at = now() - interval '1 hour'")
+    check = (await look(business))[Name.OUTBOX]
+    assert (check.level, "paused (order_ready): 1." in check.seen) == (Level.AMBER, True)
+    await write(business)
+    await ask(business, "UPDATE outbox SET created_at = now() - interval '1 hour'")
+    assert (await look(business))[Name.OUTBOX].level == Level.RED
 
 
 @pytest.mark.requirement("G12")
