@@ -13,7 +13,7 @@ from coexist.coexistence import arrivals, life_store, routes, rules
 from coexist.coexistence.arrivals import UNKNOWN, Batch, Chunk, Place
 from coexist.coexistence.model import SyncKind
 from coexist.events.feed import Kind, NewEvent
-from coexist.inbox import connection, refusals
+from coexist.inbox import connection, refusals, waiting
 from coexist.inbox.connection import Line
 from coexist.inbox.inboxes import Inbox
 from coexist.inbox.refusals import Refusal
@@ -105,7 +105,8 @@ async def _apply_account(conn: Connection, facts: Sequence[AccountFact]) -> list
     await life_store.question(conn, lines)
     await connection.refresh(conn, concerned)
     heeded = await refusals.heed(conn, refused)
-    await templates.apply(conn, noticed)  # after the numbers, as whoever settles a refused message
+    told = await templates.apply(conn, noticed)  # after the numbers, as whoever settles a refused message
+    heeded += await waiting.of_templates(conn, {each.key for each in told})
     return heeded + [
         NewEvent(account_id, Kind.INBOX_CHANGED, inbox_id=inbox_id) for inbox_id, account_id in concerned.items()
     ]

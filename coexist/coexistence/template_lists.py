@@ -17,7 +17,7 @@ from coexist.base.database import Connection, Pool, in_transaction, transaction
 from coexist.base.errors import AppError
 from coexist.events import feed
 from coexist.events.feed import Kind, NewEvent
-from coexist.inbox import credentials, inboxes, refusals
+from coexist.inbox import credentials, inboxes, refusals, waiting
 from coexist.inbox.pauses import ACCOUNT_GOES_ON
 from coexist.meta import graph as meta
 from coexist.meta.graph import Graph, GraphError
@@ -90,8 +90,11 @@ async def _ask(pool: Pool, graph: Graph, keyring: Keyring, question: Question) -
         again = rules.next_at(asked_at, has_paused=has_paused, last_told_at=told_at)
         values = {"account_id": key[0], "waba_id": key[1], "since": question.since, "at": asked_at, "again": again}
         await conn.execute(SETTLE, values)
-        if before != await store.of_waba(conn, *key):
-            await _tell(conn, question)
+        after = await store.of_waba(conn, *key)
+        if before != after:
+            was = {each.key: each.status for each in before}
+            changed = {each.key for each in after if was.get(each.key, each.status) != each.status}
+            await _tell(conn, question, await waiting.of_templates(conn, changed))
 
     await in_transaction(pool, work)
     logger.info("templates_listed", waba_id=question.waba_id, count=len(listed))
@@ -109,11 +112,11 @@ async def _put_off(pool: Pool, question: Question, problem: str) -> None:
     await in_transaction(pool, work)
 
 
-async def _tell(conn: Connection, question: Question) -> None:
-    """Open pages of these numbers show their templates anew."""
+async def _tell(conn: Connection, question: Question, bubbles: Sequence[NewEvent] = ()) -> None:
+    """Open pages of these numbers show their templates anew, and ``bubbles`` of messages that wait for one."""
     numbers = await inboxes.of_wabas(conn, [question.waba_id])
     told = [NewEvent(each.account_id, Kind.INBOX_CHANGED, each.id) for each in numbers]
-    await feed.append(conn, [event for event in told if event.account_id == question.account_id])
+    await feed.append(conn, [*bubbles, *(event for event in told if event.account_id == question.account_id)])
 
 
 async def ask_soon(conn: Connection, member: Member, inbox_id: int) -> None:

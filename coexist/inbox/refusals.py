@@ -18,7 +18,7 @@ from coexist.base import clock
 from coexist.base.database import Connection, Pool, in_transaction
 from coexist.events import feed
 from coexist.events.feed import Kind, NewEvent
-from coexist.inbox import connection, pauses
+from coexist.inbox import connection, pauses, waiting
 from coexist.inbox.connection import Line
 from coexist.meta.errors import MARKETING_RESTS_HOURS, Action, action_of, codes_of, explain
 from coexist.meta.model import STATUS_RANK
@@ -254,14 +254,15 @@ async def heed_messages(conn: Connection, account_id: int, message_ids: Collecti
     reads from the messages.
     """
     values: dict[str, Any] = {"ids": list(message_ids), "now": clock.now()}
-    await _heed_templates(conn, values)
+    events = await _heed_templates(conn, values)
     values |= {
         "stopping": _written(Action.STOP_MARKETING),
         "resting": _written(Action.REST_MARKETING),
         "rests": timedelta(hours=MARKETING_RESTS_HOURS),
     }
     rows = await (await conn.execute(MARKETING, values)).fetchall()
-    return [NewEvent(account_id, Kind.CONTACT_CHANGED, contact_id=id_) for id_ in sorted({row[0] for row in rows})]
+    contact_ids = sorted({row[0] for row in rows})
+    return events + [NewEvent(account_id, Kind.CONTACT_CHANGED, contact_id=id_) for id_ in contact_ids]
 
 
 # In the order in which templates are written everywhere, so that two who write some at once do not wait for each other.
@@ -275,12 +276,12 @@ SELECT i.account_id, i.waba_id, r.template ->> 'name', r.template -> 'language' 
 OF_TEMPLATES: Final = (Action.READ_TEMPLATES, Action.HOLD_TEMPLATE, Action.BLOCK_TEMPLATE)
 
 
-async def _heed_templates(conn: Connection, values: Mapping[str, Any]) -> None:
+async def _heed_templates(conn: Connection, values: Mapping[str, Any]) -> list[NewEvent]:
     """Hold what was refused for its template, and have Meta asked how its templates are (132000-132018)."""
     codes = [code for action in OF_TEMPLATES for code in _written(action)]
     rows = await (await conn.execute(TEMPLATES, {**values, "codes": codes})).fetchall()
     if not rows:
-        return
+        return []
     of_code = template_rules.OF_CODE
     told = [
         Told(account_id, waba_id, name, language, of_code[code], at, reason=explain(code).what)
@@ -289,6 +290,7 @@ async def _heed_templates(conn: Connection, values: Mapping[str, Any]) -> None:
     ]
     await templates.tell(conn, told)
     await templates.doubt(conn, {(row[0], row[1]) for row in rows}, clock.now())
+    return await waiting.of_templates(conn, {each.key for each in told})
 
 
 OF_STATUSES: Final = """

@@ -29,10 +29,11 @@ SOON: Final = timedelta(seconds=2)
 """Several changes of one moment are one question to Meta."""
 
 
-async def apply(conn: Connection, told: Sequence[tuple[int, NoticeGiven]]) -> None:
+async def apply(conn: Connection, told: Sequence[tuple[int, NoticeGiven]]) -> Sequence[Told]:
     """Take in notices, each with the account whose WhatsApp account it names; of other fields nothing is taken.
 
-    A status counts at once. Whatever was told, Meta is asked for its list: it has what webhooks leave out.
+    A status counts at once. Whatever was told, Meta is asked for its list: it has what webhooks leave out. Returns the
+    statuses.
     """
     found: list[Told] = []
     lists: set[Key] = set()
@@ -43,6 +44,7 @@ async def apply(conn: Connection, told: Sequence[tuple[int, NoticeGiven]]) -> No
                 found += _status(account_id, notice.waba_id, notice)
     await store.tell(conn, found)
     await store.doubt(conn, lists, clock.now() + SOON)
+    return found
 
 
 def _status(account_id: int, waba_id: str, notice: NoticeGiven) -> list[Told]:

@@ -32,6 +32,11 @@ class Template:
     is_listed: bool
 
     @property
+    def key(self) -> tuple[int, str, str, str]:
+        """Which template: the account, the WhatsApp account, its name, its language."""
+        return self.account_id, self.waba_id, self.name, self.language
+
+    @property
     def form(self) -> Form:
         """What it says, and the places to fill."""
         return form_of(self.components.encode(), category=self.category, parameter_format=self.parameter_format)
@@ -74,3 +79,8 @@ class Told:
     at: datetime
     template_id: str | None = None
     reason: str | None = None
+
+    @property
+    def key(self) -> tuple[int, str, str, str]:
+        """Which template: the account, the WhatsApp account, its name, its language."""
+        return self.account_id, self.waba_id, self.name, self.language

@@ -8,10 +8,12 @@ from typing import Any, Final
 from uuid import uuid4
 
 import pytest
+from aiohttp import web
 
 from coexist.base import clock
 from coexist.base.database import Pool, in_transaction
 from coexist.base.errors import Conflict
+from coexist.coexistence import template_lists
 from coexist.meta.graph import Graph, GraphError
 from coexist.meta.templates import Takes
 from coexist.outbound import actions, template_files, worker
@@ -73,6 +75,34 @@ async def test_what_is_claimed_when_its_template_is_paused_goes_back_in_line(
     await worker.send(business.pool, graph, KEYRING, again)
     assert await states(business) == ["accepted"]
     assert len(scripted.of("/messages")) == 1
+
+
+@pytest.mark.parametrize("how", ["webhook", "refusal", "list"])
+async def test_open_pages_show_what_waits_as_soon_as_its_template_is_paused(
+    business: Business, graphs: Scripted, how: str
+) -> None:
+    scripted, graph = graphs
+    await keep(business, listed(), listed("other"))
+    first, second = await write(business), await write(business)
+    await write(business, name="other")
+    before = await told_of(business)
+    if how == "webhook":
+        await tell(business, "PAUSED")
+    elif how == "refusal":
+        scripted.answers.append(error(132015))
+        await send_due(business, graph)
+    else:
+        node = {"id": "9007199254740993", "name": READY, "language": "pt_PT", "status": "PAUSED", "components": [BODY]}
+        scripted.answers.append(web.json_response({"data": [node]}))
+        await template_lists.ask_due(business.pool, graph, KEYRING)
+    assert {first, second} <= set((await told_of(business))[len(before) :])
+
+
+async def told_of(business: Business) -> list[int]:
+    """The messages whose bubbles pages were told to show anew, in order."""
+    async with business.pool.connection() as conn:
+        cursor = await conn.execute("SELECT message_id FROM events WHERE kind = 'message_changed' ORDER BY id")
+        return [row[0] for row in await cursor.fetchall()]
 
 
 async def test_marketing_in_line_does_not_go_to_who_has_stopped_it_since(business: Business, graphs: Scripted) -> None:
