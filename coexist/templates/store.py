@@ -33,17 +33,18 @@ STATUS: Final = f"""(CASE
 COLUMNS: Final = f"""
 SELECT t.id, t.account_id, t.waba_id, t.name, t.language, t.template_id, t.category, t.parameter_format,
        t.components::text AS components, t.quality, t.rejected_reason, {STATUS} AS status, t.told_reason,
-       t.listed_at IS NOT NULL AS is_listed
+       coalesce(t.listed_status <> '{GONE}', false) AS is_listed
   FROM templates t
 """
-NOT_GONE: Final = f"t.listed_at IS NOT NULL AND {STATUS} NOT IN ('{GONE}', 'DELETED')"
+# What Meta's list does not have, nobody knows the text of, whatever webhooks and refusals say of it.
+SHOWN: Final = f"t.listed_status <> '{GONE}' AND {STATUS} <> 'DELETED'"
 
 
 async def of_waba(conn: Connection, account_id: int, waba_id: str) -> Sequence[Template]:
     """Return the templates of a WhatsApp account as far as Meta has listed them, by name and language."""
     async with conn.cursor(row_factory=class_row(Template)) as cursor:
         await cursor.execute(
-            f"{COLUMNS} WHERE t.account_id = %s AND t.waba_id = %s AND {NOT_GONE} ORDER BY t.name, t.language",
+            f"{COLUMNS} WHERE t.account_id = %s AND t.waba_id = %s AND {SHOWN} ORDER BY t.name, t.language",
             (account_id, waba_id),
         )
         return await cursor.fetchall()

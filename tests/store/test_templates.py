@@ -47,6 +47,10 @@ async def status(business: Business) -> str | None:
     return template.status
 
 
+async def status_of(business: Business, name: str) -> str | None:
+    return next((each.status for each in await templates(business) if each.name == name), None)
+
+
 async def next_at(business: Business) -> datetime:
     async with business.pool.connection() as conn:
         known = await store.listing(conn, business.member.account_id, WABA)
@@ -165,6 +169,14 @@ async def test_a_long_list_is_not_asked_for_at_every_webhook(business: Business)
     async with transaction(business.pool) as conn:
         await template_lists.ask_soon(conn, business.member, business.inbox.id)
     assert await next_at(business) <= clock.now()
+
+
+async def test_a_refused_template_that_meta_does_not_list_is_gone_at_once(business: Business) -> None:
+    await keep(business, listed(), listed("other"))
+    await execute(business, "UPDATE templates SET told_status = 'MISSING', told_at = now() WHERE name = %s", READY)
+    assert await status_of(business, READY) == "MISSING"
+    await keep(business, listed("other"), at=clock.now())
+    assert await status_of(business, READY) is None
 
 
 async def test_webhooks_of_a_waba_that_nobody_here_has_leave_nothing(business: Business) -> None:

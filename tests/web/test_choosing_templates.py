@@ -152,7 +152,7 @@ async def test_a_template_that_changed_meanwhile_is_shown_anew_with_what_was_typ
     refused = await closed.http.post(closed.url + path, data=hidden | values, headers=closed.headers(Origin=closed.url))
     page = await refused.text()
     assert refused.status == 409
-    assert "changed at WhatsApp since the form was made" in page
+    assert "changed at WhatsApp since this was written" in page
     assert "Caro " in page
     assert 'value="1042"' in page
     again = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]+)"', page))

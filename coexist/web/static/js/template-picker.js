@@ -38,7 +38,7 @@ class TemplateForm extends HTMLElement {
   connectedCallback() {
     const file = this.querySelector("input[type=file]");
     if (file && chosen?.action === this.form.action) file.files = chosen.files;
-    this.addEventListener("input", () => this.show());
+    this.addEventListener("input", (event) => this.show(event.target));
     this.show();
   }
 
@@ -46,7 +46,10 @@ class TemplateForm extends HTMLElement {
     return this.querySelector("form");
   }
 
-  show() {
+  // What was wrong with a value is not said of the next one.
+  show(typed) {
+    typed?.removeAttribute("aria-invalid");
+    typed?.parentElement.querySelector(".wrong")?.remove();
     for (const place of this.querySelectorAll("[data-place]")) {
       const value = this.form.elements[`value.${place.dataset.place}`]?.value.trim();
       place.textContent = value || place.dataset.label;
