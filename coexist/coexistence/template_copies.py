@@ -37,6 +37,7 @@ async def create(
     """
     if member.role == Role.AGENT:
         raise Forbidden("Only owners and admins make templates.", next_step="Ask one of them.")
+    new = new_templates.tidy(new)
     new_templates.check(new)
     asked_at = clock.now()
     async with transaction(pool) as conn:

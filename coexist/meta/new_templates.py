@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
@@ -54,6 +54,13 @@ class NewTemplate:
     def example(self, part: str, name: str) -> str:
         """The example for a place, without spaces around it."""
         return (self.examples or {}).get(f"{part}.{name}", "").strip()
+
+
+def tidy(new: NewTemplate) -> NewTemplate:
+    """The same as Meta counts it: lines as browsers send them end in one character, and no space is around a part."""
+    return replace(
+        new, **{part: getattr(new, part).replace("\r\n", "\n").strip() for part in ("header", "body", "footer")}
+    )
 
 
 def places(text: str) -> list[str]:

@@ -63,6 +63,14 @@ async def test_a_copy_is_made_with_its_buttons_and_the_list_read_again(business:
     assert await is_asked_for(business)
 
 
+async def test_lines_are_as_meta_counts_them(business: Business, graphs: Scripted) -> None:
+    scripted, graph = graphs
+    scripted.answers.append(web.json_response(MADE))
+    await make(business, graph, replace(NEW, body="Olá {{1}},\r\n" + "está pronto.".ljust(1_011, "!") + "\r\n"))
+    (asked,) = scripted.of("/message_templates")
+    assert asked.body["components"][0]["text"] == "Olá {{1}},\n" + "está pronto.".ljust(1_011, "!")
+
+
 @pytest.mark.parametrize(
     ("code", "field"),
     [
