@@ -13,17 +13,17 @@ def held(row: str) -> str:
 
     Templates wait where nothing may be charged or begun, while they are paused, and utility ones while the number may
     send none; everything else where nothing may be answered. ``paid`` and ``initiated`` are the codes that stand for
-    the first two (meta-protocol 1.5); restrictions have an end (5.7).
+    the first two (meta-protocol 1.5); restrictions have an end (5.7). Which templates wait is found out once for the
+    ``inbox_id``, and not for each of thousands of rows.
     """
     is_template = f"{row}.payload ->> 'type' = 'template'"
     return f"""(
     ({is_template}) AND (i.standing_codes && %(paid)s
         OR NOT coalesce({IS_OPEN}, false)
            AND (i.standing_codes && %(initiated)s OR coalesce(i.begins_held_until > %(now)s, false))
-        OR EXISTS (SELECT FROM templates t
-                    WHERE t.account_id = i.account_id AND t.waba_id = i.waba_id
-                      AND t.name = {row}.payload -> 'template' ->> 'name'
-                      AND t.language = {row}.payload -> 'template' -> 'language' ->> 'code'
-                      AND ({STATUS} = '{PAUSED}'
-                           OR t.category = '{UTILITY}' AND coalesce(i.utility_held_until > %(now)s, false))))
+        OR coalesce(({row}.payload -> 'template' ->> 'name', {row}.payload -> 'template' -> 'language' ->> 'code') IN (
+           SELECT t.name, t.language FROM templates t JOIN inboxes h USING (account_id, waba_id)
+            WHERE h.id = %(inbox_id)s
+              AND ({STATUS} = '{PAUSED}'
+                   OR t.category = '{UTILITY}' AND coalesce(h.utility_held_until > %(now)s, false))), false))
     OR (NOT {is_template} OR coalesce({IS_OPEN}, false)) AND coalesce(i.replies_held_until > %(now)s, false))"""
