@@ -9,6 +9,7 @@ from typing import Final
 
 from coexist.base import clock
 from coexist.base.config import Settings
+from coexist.base.counts import counted
 from coexist.base.crypto import Keyring, SecretUnreadable
 from coexist.base.database import Connection
 from coexist.coexistence import checks, checks_evidence, checks_rules, checks_store, receipts, rules, store, words
@@ -236,9 +237,7 @@ def _kept_back(waiting: Waiting, now: datetime) -> list[Check]:
     parts = Check(Name.QUARANTINE, Level.GREEN, "Quarantine", "All that came could be applied.", now)
     if waiting.quarantined and waiting.quarantined_at:
         last = _at(waiting.quarantined_at)
-        parts_count = (
-            "1 part of a delivery" if waiting.quarantined == 1 else f"{waiting.quarantined:,} parts of deliveries"
-        )
+        parts_count = counted(waiting.quarantined, "part of a delivery", "parts of deliveries")
         seen = f"{parts_count} could not be applied, the last at {last}."
         parts = replace(
             parts, level=Level.AMBER, seen=seen, next_step="Open Quarantine: it has the reasons, and Retry."
@@ -246,7 +245,7 @@ def _kept_back(waiting: Waiting, now: datetime) -> list[Check]:
     strangers = f" Numbers or accounts that are not connected here: {waiting.strangers:,}." if waiting.strangers else ""
     routed = Check(Name.UNROUTED, Level.GREEN, "Deliveries without an inbox", f"None for this number.{strangers}", now)
     if waiting.unrouted:
-        deliveries = "1 delivery" if waiting.unrouted == 1 else f"{waiting.unrouted:,} deliveries"
+        deliveries = counted(waiting.unrouted, "delivery", "deliveries")
         seen = f"To be put in line for this number: {deliveries}.{strangers}"
         routed = replace(routed, level=Level.AMBER, seen=seen, next_step="They apply by themselves within seconds.")
     return [parts, routed]

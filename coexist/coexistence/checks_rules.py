@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from coexist.base.config import Settings
+from coexist.base.counts import counted
 from coexist.coexistence.checks_model import Beat, Check, DatabaseState, Level, Name, Sent
 from coexist.coexistence.signup_rules import DEAD_TOKEN, MANAGING, MESSAGING
 from coexist.inbox.inboxes import Inbox
@@ -212,7 +213,7 @@ def worker(beats: Sequence[Beat], at: datetime) -> Check:
     alive = [beat for beat in beats if beat.silent_s < BEAT_LATE_S]
     if alive:
         hosts = _listed(sorted({beat.host for beat in alive}))
-        seen = f"{len(alive)} {'worker runs' if len(alive) == 1 else 'workers run'} on {hosts}; last sign of life"
+        seen = f"{counted(len(alive), 'worker runs', 'workers run')} on {hosts}; last sign of life"
         return made(Name.WORKER, Level.GREEN, f"{seen} {alive[0].silent_s:.0f} s ago.", at)
     seen = f"The last sign of life was at {beats[0].beat_at:%Y-%m-%d %H:%M} UTC." if beats else "None was ever seen."
     return made(
@@ -248,12 +249,12 @@ def database(state: DatabaseState, at: datetime) -> Check:
             Name.DATABASE, Level.RED, "The database takes no changes (read-only).", at, "Connect to its primary."
         )
     if state.oldest_waiting_at and state.now - state.oldest_waiting_at > WAITING_LONG:
+        waits = counted(state.in_line, "delivery waits", "deliveries wait")
         minutes = (state.now - state.oldest_waiting_at) // timedelta(minutes=1)
-        seen = f"It answers. {state.in_line:,} deliveries wait to be applied, the oldest for {minutes:,} minutes."
+        seen = f"It answers. {waits} to be applied, the oldest for {counted(minutes, 'minute')}."
         return made(Name.DATABASE, Level.AMBER, seen, at, "Wait, or start more workers (docs/scaling.md).")
-    return made(
-        Name.DATABASE, Level.GREEN, f"It answers and takes changes. {state.in_line:,} deliveries are in line.", at
-    )
+    in_line = counted(state.in_line, "delivery is", "deliveries are")
+    return made(Name.DATABASE, Level.GREEN, f"It answers and takes changes. {in_line} in line.", at)
 
 
 def clocks(state: DatabaseState, beats: Sequence[Beat], at: datetime) -> Check:

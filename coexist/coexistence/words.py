@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
+from coexist.base.counts import counted
 from coexist.coexistence.model import Sync, SyncKind, SyncState
 from coexist.coexistence.rules import (
     CONTACTS_QUIET_MINUTES,
@@ -104,9 +105,23 @@ AFTER_A_GAP: Final = (
 
 def with_a_gap(missing_count: int) -> str:
     """What a history is that Meta called complete while parts of it never came."""
-    parts = "1 part" if missing_count == 1 else f"{missing_count:,} parts"
-    return f"WhatsApp called the history complete, but {parts} of it never came."
+    return f"WhatsApp called the history complete, but {counted(missing_count, 'part')} of it never came."
 
+
+PHASES: Final = {0: "The last day", 1: "The last 90 days", 2: "Up to 180 days"}
+"""The spans of the history's phases, as Meta describes them (meta-protocol 5.4)."""
+
+ZEROS: Final = {
+    "notifications": "Notifications",
+    "webhooks": "Webhooks",
+    "automations": "Automatic answers",
+    "sends": "Messages sent",
+    "windows": "Windows opened",
+    "unread": "Made unread",
+    "waiting": "Made waiting",
+    "assigned": "Assigned",
+}
+"""What an import must never do, as a receipt counts it."""
 
 REASONS: Final = {
     "PRIMARY_INACTIVITY": "the phone app was not opened for about 14 days",

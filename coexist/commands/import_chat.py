@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from coexist.base.config import Settings
+from coexist.base.counts import counted
 from coexist.base.errors import Conflict, Invalid, NotFound
 from coexist.commands.opening import AccountOption, open_pool, run_command
 
@@ -163,12 +164,13 @@ async def _work(pool: Pool, settings: Settings, account_id: int, chat_id: int) -
 
 def _say(offered: Offer, inbox: Inbox) -> None:
     found, zone = offered.survey, offered.zone
-    typer.echo(f"{found.message_count:,} messages by {', '.join(found.names)}.")
+    typer.echo(f"{counted(found.message_count, 'message')} by {', '.join(found.names)}.")
     if offered.plan is None or offered.choices is None:
         return
     person = offered.choices.person
     who = offered.contact.name if offered.contact else f"a new contact, +{person.phone}"
-    proof = f" (so say {zone.agreeing_count:,} of {zone.pair_count:,} known messages)" if zone.pair_count else ""
+    known = counted(zone.pair_count, "message that is here too", "messages that are here too")
+    proof = f" (so say {zone.agreeing_count:,} of {known})" if zone.pair_count else ""
     report = offered.plan.report()
     typer.echo(f"Thread: {who}, in {inbox.name}. We are: {offered.own_name or 'nobody in it'}.")
     typer.echo(f"Times: {zone.name}{proof}, from {report.first_at:%Y-%m-%d} to {report.last_at:%Y-%m-%d}.")
@@ -180,13 +182,15 @@ def _counts(report: Report) -> str:
         f"{report.new:,} new",
         f"{report.filled:,} filled in where only the phone had them",
         f"{report.here:,} here already",
-        f"{report.files:,} files",
+        counted(report.files, "file"),
     ]
     if report.moved:
         parts.append(f"{report.moved:,} brought in before with other times, left as they are")
     if report.refused_files:
-        parts.append(f"{report.refused_files:,} files not kept")
+        parts.append(f"{counted(report.refused_files, 'file')} not kept")
     if report.missing_files:
-        parts.append(f"{report.missing_files:,} files not in the export")
+        parts.append(f"{counted(report.missing_files, 'file')} not in the export")
     skipped = sum(report.skipped.values())
-    return ", ".join([*parts, f"{skipped:,} lines that are no messages"]) if skipped else ", ".join(parts)
+    if skipped:
+        parts.append(counted(skipped, "line that is no message", "lines that are no messages"))
+    return ", ".join(parts)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from coexist.base.config import Settings
+from coexist.base.counts import counted
 from coexist.commands.opening import open_pool, run_command
 
 app = typer.Typer(help="What Meta sent, as it was received, and for how long it is kept.", no_args_is_help=True)
@@ -32,8 +33,8 @@ def status() -> None:
             ("In line", f"{found.in_line:,}" + (f", since {found.oldest_waiting_at:%Y-%m-%d %H:%M:%S} UTC"
                                                  if found.oldest_waiting_at else "")),
             ("Workers", f"{found.workers}" if found.workers else "none: start `coexist serve` or `coexist work`"),
-            ("Quarantined", f"{found.quarantined:,} parts, and {found.dismissed:,} dismissed"),
-            ("Not connected here", f"{found.unrouted:,} deliveries"),
+            ("Quarantined", f"{counted(found.quarantined, 'part')}, and {found.dismissed:,} dismissed"),
+            ("Not connected here", counted(found.unrouted, "delivery", "deliveries")),
             ("Kept", f"{_days(settings.journal_days)}; imports {_days(settings.journal_import_days)}"),
             ("Events", f"{found.events:,}"),
         ]  # fmt: skip
@@ -71,7 +72,8 @@ def prune(
             removed = await count_old(pool, kept) if dry_run else await prune_journal(pool, kept)
         would = "would be removed" if dry_run else "removed"
         typer.echo(
-            f"{removed.live + removed.imports:,} deliveries {would}, {removed.imports:,} of them of imports: "
+            f"{counted(removed.live + removed.imports, 'delivery', 'deliveries')} {would}, "
+            f"{removed.imports:,} of them of imports: "
             f"{_size(removed.removed_bytes)}. Kept: {_days(kept.live_days)}; imports {_days(kept.import_days)}."
         )
 
@@ -79,7 +81,7 @@ def prune(
 
 
 def _days(days: int) -> str:
-    return "1 day" if days == 1 else f"{days} days" if days else "for ever"
+    return counted(days, "day") if days else "for ever"
 
 
 def _size(count: int) -> str:
@@ -89,4 +91,4 @@ def _size(count: int) -> str:
         if size < KIBIBYTE:
             break
         size, unit = size / KIBIBYTE, larger
-    return f"{size:,.1f} {unit}" if unit != "bytes" else f"{count} bytes"
+    return f"{size:,.1f} {unit}" if unit != "bytes" else counted(count, "byte")

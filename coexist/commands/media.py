@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from coexist.base.config import Settings
+from coexist.base.counts import counted
 from coexist.base.errors import UpstreamFailed
 from coexist.commands.opening import open_pool, run_command
 
@@ -42,13 +43,14 @@ def move(
         async with aclosing(open_storage(settings, other)) as source, aclosing(open_storage(settings, to)) as target:
             moved = await move_all(settings.data_dir, source, target, deletes=delete)
         typer.echo(
-            f"{moved.copied_count:,} files copied ({moved.copied_bytes:,} bytes), {moved.present_count:,} were there "
-            f"already; all compared.{' The originals are deleted.' if delete else ''}"
+            f"{counted(moved.copied_count, 'file')} copied ({counted(moved.copied_bytes, 'byte')}), "
+            f"{counted(moved.present_count, 'was', 'were')} there already; all compared."
+            f"{' The originals are deleted.' if delete else ''}"
         )
         for name in moved.damaged:
             typer.echo(f"Damaged before, and left where it is: {name.key}", err=True)
         if moved.damaged:
-            raise UpstreamFailed(f"{len(moved.damaged):,} files were not moved.")
+            raise UpstreamFailed(f"{counted(len(moved.damaged), 'file was', 'files were')} not moved.")
 
     run_command(run)
 
@@ -64,8 +66,8 @@ def sweep() -> None:
         async with open_pool(settings) as pool, aclosing(open_storage(settings)) as storage:
             swept = await sweep_all(open_keep(pool, settings, storage))
         typer.echo(
-            f"{swept.file_count:,} files and {swept.draft_count:,} unfinished downloads deleted; "
-            f"{swept.expired_count:,} files that WhatsApp no longer has given up."
+            f"{counted(swept.file_count, 'file')} and {counted(swept.draft_count, 'unfinished download')} deleted; "
+            f"{counted(swept.expired_count, 'file')} given up: WhatsApp no longer has them."
         )
 
     run_command(run)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from coexist.base.config import Settings
+from coexist.base.counts import counted
 from coexist.base.errors import NotFound
 from coexist.commands.opening import AccountOption, first_line, open_pool, run_command
 
@@ -146,8 +147,9 @@ async def _found(conn: Connection, keyring: Keyring, account_id: int, raw: str) 
 
 def _told(here: Holdings) -> str:
     return (
-        f"Here of it: {here.messages:,} messages in {here.conversations:,} conversations, {here.files:,} files, "
-        f"{here.entries:,} address-book entries, and its parts of journaled deliveries."
+        f"Here of it: {counted(here.messages, 'message')} in {counted(here.conversations, 'conversation')}, "
+        f"{counted(here.files, 'file')}, {counted(here.entries, 'address-book entry', 'address-book entries')}, "
+        "and its parts of journaled deliveries."
     )
 
 
@@ -156,7 +158,8 @@ def _purge(one: PrivateNumber) -> str:
         return f"; what was here is being removed, {one.purge_share:.0%}"
     if one.purged_at is None:
         return ""
-    return f"; {one.purged_messages:,} messages and {one.purged_parts:,} parts of deliveries removed"
+    parts = counted(one.purged_parts, "part of a delivery", "parts of deliveries")
+    return f"; {counted(one.purged_messages, 'message')} and {parts} removed"
 
 
 async def _account(conn: Connection, account: str) -> int:

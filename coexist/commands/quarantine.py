@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from coexist.base.config import Settings
+from coexist.base.counts import counted
 from coexist.base.errors import Invalid, NotFound
 from coexist.commands.opening import open_pool, run_command
 
@@ -202,7 +203,7 @@ async def _tell_outcomes(pool: Pool, before: Sequence[Quarantined], wait_s: floa
         await asyncio.sleep(LOOK_EVERY_S)
     if before:
         by = "A running worker applies them." if is_worked_on else "Start `coexist serve` or `coexist work`."
-        typer.echo(f"{len(before)} are in line. {by}")
+        typer.echo(f"{counted(len(before), 'is', 'are')} in line. {by}")
     return has_failed
 
 
@@ -233,7 +234,7 @@ def _lines(part: Quarantined) -> str:
     """A part in a few lines for people."""
     from coexist.quarantine.rules import reason_for
 
-    size = "" if part.part_bytes is None else f", {part.part_bytes:,} bytes"
+    size = "" if part.part_bytes is None else f", {counted(part.part_bytes, 'byte')}"
     number = part.inbox_name or part.phone_number_id or "names no number"
     reason = reason_for(part.error)
     lines = [
@@ -241,7 +242,7 @@ def _lines(part: Quarantined) -> str:
         f"    {reason.sentence} {reason.next_step}",
         f"    error     {part.error}",
         f"    part      {part.part or '(all of it)'} of delivery {part.journal_id}, received {_at(part.received_at)}",
-        f"    tried     {part.attempts}×, first {_at(part.since)}, last {_at(part.last_at)}",
+        f"    tried     {counted(part.attempts, 'time')}, first {_at(part.since)}, last {_at(part.last_at)}",
     ]
     if part.previous_error:
         lines.append(f"    before    {part.previous_error}")
@@ -255,7 +256,7 @@ def _lines(part: Quarantined) -> str:
 def _number_lines(number: Unrouted) -> str:
     count = number.delivery_count
     lines = [
-        f"{number.phone_number_id}  {count:,} {'delivery' if count == 1 else 'deliveries'}; it is not connected here",
+        f"{number.phone_number_id}  {counted(count, 'delivery', 'deliveries')}; it is not connected here",
         f"    received  {_at(number.first_at)} to {_at(number.last_at)}",
         f"    next      coexist connect --phone-number-id {number.phone_number_id} … and they apply by themselves",
     ]

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from coexist.base.config import Settings
+from coexist.base.counts import counted
 from coexist.base.errors import NotFound
 from coexist.commands.opening import open_pool, run_command
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from coexist.coexistence.receipts import Receipt
+    from coexist.inbox.inboxes import Inbox
 
 DISTURBED: Final = 4
 """How the command ends when an import did what it must not."""
@@ -35,32 +39,54 @@ def receipt(
         async with open_pool(settings, statement_timeout_ms=0) as pool, pool.connection() as conn:
             one = next((one for one in await inboxes.of_installation(conn) if one.id == inbox), None)
             found = await receipt_of(conn, one.account_id, one.id) if one else None
-        if found is None:
-            raise NotFound(f"There is no inbox {inbox} with the phone app.", next_step="The page of numbers shows all.")
-        typer.echo(msgspec.json.encode(found).decode() if json else _page(found))
+        if one is None or found is None:
+            raise NotFound(
+                f"There is no inbox {inbox} with the phone app.",
+                next_step="`coexist doctor --no-meta` names every inbox.",
+            )
+        typer.echo(msgspec.json.encode(found).decode() if json else _page(one, found))
         raise SystemExit(DISTURBED if found.disturbed else 0)
 
     run_command(run)
 
 
-def _page(of: Receipt) -> str:
+def _page(inbox: Inbox, of: Receipt) -> str:
+    from coexist.coexistence import words
+    from coexist.media.rules import STATES, sentence_of
+
     figures = of.figures
     lines = [
-        f"Import of inbox {of.inbox_id}, connected at {of.onboarded_at:%Y-%m-%d %H:%M} UTC",
-        f"  history {of.history_sync.state}, contacts {of.contacts_sync.state}",
-        f"  {figures.conversations} chats, {figures.messages} new messages of {of.told_in_all} told, "
-        f"{figures.contacts} contacts with chats, {figures.book_entries} in the address book",
-        *(f"  files {files.state}{f' ({files.reason})' if files.reason else ''}: {files.count}" for files in of.files),
-        f"  only on the phone: {figures.media_on_phone} files, {figures.content_on_phone} messages",
+        f"Inbox {inbox.id}, {inbox.name}",
+        f"Connected at {_at(of.onboarded_at)}, counted at {_at(of.counted_at)}.",
+        "",
+        f"  History     {words.sentence(of.history_sync, of.counted_at)}",
+        f"  Contacts    {words.sentence(of.contacts_sync, of.counted_at)}",
+        f"  Came        {counted(figures.conversations, 'chat')} with {counted(figures.messages, 'new message')}, "
+        f"{counted(figures.contacts, 'contact')} with chats, {figures.book_entries:,} in the address book",
+        f"  Announced   {counted(of.told_in_all, 'message')}, of which {of.not_new_count:,} brought nothing new",
     ]
+    for files in of.files:
+        why = sentence_of(files.reason) or (f"({files.reason.replace('_', ' ')})" if files.reason else "")
+        lines.append(f"  Files       {files.count:,} {STATES[files.state].lower()} {why}".rstrip())
+    lines.append(
+        f"  Phone only  {counted(figures.media_on_phone, 'file')}, {counted(figures.content_on_phone, 'message')} "
+        "whose content WhatsApp does not give"
+    )
     for phase in of.phases:
-        missing = f", missing {', '.join(map(str, phase.missing))}" if phase.missing else ", no gap"
-        lines.append(f"  phase {phase.phase}: {phase.chunk_count} parts, {phase.message_count} messages{missing}")
-    for sync in (of.contacts_sync, of.history_sync):
-        if sync.error:
-            lines.append(f"  {sync.kind} error {sync.error_code}: {sync.error}")
-    lines.append(f"  in quarantine: {figures.quarantined}")
+        span = words.PHASES.get(phase.phase, f"Phase {phase.phase}").lower()
+        gap = f"never came: part {', '.join(map(str, phase.missing))}" if phase.missing else "no gap"
+        lines.append(
+            f"  Parts       {span}: {counted(phase.chunk_count, 'part')} with "
+            f"{counted(phase.message_count, 'message')}, {gap}"
+        )
+    waiting = f"{counted(figures.quarantined, 'part')} could not be applied: `coexist quarantine list`"
+    lines += [f"  Quarantine  {waiting if figures.quarantined else 'nothing'}", "", "  Whom it disturbed"]
     for zero in of.zeros:
-        told = f"  in {zero.table}: {', '.join(zero.ids)}" if zero.count else ""
-        lines.append(f"  {'WRONG' if zero.count else 'ok   '} {zero.name}: {zero.count}{told}")
+        sign = "WRONG" if zero.count else "ok   "
+        told = f", in {zero.table}: {', '.join(zero.ids)}" if zero.count else ""
+        lines.append(f"    {sign} {words.ZEROS[zero.name]}: {zero.count:,}{told}")
     return "\n".join(lines)
+
+
+def _at(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"

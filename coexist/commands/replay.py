@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from coexist.base.config import Settings
+from coexist.base.counts import counted
 from coexist.base.errors import Invalid, Unavailable
 from coexist.commands.opening import open_pool, progress, run_command, time_of
 
@@ -67,9 +68,9 @@ def replay(
             )
             count = await _go_through(pool, span, is_dry=dry_run)
             if dry_run:
-                typer.echo(f"{count} deliveries would be applied again.")
+                typer.echo(f"{counted(count, 'delivery', 'deliveries')} would be applied again.")
                 return
-            typer.echo(f"{count} deliveries are in line to be applied again.")
+            typer.echo(f"{counted(count, 'delivery is', 'deliveries are')} in line to be applied again.")
             if wait:
                 await _wait(pool, span)
 
@@ -103,7 +104,7 @@ async def _go_through(pool: Pool, span: Span, *, is_dry: bool) -> int:
             window = replace(span, first=first, last=min(end, span.last))
             total += await count(conn, window) if is_dry else await replay(conn, window, by="coexist replay")
         first = end + 1
-        progress(f"{total} so far, delivery {min(end, span.last)} of {span.last}")
+        progress(f"{total:,} so far, delivery {min(end, span.last)} of {span.last}")
     progress("")
     return total
 
@@ -121,9 +122,14 @@ async def _wait(pool: Pool, span: Span) -> None:
             break
         if not is_worked_on:
             raise Unavailable(
-                f"{left} deliveries wait, and no worker runs.", next_step="Start `coexist serve` or `coexist work`."
+                f"{counted(left, 'delivery waits', 'deliveries wait')}, and no worker runs.",
+                next_step="Start `coexist serve` or `coexist work`.",
             )
-        progress(f"{left} are still in line")
+        progress(f"{counted(left, 'is', 'are')} still in line")
         await asyncio.sleep(LOOK_EVERY_S)
     progress("")
-    typer.echo(f"All are applied; {failed} parts of them are in quarantine." if failed else "All are applied.")
+    typer.echo(
+        f"All are applied; {counted(failed, 'part of them is', 'parts of them are')} in quarantine."
+        if failed
+        else "All are applied."
+    )

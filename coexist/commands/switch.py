@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from coexist.base.config import Settings
+from coexist.base.counts import counted
 from coexist.base.errors import Invalid
 from coexist.commands.opening import AccountOption, open_pool, run_command
 
@@ -41,7 +42,7 @@ def show(account: AccountOption, inbox: InboxOption = None) -> None:
             typer.echo(
                 f"{choice.switch:<10}{'on' if choice.is_on else 'off'}" + (f"   {choice.words}" if choice.offs else "")
             )
-        typer.echo(f"{'keep-open':<10}{found.keep_open_days} days")
+        typer.echo(f"{'keep-open':<10}{counted(found.keep_open_days, 'day')}")
 
     run_command(run)
 
@@ -72,7 +73,7 @@ def keep_open(
 
         async with open_pool(settings) as pool, transaction(pool) as conn:
             is_changed = await change(conn, _operator(), await _account(conn, account), inbox, days)
-        typer.echo(f"{days} days{'' if is_changed else ', as before'}.")
+        typer.echo(f"{counted(days, 'day')}{'' if is_changed else ', as before'}.")
 
     run_command(run)
 

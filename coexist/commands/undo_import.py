@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from coexist.base.config import Settings
+from coexist.base.counts import counted
 from coexist.base.errors import Invalid, NotFound
 from coexist.commands.opening import open_pool, run_command
 
@@ -65,21 +66,30 @@ async def _undo(pool: Pool, inbox: Inbox, plan: Plan, typed: str) -> None:
         conversations, messages = conversations + step.conversations, messages + step.messages
         contacts += step.contacts
         if step.conversations:
-            typer.echo(f"{conversations} of {plan.goes.conversations} conversations removed.")
-    typer.echo(f"Removed: {conversations} conversations, {messages} messages, {contacts} contacts.")
+            typer.echo(f"{conversations:,} of {counted(plan.goes.conversations, 'conversation')} removed.")
+    typer.echo(
+        f"Removed: {counted(conversations, 'conversation')}, {counted(messages, 'message')}, "
+        f"{counted(contacts, 'contact')}."
+    )
 
 
 def _page(plan: Plan) -> str:
     from coexist.coexistence.undoing import REASONS
 
     goes = plan.goes
-    lines = [f"{goes.conversations} conversations with {goes.messages} messages are removed: nobody touched them."]
+    lines = [
+        f"{counted(goes.conversations, 'conversation')} with {counted(goes.messages, 'message')} "
+        "would be removed: nobody touched them."
+    ]
     if plan.contacts:
-        lines.append(f"{plan.contacts} contacts without a chat are removed: only the phone's address book named them.")
+        contacts = counted(plan.contacts, "contact")
+        lines.append(f"{contacts} without a chat would go too: only the phone's address book named them.")
     if goes.stored_files:
-        lines.append(f"{goes.stored_files} fetched files go too; WhatsApp gives a file again for seven days only.")
+        files = counted(goes.stored_files, "fetched file")
+        lines.append(f"{files} would go too; WhatsApp gives a file again for seven days only.")
     lines += [
-        f"{stay.conversations} conversations with {stay.messages} imported messages stay: {REASONS[stay.reason]}."
+        f"{counted(stay.conversations, 'conversation stays', 'conversations stay')}, with "
+        f"{counted(stay.messages, 'imported message')}: {REASONS[stay.reason]}."
         for stay in plan.stays
         if stay.reason is not None
     ]
@@ -109,7 +119,7 @@ def reapply_import(inbox: OneInbox) -> None:
                 typer.echo("The journal no longer has all of this import: only a part comes back.", err=True)
             async with transaction(pool) as conn:
                 count = await replay_import(conn, one.phone_number_id, since, "bringing an import back")
-            typer.echo(f"{count} deliveries are in line to be applied again.")
+            typer.echo(f"{counted(count, 'delivery is', 'deliveries are')} in line to be applied again.")
 
     run_command(run)
 
@@ -120,7 +130,7 @@ async def _inbox(pool: Pool, inbox_id: int) -> Inbox:
     async with pool.connection() as conn:
         found = [one for one in await inboxes.of_installation(conn) if one.id == inbox_id]
     if not found:
-        raise NotFound(f"There is no inbox {inbox_id}.", next_step="The page of numbers shows all.")
+        raise NotFound(f"There is no inbox {inbox_id}.", next_step="`coexist doctor --no-meta` names every inbox.")
     if not found[0].is_coexistence:
         raise Invalid("This number is not in the WhatsApp Business app: nothing was imported.")
     return found[0]

@@ -14,6 +14,7 @@ import psycopg
 
 from coexist.base import clock, log
 from coexist.base.config import Settings
+from coexist.base.counts import counted
 from coexist.base.crypto import Keyring
 from coexist.base.database import Pool, transaction
 from coexist.base.errors import AppError, Unavailable
@@ -156,8 +157,7 @@ async def _undo(pool: Pool, chat: Chat) -> None:
 
 
 def _said(kept: int) -> str | None:
-    messages = "1 message" if kept == 1 else f"{kept:,} messages"
-    return f"{messages} stayed: changed since, or told by WhatsApp itself by now." if kept else None
+    return f"{counted(kept, 'message')} stayed: changed since, or told by WhatsApp itself by now." if kept else None
 
 
 async def tidy(pool: Pool, settings: Settings) -> None:

@@ -43,8 +43,20 @@ SENTENCES: Final[dict[Reason, str]] = {
     Reason.NOT_KEPT: "The file came, but could not be stored here.",
     Reason.MOVED: "The number was connected to another account before this file could be fetched.",
 }
+STATES: Final = {
+    "stored": "Fetched",
+    "waiting": "On their way",
+    "failed": "Could not be fetched",
+    "gone": "WhatsApp has them no longer",
+}
+"""What a file's state means, where no reason says more."""
 FETCHABLE: Final = frozenset({Reason.UNKNOWN_TO_META, Reason.DAMAGED, Reason.TOO_LARGE, Reason.UNWANTED})
 """Why a file was given up although asking again may bring it, while Meta has it."""
+
+
+def sentence_of(reason: str | None) -> str:
+    """Return why a file stands as it does; empty where the reason has no sentence of its own."""
+    return SENTENCES.get(Reason(reason), "") if reason in list(Reason) else ""
 
 
 def pause(attempts: int) -> timedelta:

@@ -12,12 +12,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from coexist.base import clock
+from coexist.base.counts import counted
 from coexist.base.database import transaction
 from coexist.coexistence import coverage
 from coexist.coexistence.coverage import CoverageMap, Day, Talk
 from coexist.events import feed
 from coexist.inbox import inboxes
-from coexist.web import words
 from coexist.web.access import Viewer
 from coexist.web.asked import id_of
 from coexist.web.conversations import shell
@@ -78,19 +78,16 @@ def _words(held: Sequence[Day], marks: Sequence[tuple[int, str]]) -> str:
     kinds = [mark for _, mark in marks]
     parts = []
     if held:
-        parts.append(f"{_several(sum(day.message_count for day in held), 'message')} on {_several(len(held), 'day')}")
+        messages = counted(sum(day.message_count for day in held), "message")
+        parts.append(f"{messages} on {counted(len(held), 'day')}")
         placeholders, exported = sum(day.placeholders for day in held), sum(day.exported for day in held)
-        parts += [f"{placeholders} with content on the phone only"] if placeholders else []
-        parts += [f"{exported} from exported chats"] if exported else []
+        parts += [f"{placeholders:,} with content on the phone only"] if placeholders else []
+        parts += [f"{exported:,} from exported chats"] if exported else []
     if silent := kinds.count("silent"):
-        parts.append(f"{_several(silent, 'day')} without a sign")
+        parts.append(f"{counted(silent, 'day')} without a sign")
     if beyond := kinds.count("beyond"):
-        parts.append(f"{_several(beyond, 'day')} beyond WhatsApp's reach")
+        parts.append(f"{counted(beyond, 'day')} beyond WhatsApp's reach")
     return ", ".join(parts) + "." if parts else ""
-
-
-def _several(count: int, what: str) -> str:
-    return f"{words.grouped(count)} {what}{'' if count == 1 else 's'}"
 
 
 async def show_coverage(request: Request, web: Web, viewer: Viewer) -> Response:

@@ -45,10 +45,10 @@ STATES: Final[dict[State, tuple[str, str]]] = {
 """Colour and word of an import's state."""
 
 SKIPPED: Final = {
-    Kind.NOTICE: ("1 notice of WhatsApp's", "{} notices of WhatsApp's, such as the one about encryption"),
-    Kind.CALL: ("1 call", "{} calls"),
-    Kind.DELETED: ("1 deleted message, of which nothing is left", "{} deleted messages, of which nothing is left"),
-    Kind.EMPTY: ("1 message exported without content", "{} messages exported without content"),
+    Kind.NOTICE: ("notice of WhatsApp's", "notices of WhatsApp's, such as the one about encryption"),
+    Kind.CALL: ("call", "calls"),
+    Kind.DELETED: ("deleted message, of which nothing is left", "deleted messages, of which nothing is left"),
+    Kind.EMPTY: ("message exported without content", "messages exported without content"),
 }
 """What is left out: one, and several."""
 

@@ -12,7 +12,7 @@ from coexist.coexistence import checks_store, lost_requests, overview, receipts
 from coexist.coexistence import signup_store as signups
 from coexist.coexistence.choices import choices_of
 from coexist.coexistence.model import SyncState
-from coexist.coexistence.words import why, with_a_gap
+from coexist.coexistence.words import PHASES, why, with_a_gap
 from coexist.events import feed
 from coexist.inbox import inboxes
 from coexist.inbox.switches import allowed
@@ -22,7 +22,7 @@ from coexist.web.conversations import shell
 from coexist.web.doctor import LEVELS, gate_of
 from coexist.web.render import html
 from coexist.web.state import Web
-from coexist.web.strip import PHASES, strip_of
+from coexist.web.strip import strip_of
 
 SYNC_WORDS: Final[dict[SyncState, tuple[str, str]]] = {
     SyncState.NOT_REQUESTED: ("quiet", "Not requested"),

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from starlette.requests import Request
 from starlette.responses import Response
 
 from coexist.base.database import transaction
-from coexist.coexistence import receipts
+from coexist.coexistence import receipts, words
 from coexist.events import feed
 from coexist.inbox import inboxes
-from coexist.media.model import Reason
-from coexist.media.rules import SENTENCES
+from coexist.media.rules import STATES, sentence_of
 from coexist.people.model import Role
 from coexist.web.access import Viewer
 from coexist.web.asked import id_of
@@ -20,32 +17,7 @@ from coexist.web.conversations import shell
 from coexist.web.inboxes import SYNC_WORDS
 from coexist.web.render import html
 from coexist.web.state import Web
-from coexist.web.strip import MOVING, PHASES
-
-ZERO_WORDS: Final = {
-    "notifications": "Notifications",
-    "webhooks": "Webhooks",
-    "automations": "Automatic answers",
-    "sends": "Messages sent",
-    "windows": "Windows opened",
-    "unread": "Made unread",
-    "waiting": "Made waiting",
-    "assigned": "Assigned",
-}
-
-STATE_WORDS: Final = {
-    "stored": "Fetched",
-    "waiting": "On their way",
-    "failed": "Could not be fetched",
-    "gone": "WhatsApp has them no longer",
-}
-"""What a file's state means, where no reason says more."""
-
-
-def file_words(files: receipts.Files) -> str:
-    """Why files stand as they do, in a sentence."""
-    known = files.reason in list(Reason)
-    return SENTENCES.get(Reason(files.reason), "") if known and files.reason else ""
+from coexist.web.strip import MOVING
 
 
 async def show_receipt(request: Request, web: Web, viewer: Viewer) -> Response:
@@ -69,10 +41,10 @@ async def show_receipt(request: Request, web: Web, viewer: Viewer) -> Response:
         receipt=receipt,
         event_id=event_id,
         sync_words=SYNC_WORDS,
-        phase_words=PHASES,
-        zero_words=ZERO_WORDS,
-        state_words=STATE_WORDS,
-        file_words=file_words,
+        phase_words=words.PHASES,
+        zero_words=words.ZEROS,
+        state_words=STATES,
+        file_words=sentence_of,
         may_undo=viewer.member.role != Role.AGENT,
         is_moving=is_moving,
         is_open=is_moving or (receipt is not None and any(files.state == "waiting" for files in receipt.files)),

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
 
 from coexist.base import clock
+from coexist.base.counts import counted
 from coexist.inbox.model import Message
 from coexist.web import life_words, words
 from coexist.web.bubbles import bubble_of
@@ -87,6 +88,7 @@ def create_templates() -> Environment:
         "contact_name": words.contact_name,
         "initials": words.initials,
         "hue": lambda id: f"hue-{id % HUES}",
+        "counted": counted,
         "grouped": words.grouped,
         "capped": words.capped,
     }

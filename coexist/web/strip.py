@@ -11,8 +11,6 @@ from coexist.coexistence import rules, store
 from coexist.coexistence.model import Phase, SyncKind, SyncState
 
 MOVING: Final = frozenset({SyncState.REQUESTING, SyncState.REQUESTED, SyncState.RECEIVING})
-PHASES: Final = {0: "The last day", 1: "The last 90 days", 2: "Up to 180 days"}
-"""The spans of the history's phases, as Meta describes them (meta-protocol 5.4)."""
 
 
 @dataclass(frozen=True, slots=True)

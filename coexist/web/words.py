@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import phonenumbers
 
+from coexist.base.counts import counted
+
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
@@ -130,7 +132,7 @@ def size(count: int | None) -> str:
     if count is None:
         return ""
     if count < 1000:
-        return f"{count} bytes"
+        return counted(count, "byte")
     if count < 1_000_000:
         return f"{count / 1000:.0f} KB"
     return f"{count / 1_000_000:.1f} MB"
@@ -145,9 +147,11 @@ def duration(ms: int | None) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
-def capped(count: int, limit: int) -> str:
-    """``12``, and ``999+`` from the limit on."""
-    return str(count) if count < limit else f"{limit - 1}+"
+def capped(count: int, limit: int, one: str = "") -> str:
+    """``12``, and ``999+`` from the limit on; with a noun ``1 event``, ``999+ events``."""
+    if count < limit:
+        return counted(count, one) if one else str(count)
+    return f"{limit - 1}+ {one}s" if one else f"{limit - 1}+"
 
 
 def grouped(count: int) -> str:

@@ -35,14 +35,14 @@ async def test_a_number_is_made_private_and_removed(coexist: Coexist, pool: Pool
     await open_business(pool)
     await deliver(pool, inbound("wamid.A", "segredo"))
     said = (await coexist("private", "add", *ACCOUNT, typed="+351 910 559 111\n")).out
-    assert "Here of it: 1 messages in 1 conversations" in said
+    assert "Here of it: 1 message in 1 conversation, " in said
     assert "+351 910 559 111   added" in (await coexist("private", "list", *ACCOUNT)).out
     assert (await coexist("private", "add", *ACCOUNT, typed=PHONE)).code == 1
     ended = await coexist("private", "purge", *ACCOUNT, "--number-file", "-", typed=PHONE)
     assert ended.code == 0, ended.err
     while await purging.step(pool, KEYRING):
         pass
-    assert "1 messages and 2 parts" in (await coexist("private", "list", *ACCOUNT)).out
+    assert "1 message and 2 parts" in (await coexist("private", "list", *ACCOUNT)).out
     assert (await coexist("private", "scrub")).code == 0
     assert "off the list" in (await coexist("private", "remove", *ACCOUNT, typed=PHONE)).out
     assert "No number is private" in (await coexist("private", "list", *ACCOUNT)).out

@@ -76,7 +76,7 @@ async def test_what_waits_is_listed_shown_and_retried(coexist: Coexist, poisoned
     assert raw in (await coexist("journal", "show", "1")).out
 
     unattended = await coexist("quarantine", "retry", "1")
-    assert (unattended.code, unattended.out) == (0, "1 are in line. Start `coexist serve` or `coexist work`.\n")
+    assert (unattended.code, unattended.out) == (0, "1 is in line. Start `coexist serve` or `coexist work`.\n")
     async with working(poisoned, database_url):
         failed = await coexist("quarantine", "retry", "1", "99")
         assert failed.code == 1
@@ -170,13 +170,13 @@ async def test_the_journal_tells_what_it_holds_and_lets_go_of_what_is_old(coexis
         assert not await has_worker(conn)
     told = (await coexist("journal", "status")).out
     assert "2, 0 of them of imports" in told
-    assert "1 parts, and 0 dismissed" in told
+    assert "1 part, and 0 dismissed" in told
     assert "90 days; imports for ever" in told
     assert "none: start `coexist serve`" in told
     assert (await coexist("journal", "prune")).out.startswith("0 deliveries removed")
     short = {"COEXIST_JOURNAL_DAYS": "7"}
-    assert (await coexist("journal", "prune", "--dry-run", **short)).out.startswith("1 deliveries would be removed")
-    assert (await coexist("journal", "prune", **short)).out.startswith("1 deliveries removed")
+    assert (await coexist("journal", "prune", "--dry-run", **short)).out.startswith("1 delivery would be removed")
+    assert (await coexist("journal", "prune", **short)).out.startswith("1 delivery removed")
     assert await rows(poisoned, "SELECT id FROM journal") == [(1,)], "the one with the poisonous part stays"
     assert (await coexist("journal", "status", COEXIST_JOURNAL_IMPORT_DAYS="3")).code == 2
 

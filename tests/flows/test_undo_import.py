@@ -28,7 +28,7 @@ async def test_an_import_is_told_of_taken_back_and_brought_back(coexist: Coexist
     assert receipt["figures"]["messages"] == 5
     assert {zero["count"] for zero in receipt["zeros"]} == {0}
     looked = await coexist("undo-import", "--inbox", "1", "--dry-run")
-    assert "3 conversations with 5 messages are removed" in looked.out
+    assert "3 conversations with 5 messages would be removed" in looked.out
     wrong = await coexist("undo-import", "--inbox", "1", typed="5511985500102\n")
     assert wrong.code == 2
     assert "nothing was removed" in wrong.err
@@ -50,8 +50,10 @@ async def test_an_import_that_disturbed_somebody_ends_the_command_with_four(coex
         await conn.execute("UPDATE conversations SET unread_count = 1")
     told = await coexist("receipt", "--inbox", "1")
     assert told.code == 4
-    assert "WRONG unread: 3  in conversations: 1, 2, 3" in told.out
+    assert "WRONG Made unread: 3, in conversations: 1, 2, 3" in told.out
+    assert "no gap" in told.out
+    assert "Came        3 chats with 5 new messages, 3 contacts with chats, 0 in the address book" in told.out
     missing = await coexist("receipt", "--inbox", "9")
     assert (missing.code, missing.err.splitlines()[0]) == (
-        1, "There is no inbox 9 with the phone app. The page of numbers shows all."
+        1, "There is no inbox 9 with the phone app. `coexist doctor --no-meta` names every inbox."
     )  # fmt: skip

@@ -164,7 +164,7 @@ SPOILED: list[tuple[Name, Level, Spoil, str]] = [
     (Name.STORAGE, Level.RED, lambda desk: desk.ready.beat(storage_error="It cannot be written."), "cannot be"),
     (Name.STORAGE, Level.AMBER, lambda desk: desk.ready.beat(free_bytes=700 * 1024**2), "700 MiB"),
     (Name.STORAGE, Level.RED, lambda desk: desk.ready.beat(free_bytes=5), "0 MiB"),
-    (Name.DATABASE, Level.AMBER, wait_long, "1 deliveries wait"),
+    (Name.DATABASE, Level.AMBER, wait_long, "1 delivery waits"),
 ]  # fmt: skip
 
 

@@ -94,7 +94,7 @@ async def test_a_number_is_made_private_removed_and_taken_off(site: Site, strang
     while await purging.step(site.pool, site.web.keyring):
         pass
     _, page = await site.get("/private-numbers")
-    assert "1 messages and" in page
+    assert "1 message and" in page
     assert "Removing" not in page
     assert "No message, conversation or address-book entry" in (await site.get(path))[1]
     assert (await site.get(f"/conversations/{conversation}"))[0] == 404

@@ -146,7 +146,7 @@ async def test_a_number_that_is_not_connected_says_what_would_help(site: Site) -
     await site.deliver(strange(), strange())
     _, page = await site.get("/quarantine")
     assert "Not connected here" in page
-    assert "2 waiting" in page
+    assert "2 deliveries wait" in page
     assert f"coexist connect --phone-number-id {STRANGE}" in page
     assert (await site.post("/quarantine/numbers/dismiss", number=STRANGE, why="not ours")).status == 303
     assert (await site.get("/quarantine/badge"))[1] == ""

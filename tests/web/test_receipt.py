@@ -151,7 +151,7 @@ async def test_only_admins_undo_and_only_what_they_type(imported: Site, stranger
     await execute(imported.business, "UPDATE syncs SET state = 'completed'")
     _, page = await imported.get(f"{path}/undo")
     assert "would be removed" not in page, "somebody wrote in the only chat"
-    assert "1 conversation with 3 imported messages stays: messages came or were written after connecting." in page
+    assert "1 conversation stays, with 3 imported messages: messages came or were written after connecting." in page
     assert (await imported.post(f"{path}/undo", typed="1234567")).status == 422
     assert (await imported.post(f"{path}/undo", typed=imported.business.inbox.display_phone_number)).status == 303
     async with transaction(imported.pool) as conn:
