@@ -12,7 +12,17 @@ from coexist.base.config import Settings
 from coexist.base.counts import counted
 from coexist.base.crypto import Keyring, SecretUnreadable
 from coexist.base.database import Connection
-from coexist.coexistence import checks, checks_evidence, checks_rules, checks_store, receipts, rules, store, words
+from coexist.coexistence import (
+    checks,
+    checks_evidence,
+    checks_rules,
+    checks_store,
+    lost_requests,
+    receipts,
+    rules,
+    store,
+    words,
+)
 from coexist.coexistence.checks_evidence import Failure, Lack, Line, Waiting
 from coexist.coexistence.checks_model import SEVERITY, Check, Diagnosis, Level, Name, Question, worst
 from coexist.coexistence.model import Sync, SyncKind, SyncState
@@ -76,6 +86,10 @@ ANOTHER_CHANCE: Final = (
     "For another chance: on the phone, Settings > Account > Business Platform > Disconnect; "
     "then connect the number again."
 )
+WHY_AGAIN: Final = (
+    "nobody knows whether WhatsApp heard of the request. If it did, asking changes nothing; if not, it saves the one "
+    "chance."
+)
 EACH_SAYS: Final = "Each message that failed says why where it stands."
 AT_META: Final = "Look into WhatsApp Manager and Business Support Home for the reason."
 SYNC_LEVELS: Final = {
@@ -99,12 +113,16 @@ async def diagnose(conn: Connection, keyring: Keyring, settings: Settings, accou
     seen = await checks_store.sightings(conn, checks_rules.names_of(inbox), since=inbox.owned_from)
     phases = await receipts.phases_of(conn, inbox_id, inbox.onboarded_at)
     missing_count = sum(len(phase.missing) for phase in phases)
+    lost = await lost_requests.find(conn, inbox_id)
     failed = await checks_evidence.failures(conn, inbox_id)
     ours = [
         _connection(inbox, now),
         _held(inbox, now),
         await _access(conn, keyring, inbox, now),
-        *(_sync(sync, missing_count if kind is SyncKind.HISTORY else 0, now) for kind, sync in syncs.items()),
+        *(
+            _sync(sync, missing_count if kind is SyncKind.HISTORY else 0, now, is_lost=kind in lost)
+            for kind, sync in syncs.items()
+        ),
         *_sightings(inbox, syncs, seen, now),
         *_kept_back(await checks_evidence.waiting(conn, inbox), now),
         _media(await checks_evidence.lacks(conn, inbox_id), inbox, now),
@@ -180,8 +198,11 @@ async def _access(conn: Connection, keyring: Keyring, inbox: Inbox, now: datetim
     return Check(Name.ACCESS, Level.GREEN, title, "There is an access token, and it can be read.", now)
 
 
-def _sync(sync: Sync, missing_count: int, now: datetime) -> Check:
-    """Where a sync stands. Contacts that come in are in order: WhatsApp never says which is the last."""
+def _sync(sync: Sync, missing_count: int, now: datetime, *, is_lost: bool) -> Check:
+    """Where a sync stands. Contacts that come in are in order: WhatsApp never says which is the last.
+
+    ``is_lost``: its request got no answer, and a person may have it asked for once more.
+    """
     name, title = (Name.HISTORY, "History") if sync.kind == SyncKind.HISTORY else (Name.CONTACTS, "Contacts")
     state = SyncState(sync.state)
     level = SYNC_LEVELS.get(state, Level.AMBER)
@@ -195,6 +216,9 @@ def _sync(sync: Sync, missing_count: int, now: datetime) -> Check:
         is_late = now >= deadline or sync.requested_at is not None or sync.refusals >= rules.REFUSALS_IN_ALL
         level = Level.RED if is_late else level
         step = ANOTHER_CHANCE if is_late else f"Mend what is red, then ask (Numbers > Sync) before {_at(deadline)}."
+    elif is_lost:
+        level = Level.RED  # who does nothing now may lose the one chance
+        step = f"Ask once more (Numbers > Sync) before {_at(rules.deadline(sync.onboarded_at))}: {WHY_AGAIN}"
     asked = (
         f" Asked at {_at(sync.requested_at)}, request id {sync.request_id or 'unknown'}." if sync.requested_at else ""
     )

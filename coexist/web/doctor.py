@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -23,10 +24,11 @@ from coexist.coexistence import (
     rules,
     store,
 )
-from coexist.coexistence.checks_model import Level, Preflight
+from coexist.coexistence.checks_model import Level, Name, Preflight
 from coexist.coexistence.model import SyncKind
 from coexist.events import feed
 from coexist.inbox import inboxes
+from coexist.inbox.connection import State
 from coexist.inbox.inboxes import Inbox
 from coexist.people.model import Role
 from coexist.web.access import Viewer, redirect
@@ -116,8 +118,28 @@ async def show_doctor(request: Request, web: Web, viewer: Viewer) -> Response:
     async with transaction(web.pool) as conn:
         event_id = await feed.last_id(conn, viewer.account_id)
         diagnosis = await checks_doctor.diagnose(conn, web.keyring, web.settings, inbox.account_id, inbox.id)
+        lost = await lost_requests.find(conn, inbox.id)
     told: dict[str, Any] = {"inbox": inbox, "diagnosis": diagnosis, "levels": LEVELS, "event_id": event_id}
+    told["places"] = {} if inbox.is_moved else _places(inbox, lost)
     return html(web, "doctor.html", **shell(viewer), **told)
+
+
+def _places(inbox: Inbox, lost: Sequence[SyncKind]) -> Mapping[str, tuple[str, str]]:
+    """Where a check that is not in order leads to: the label and the address of the page with what helps."""
+    here = f"/inboxes/{inbox.id}"
+    renew = ("Connect again" if inbox.state == State.REMOVED else "Renew access", f"/inboxes/connect?inbox={inbox.id}")
+    is_cut_off = inbox.state in (State.REMOVED, State.TOKEN_INVALID)
+    return {
+        Name.CONNECTION: renew if is_cut_off else ("The number", here),
+        Name.ACCESS: renew,
+        Name.TOKEN: renew,
+        Name.HELD: ("The number", here),
+        Name.QUARANTINE: ("Quarantine", "/quarantine"),
+        **{
+            name: ("Ask once more" if kind in lost else "Sync", f"{here}/sync#{kind}")
+            for kind, name in ((SyncKind.HISTORY, Name.HISTORY), (SyncKind.CONTACTS, Name.CONTACTS))
+        },
+    }
 
 
 async def ask_meta(request: Request, web: Web, viewer: Viewer) -> Response:

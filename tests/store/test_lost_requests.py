@@ -8,9 +8,11 @@ from datetime import timedelta
 import pytest
 
 from coexist.base import clock
+from coexist.base.config import Settings
 from coexist.base.database import Pool, in_transaction, transaction
 from coexist.base.errors import Conflict, NotFound
-from coexist.coexistence import actions, lost_requests, store, worker
+from coexist.coexistence import actions, checks_doctor, lost_requests, store, worker
+from coexist.coexistence.checks_model import Level, Name
 from coexist.coexistence.model import Request, SyncKind
 from coexist.meta.graph import Graph
 from tests.support.business import KEYRING, Business, change, deliver, open_business
@@ -202,3 +204,26 @@ async def test_the_late_answer_to_the_first_request_is_not_the_seconds(
             contacts = (await store.syncs(conn, business.inbox.id))[0]
     assert (contacts.state, contacts.request_id, contacts.refusals) == ("not_requested", None, 0)
     assert contacts.wanted_at is not None
+
+
+@pytest.mark.requirement("B3", "B5", "G12")
+async def test_the_doctor_names_asking_once_more_while_that_can_be_done(
+    business: Business, graphs: tuple[ScriptedGraph, Graph]
+) -> None:
+    scripted, graph = graphs
+    scripted.answers.append(ConnectionResetError())
+    await worker.step(business.pool, graph, KEYRING)
+
+    async def next_step() -> tuple[str, bool]:
+        async with business.pool.connection() as conn:
+            ids = business.member.account_id, business.inbox.id
+            told = await checks_doctor.diagnose(conn, KEYRING, Settings(), *ids)
+        check = next(one for question in told.questions for one in question.checks if one.name == Name.CONTACTS)
+        return check.level, check.next_step.startswith("Ask once more (Numbers > Sync) before ")
+
+    assert await next_step() == (Level.AMBER, False), "it may still arrive"
+    later = clock.now() + LATER
+    with clock.reading(lambda: later):
+        assert await next_step() == (Level.RED, True)
+        await again(business)
+        assert (await next_step())[1] is False

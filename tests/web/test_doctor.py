@@ -168,8 +168,13 @@ async def test_nothing_is_wider_than_the_screen(
 async def test_what_had_no_answer_is_asked_for_once_more_by_a_person(site: Site, ready: Ready) -> None:
     async with transaction(site.pool) as conn:
         await conn.execute("UPDATE syncs SET state = 'requesting', requested_at = now() - interval '40 minutes'")
+    await site.post(f"{place(site)}/doctor")
+    _, page = await site.get(f"{place(site)}/doctor")
+    assert f'href="{place(site)}/sync#history">Ask once more</a>' in page
+    assert f'href="{place(site)}/sync#contacts">Ask once more</a>' in page
     status, page = await site.get(f"{place(site)}/sync")
     assert (status, page.count("Ask once more")) == (200, 2)
+    assert 'id="history"' in page
     assert (await site.post(f"{place(site)}/sync/again")).status == 303
     _, page = await site.get(f"{place(site)}/sync")
     assert "Ask once more" not in page
@@ -177,3 +182,4 @@ async def test_what_had_no_answer_is_asked_for_once_more_by_a_person(site: Site,
     assert (await site.post(f"{place(site)}/sync/again")).status == 303, "a second click is no other"
     _, page = await site.get(place(site))
     assert page.count("Asked once more for what had no answer") == 1
+    assert "Ask once more" not in (await site.get(f"{place(site)}/doctor"))[1]
