@@ -120,11 +120,11 @@ async def show_doctor(request: Request, web: Web, viewer: Viewer) -> Response:
         diagnosis = await checks_doctor.diagnose(conn, web.keyring, web.settings, inbox.account_id, inbox.id)
         lost = await lost_requests.find(conn, inbox.id)
     told: dict[str, Any] = {"inbox": inbox, "diagnosis": diagnosis, "levels": LEVELS, "event_id": event_id}
-    told["places"] = {} if inbox.is_moved else _places(inbox, lost)
+    told["places"] = {} if inbox.is_moved else places_of(inbox, lost)
     return html(web, "doctor.html", **shell(viewer), **told)
 
 
-def _places(inbox: Inbox, lost: Sequence[SyncKind]) -> Mapping[str, tuple[str, str]]:
+def places_of(inbox: Inbox, lost: Sequence[SyncKind]) -> Mapping[str, tuple[str, str]]:
     """Where a check that is not in order leads to: the label and the address of the page with what helps."""
     here = f"/inboxes/{inbox.id}"
     renew = ("Connect again" if inbox.state == State.REMOVED else "Renew access", f"/inboxes/connect?inbox={inbox.id}")

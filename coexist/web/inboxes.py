@@ -19,7 +19,7 @@ from coexist.inbox.switches import allowed
 from coexist.people.model import Role
 from coexist.web.access import Viewer
 from coexist.web.conversations import shell
-from coexist.web.doctor import LEVELS, gate_of
+from coexist.web.doctor import LEVELS, gate_of, places_of
 from coexist.web.render import html
 from coexist.web.state import Web
 from coexist.web.strip import strip_of
@@ -80,6 +80,7 @@ async def show_sync(request: Request, web: Web, viewer: Viewer) -> Response:
         panel=panel,
         gate=gate,
         lost=lost,
+        places=places_of(inbox, lost) if viewer.member.role != Role.AGENT else {},
         checked=look if look and look.checks and look.onboarded_at == inbox.onboarded_at and not gate else None,
         missing_count=sum(len(phase.missing) for phase in parts),
         with_a_gap=with_a_gap,

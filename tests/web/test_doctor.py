@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -72,6 +73,10 @@ async def test_red_is_listed_with_its_mending_and_cannot_be_passed_over(site: Si
     _, page = await site.get(f"{place(site)}/sync")
     assert "smb_message_echoes and account_update: what they tell would be lost" in page
     assert "22 h" in page
+    levels = re.findall(r'<li class="(bad|busy|good)">', page)
+    assert levels == sorted(levels, key=("bad", "busy", "good").index), "what is wrong stands first"
+    assert {"bad", "busy", "good"} == set(levels)
+    assert page.index("are in order") < page.index('<li class="good">'), "and what is in order steps back"
     assert "Check again" in page
     assert "Ask anyway" not in page
     assert (await site.post(f"{place(site)}/sync/anyway", reason="now")).status == 409
