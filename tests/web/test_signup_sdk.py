@@ -108,3 +108,47 @@ async def test_the_event_may_come_after_the_code(stand: Stand, browser: Browser)
     await page.evaluate(EVENT_LATE)
     await go_through(await open_window(page))
     await ended(page, "Connected")
+
+
+ANSWERS = """() => {
+    const it = document.querySelector("signup-dialog"), { login } = FB;
+    it.answers = 0;
+    FB.login = (answer, asked) => login((said) => { answer(said); it.answers += 1; }, asked);
+}"""
+
+
+@pytest.mark.requirement("A5")
+async def test_a_window_of_an_earlier_click_ends_nothing_of_a_later_one(stand: Stand, browser: Browser) -> None:
+    """Opened twice: what the first window says, and that it closes, is not about the second."""
+    page = await stand.open(browser, "/inboxes/connect")
+    told: list[str] = []
+    page.on("request", lambda asked: told.append(asked.url.rsplit("/", 1)[1]) if asked.method == "POST" else None)
+    await expect(page.locator("signup-dialog")).to_have_js_property("trouble", "", timeout=PATIENCE_MS)
+    await page.evaluate(ANSWERS)
+    former = await open_window(page)
+    await ended(page, "Meta's window is open")
+    newer = await open_window(page)
+    await former.evaluate("document.querySelector('signup-window').tell('CANCEL', { current_step: 'PERMISSIONS' })")
+    await former.close()
+    await expect(page.locator("signup-dialog")).to_have_js_property("answers", 1, timeout=PATIENCE_MS)
+    await go_through(newer)
+    await ended(page, "Connected")
+    assert told == ["opened", "opened", "event", "code"], "the newer window alone"
+    assert await stand.ask("SELECT state::text FROM signups") == [("connected",)]
+
+
+@pytest.mark.requirement("A5")
+async def test_a_window_that_met_an_error_does_not_end_the_next_attempt(stand: Stand, browser: Browser) -> None:
+    page = await stand.open(browser, "/inboxes/connect")
+    former = await open_window(page)
+    await former.evaluate("document.querySelector('signup-window').tell('ERROR', { error_message: 'Not yet.' })")
+    await expect(page.locator("#signup")).to_contain_text("Not yet.", timeout=PATIENCE_MS)
+    newer = await open_window(page)
+    await ended(page, "Meta's window is open")
+    told: list[str] = []
+    page.on("request", lambda asked: told.append(asked.url.rsplit("/", 1)[1]) if asked.method == "POST" else None)
+    await former.evaluate("document.querySelector('signup-window').tell('CANCEL', {})")
+    await go_through(newer)
+    await ended(page, "Connected")
+    assert told == ["event", "code"], "the newer window alone"
+    assert await stand.ask("SELECT state::text FROM signups ORDER BY began_at") == [("failed",), ("connected",)]

@@ -1,21 +1,19 @@
 // Opens Meta's sign-up window and tells the server at once what comes of it. What the window says is believed from
 // Meta's site alone, and even then proves nothing: the server asks Meta.
-import { asked, isFrom, load } from "./signup-sdk.js";
+import { isFrom, load, openFor, openingOf } from "./signup-sdk.js";
 
 const [META, TYPE] = ["https://facebook.com", "WA_EMBEDDED_SIGNUP"];
 const LOADING = "Meta's window is still being loaded. Try again in a moment.";
 const NOT_SENT = "The server cannot be reached. Load this page again: what was done is kept.";
 const AGAIN = "The server cannot be reached for the moment. Leave this page open: it tries again.";
-const TRIES = 12;
-const PAUSE_MS = 2_000;
+const [TRIES, PAUSE_MS] = [12, 2_000];
 
 class SignupDialog extends HTMLElement {
   isMeta = (origin) => isFrom(origin, this.dataset.site ?? META);
-
   connectedCallback() {
     Object.assign(this, { asked: 0, shown: Promise.resolve(), trouble: LOADING });
     this.addEventListener("click", ({ target, detail }) => target.closest("[data-open]") && detail < 2 && this.open());
-    addEventListener("message", ({ origin, data }) => this.isMeta(origin) && this.hear(data));
+    addEventListener("message", ({ origin, data, source }) => this.isMeta(origin) && this.hear(data, source));
     if (this.dataset.sdk) load(this.dataset, (trouble) => (this.trouble = trouble) && this.say(trouble));
   }
 
@@ -24,23 +22,25 @@ class SignupDialog extends HTMLElement {
     const person = document.getElementById("person");
     if (person && !person.reportValidity()) return;
     if (this.trouble) return this.say(this.trouble);
-    const signup = (this.signup = this.querySelector("#signup").dataset.id);
-    Object.assign(this, { person: person?.value ?? "", event: "", hasCode: false });
-    FB.login((answer) => this.answered(signup, answer), asked(this.dataset));
+    const signup = this.querySelector("#signup").dataset.id;
+    const opening = { signup, event: "" };
+    Object.assign(this, { signup, opening, person: person?.value ?? "", hasCode: false });
+    openFor(opening, (answer) => this.answered(opening, answer), this.dataset);
     this.tell(signup, "opened");
   }
 
-  answered(signup, answer) {
+  // A window that was left open by an earlier click may still give a code, but it ends nothing that a later one began.
+  answered(opening, answer) {
     const code = answer?.authResponse?.code;
-    if (code) this.tell(signup, "code", { code, event: this.event });
-    else this.tell(signup, "closed");
-    if (signup === this.signup) this.hasCode = !!code;
+    if (code) this.tell(opening.signup, "code", { code, event: opening.event });
+    else if (opening === this.opening || opening.signup !== this.signup) this.tell(opening.signup, "closed");
+    if (opening.signup === this.signup) this.hasCode ||= !!code;
   }
 
-  hear(data) {
-    if (!this.signup || typeof data !== "string" || !data.includes(TYPE)) return;
-    this.event = data;
-    this.tell(this.signup, "event", { event: data });
+  hear(data, source) {
+    if (!this.opening || typeof data !== "string" || !data.includes(TYPE)) return;
+    const opening = Object.assign(openingOf(source, this.opening), { event: data });
+    if (opening === this.opening) this.tell(opening.signup, "event", { event: data });
   }
 
   // Kept alive, so that a tab that is closed now loses nothing. Only the newest answer to this attempt is shown, and of
