@@ -100,7 +100,7 @@ async def _at_meta(
     app_id, secret = settings.app_id, settings.app_secrets[0].decode() if settings.app_secrets else None
     if token is None:
         missing = "There is no access token here, so Meta could not be asked."
-        step = "Connect the number again (Numbers > Renew access)."
+        step = "Connect the number again (Numbers > its name > Renew access)."
         names = (Name.SUBSCRIBED, Name.TOKEN, Name.NUMBER)
         return [rules.made(name, Level.RED, missing, now, step) for name in names], []
     accounts, number = await asyncio.gather(

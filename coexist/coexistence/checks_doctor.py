@@ -74,8 +74,8 @@ STATES: Final = {
 }
 STEPS: Final = {
     connection.State.OFFBOARDED: "Open the WhatsApp Business app on the phone: it usually comes back within minutes.",
-    connection.State.REMOVED: "Connect the number again (Numbers > Connect again).",
-    connection.State.TOKEN_INVALID: "Connect the number again (Numbers > Renew access).",
+    connection.State.REMOVED: "Connect the number again (Numbers > its name > Connect again).",
+    connection.State.TOKEN_INVALID: "Connect the number again (Numbers > its name > Renew access).",
     connection.State.RESTRICTED: "Look at the app or at Meta Business Suite for the reason.",
 }
 MOVED_STEP: Final = "Nothing: it is that account's now. The chats so far stay here."
@@ -188,7 +188,7 @@ def _held(inbox: Inbox, now: datetime) -> Check:
 
 
 async def _access(conn: Connection, keyring: Keyring, inbox: Inbox, now: datetime) -> Check:
-    title, renew = "Our access", "Connect the number again (Numbers > Renew access)."
+    title, renew = "Our access", "Connect the number again (Numbers > its name > Renew access)."
     try:
         token = await credentials.token_of(conn, keyring, inbox.id)
     except SecretUnreadable as error:
@@ -215,10 +215,14 @@ def _sync(sync: Sync, missing_count: int, now: datetime, *, is_lost: bool) -> Ch
         deadline = rules.deadline(sync.onboarded_at)
         is_late = now >= deadline or sync.requested_at is not None or sync.refusals >= rules.REFUSALS_IN_ALL
         level = Level.RED if is_late else level
-        step = ANOTHER_CHANCE if is_late else f"Mend what is red, then ask (Numbers > Sync) before {_at(deadline)}."
+        step = (
+            ANOTHER_CHANCE
+            if is_late
+            else f"Mend what is red, then ask (Numbers > its name > Sync) before {_at(deadline)}."
+        )
     elif is_lost:
         level = Level.RED  # who does nothing now may lose the one chance
-        step = f"Ask once more (Numbers > Sync) before {_at(rules.deadline(sync.onboarded_at))}: {WHY_AGAIN}"
+        step = f"Ask once more (Numbers > its name > Sync) before {_at(rules.deadline(sync.onboarded_at))}: {WHY_AGAIN}"
     asked = (
         f" Asked at {_at(sync.requested_at)}, request id {sync.request_id or 'unknown'}." if sync.requested_at else ""
     )

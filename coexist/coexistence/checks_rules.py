@@ -73,7 +73,7 @@ def not_asked(name: Name, error: GraphFailed, at: datetime) -> Check:
 
 
 def _reauthorise(code: int | None) -> str:
-    renew = "Connect the number again (Numbers > Renew access)."
+    renew = "Connect the number again (Numbers > its name > Renew access)."
     return renew if code in DEAD_TOKEN else f"Check the app's permissions at Meta. Otherwise: {renew}"
 
 
@@ -157,7 +157,7 @@ def fields(apps: Sequence[AppSubscription], app_id: str, address: str, override:
 def subscribed(apps: Sequence[SubscribedApp], app_id: str | None, waba_id: str, address: str, at: datetime) -> Check:
     """Whether the WhatsApp account sends its webhooks to our app, and to no address that is not ours."""
     ours = [app for app in apps if app.app_id == app_id]
-    again = "Connect the number again (Numbers > Renew access): that subscribes the app."
+    again = "Connect the number again (Numbers > its name > Renew access): that subscribes the app."
     if app_id is None and apps:
         return app_not_named(Name.SUBSCRIBED, at)
     if not ours:
@@ -173,7 +173,7 @@ def subscribed(apps: Sequence[SubscribedApp], app_id: str | None, waba_id: str, 
 
 def token(info: TokenInfo, app_id: str, waba_id: str, at: datetime) -> Check:
     """What Meta says about the access token: valid, ours, allowed enough, and until when (meta-protocol 2.5)."""
-    renew = "Connect the number again (Numbers > Renew access)."
+    renew = "Connect the number again (Numbers > its name > Renew access)."
     expires_at = info.ends_at
     if not info.is_valid or (expires_at and expires_at <= at):
         return made(Name.TOKEN, Level.RED, "Meta does not accept the access token any more.", at, renew)

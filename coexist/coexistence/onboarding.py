@@ -289,7 +289,8 @@ def _say_removed(inbox: Inbox, say: Say) -> None:
     say("No sync was asked for: the right to ask comes with a new sign-up, for 24 hours.")
     say(
         "Next: if it was signed up again since, run the same command with --since and the time of that. If not, do so "
-        "first: on its page in the inbox (Numbers > Connect again), or in the phone app with whoever connects it."
+        "first: on its page in the inbox (Numbers > its name > Connect again), or in the phone app with whoever "
+        "connects it."
     )
 
 
@@ -297,7 +298,10 @@ def _say_waiting(found: Preflight, say: Say) -> None:
     say("No sync was asked for: there is one chance, and not all is in order for it.")
     for check in checks.needing(found.checks):
         say(f"{check.level.upper()}  {check.title}: {check.seen} {check.next_step}")
-    say("Next: mend that. A running worker looks again by itself, and the number's page has the list (Numbers > Sync).")
+    say(
+        "Next: mend that. A running worker looks again by itself, and the number's page has the list (Numbers > its "
+        "name > Sync)."
+    )
 
 
 async def _account(conn: Connection, name_or_id: str, say: Say) -> Account:

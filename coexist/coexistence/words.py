@@ -98,8 +98,8 @@ def sentence(sync: Sync, now: datetime) -> str:
 
 
 AFTER_A_GAP: Final = (
-    "The receipt (Numbers > Receipt) says which. What they held is on the phone: Meta's support can look for it by the "
-    "request id, and chats that matter can come in as exported chats."
+    "The receipt (Numbers > its name > Receipt) says which. What they held is on the phone: Meta's support can look "
+    "for it by the request id, and chats that matter can come in as exported chats."
 )
 
 

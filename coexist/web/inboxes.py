@@ -20,6 +20,7 @@ from coexist.people.model import Role
 from coexist.web.access import Viewer
 from coexist.web.conversations import shell
 from coexist.web.doctor import LEVELS, gate_of, places_of
+from coexist.web.life import Standing, life_of
 from coexist.web.render import html
 from coexist.web.state import Web
 from coexist.web.strip import strip_of
@@ -39,23 +40,27 @@ SYNC_WORDS: Final[dict[SyncState, tuple[str, str]]] = {
 
 
 async def show_inboxes(request: Request, web: Web, viewer: Viewer) -> Response:
-    """The settings page: every number with its state in words."""
+    """The settings page: every number with its state in words. All else of a number is on its own pages."""
     async with transaction(web.pool) as conn:
         event_id = await feed.last_id(conn, viewer.account_id)
         connected = await inboxes.of_account(conn, viewer.account_id)
         unfinished = [] if viewer.member.role == Role.AGENT else await signups.unfinished(conn, viewer.account_id)
-        strips = {inbox.id: await strip_of(conn, inbox.id) for inbox in connected if inbox.is_coexistence}
+        numbers = [Standing(one, await life_of(conn, one), await strip_of(conn, one.id)) for one in connected]
     return html(
         web,
         "inboxes.html",
         **shell(viewer),
         event_id=event_id,
-        inboxes=connected,
+        numbers=sorted(numbers, key=_urgency),
         unfinished=unfinished,
-        strips=strips,
         sync_words=SYNC_WORDS,
         why=why,
     )
+
+
+def _urgency(one: Standing) -> int:
+    """Where a number stands in the list: what needs somebody comes first, and nothing else moves."""
+    return 2 if not one.life.is_told else 1 if not one.life.is_red else 0
 
 
 async def show_sync(request: Request, web: Web, viewer: Viewer) -> Response:

@@ -219,7 +219,7 @@ async def test_the_doctor_names_asking_once_more_while_that_can_be_done(
             ids = business.member.account_id, business.inbox.id
             told = await checks_doctor.diagnose(conn, KEYRING, Settings(), *ids)
         check = next(one for question in told.questions for one in question.checks if one.name == Name.CONTACTS)
-        return check.level, check.next_step.startswith("Ask once more (Numbers > Sync) before ")
+        return check.level, check.next_step.startswith("Ask once more (Numbers > its name > Sync) before ")
 
     assert await next_step() == (Level.AMBER, False), "it may still arrive"
     later = clock.now() + LATER

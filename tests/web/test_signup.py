@@ -110,6 +110,7 @@ async def test_a_number_is_connected_and_its_access_renewed(stand: Stand, browse
     await stand.ask("DELETE FROM preflights RETURNING 1")
 
     await page.goto(stand.site.url + "/inboxes")
+    await page.locator(".one-number h2 a").click()
     await page.get_by_text("Renew access").click()
     await expect(page.locator("h1")).to_have_text("Renew the access of Jardim Verde", timeout=PATIENCE_MS)
     window = await open_window(page)

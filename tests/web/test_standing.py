@@ -145,3 +145,33 @@ async def test_the_word_of_a_lost_server_goes_when_the_line_is_back(site: Site, 
     await page.route("**/*", lambda route: route.abort())  # so that nothing new can be what takes the word away
     await page.context.set_offline(False)
     await expect(failure).to_be_hidden()
+
+
+MORE = """
+INSERT INTO inboxes (account_id, scope_id, name, waba_id, phone_number_id, display_phone_number, is_coexistence,
+                     onboarded_at, state, state_at)
+SELECT i.account_id, i.scope_id, 'Shop ' || n, '9', 'more' || n, '44770090010' || n, true, now(),
+       (CASE n WHEN 5 THEN 'removed' WHEN 7 THEN 'offboarded' ELSE 'connected' END)::inbox_state, now()
+  FROM inboxes i, generate_series(1, 9) n
+"""
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE])
+async def test_many_numbers_are_a_list_with_what_needs_somebody_on_top(
+    site: Site, open_page: OpenPage, size: tuple[int, int]
+) -> None:
+    """A number is one line that leads to its page; only what is to be done about it has a button here."""
+    assert site.business is not None
+    await execute(site.business, MORE)
+    page = await open_page("/inboxes", size=size)
+    cards = page.locator(".one-number")
+    await expect(cards).to_have_count(10)
+    await expect(cards.locator("h2").nth(0)).to_have_text("Shop 5")
+    await expect(cards.locator("h2").nth(1)).to_have_text("Shop 7")
+    await expect(page.locator(".one-number .button")).to_have_text(["Connect again"])
+    assert await sideways(page) == 0
+    well = cards.filter(has_text="Shop 3")
+    await well.click(position={"x": 8, "y": 8})
+    await expect(page.locator("h1")).to_contain_text("Shop 3")
+    await expect(page.locator("main")).to_contain_text("more3")  # its ids, for Meta's support
+    await expect(page.get_by_role("link", name="Renew access")).to_be_visible()
