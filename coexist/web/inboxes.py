@@ -20,7 +20,7 @@ from coexist.people.model import Role
 from coexist.web.access import Viewer
 from coexist.web.conversations import shell
 from coexist.web.doctor import LEVELS, gate_of, places_of
-from coexist.web.life import Standing, life_of
+from coexist.web.life import LAST_CALL, Standing, life_of
 from coexist.web.render import html
 from coexist.web.state import Web
 from coexist.web.strip import strip_of
@@ -84,6 +84,7 @@ async def show_sync(request: Request, web: Web, viewer: Viewer) -> Response:
         inbox=inbox,
         panel=panel,
         gate=gate,
+        last_call=LAST_CALL,
         lost=lost,
         places=places_of(inbox, lost) if viewer.member.role != Role.AGENT else {},
         checked=look if look and look.checks and look.onboarded_at == inbox.onboarded_at and not gate else None,

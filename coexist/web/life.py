@@ -12,9 +12,14 @@ from starlette.responses import Response
 
 from coexist.base import clock
 from coexist.base.database import Connection, transaction
+from coexist.coexistence import checks_store
 from coexist.coexistence import life_rules as rules
 from coexist.coexistence import life_store as store
+from coexist.coexistence.checks_model import Level
 from coexist.coexistence.life_rules import Forecast, Sign, Stage
+from coexist.coexistence.model import SyncState
+from coexist.coexistence.rules import deadline
+from coexist.coexistence.store import syncs
 from coexist.coexistence.words import why
 from coexist.events import feed
 from coexist.inbox import inboxes, pauses
@@ -32,6 +37,8 @@ from coexist.web.state import Web
 from coexist.web.strip import Strip, strip_of
 
 PAGE_COUNT: Final = 30
+LAST_CALL: Final = timedelta(hours=4)
+"""When what is left of the 24 hours in which a sync can be asked for is more than a warning."""
 
 CHIPS: Final = {
     Stage.GREEN: ("good", "check", "In order"),
@@ -84,7 +91,8 @@ class Life:
     """What is known of a number's connection at this moment.
 
     ``held``: what Meta keeps it from doing, each with its end, None when Meta named none. ``rejected_at``: when its
-    WhatsApp account was not approved, if that was the last review.
+    WhatsApp account was not approved, if that was the last review. ``unasked_until``: when the one chance to ask for
+    contacts and chats ends, while something keeps them from being asked for.
     """
 
     state: str
@@ -99,6 +107,7 @@ class Life:
     rejected_at: datetime | None
     told: Mapping[str, Any]
     calls_rest_until: datetime | None
+    unasked_until: datetime | None
     is_moved: bool
 
     @property
@@ -117,7 +126,7 @@ class Life:
     def is_worth_a_word(self) -> bool:
         """Whether people should be told without asking."""
         is_ending = not {self.phone.stage, self.token.stage}.isdisjoint({Stage.AMBER, Stage.RED})
-        return bool(self.troubles or self.held or self.rejected_at or is_ending)
+        return bool(self.troubles or self.held or self.rejected_at or self.unasked_until or is_ending)
 
     @property
     def is_told(self) -> bool:
@@ -128,7 +137,8 @@ class Life:
     def is_red(self) -> bool:
         """Whether that line is more than a warning."""
         nothing_goes = (State.REMOVED, State.RESTRICTED, State.TOKEN_INVALID)
-        return self.state in nothing_goes or Stage.RED in (self.phone.stage, self.token.stage)
+        is_last_call = self.unasked_until is not None and self.unasked_until - clock.now() < LAST_CALL
+        return is_last_call or self.state in nothing_goes or Stage.RED in (self.phone.stage, self.token.stage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +179,22 @@ async def life_of(conn: Connection, inbox: Inbox) -> Life:
         rejected_at=await store.rejected_at(conn, inbox.id),
         told=await store.last_told(conn, inbox.id) or {},
         calls_rest_until=await pauses.resting_until(conn, inbox.id),
+        unasked_until=await _unasked_until(conn, inbox, now),
         is_moved=inbox.is_moved,
     )
+
+
+async def _unasked_until(conn: Connection, inbox: Inbox, now: datetime) -> datetime | None:
+    """When the chance to ask for contacts and chats ends that nobody takes now, because a look found a trouble."""
+    ends_at = deadline(inbox.onboarded_at)
+    if not inbox.is_coexistence or inbox.is_moved or inbox.state != State.CONNECTED or now >= ends_at:
+        return None
+    look = await checks_store.preflight(conn, inbox.id)
+    if look is None or not look.checks or look.onboarded_at != inbox.onboarded_at:
+        return None
+    is_about_to_be_asked = look.is_waiting and look.level is Level.GREEN
+    waits = any(one.state == SyncState.NOT_REQUESTED and not one.wanted_at for one in await syncs(conn, inbox.id))
+    return ends_at if waits and not is_about_to_be_asked else None
 
 
 def _held(inbox: Inbox, now: datetime) -> list[tuple[str, datetime | None]]:

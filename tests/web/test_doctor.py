@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -188,3 +189,28 @@ async def test_what_had_no_answer_is_asked_for_once_more_by_a_person(site: Site,
     _, page = await site.get(place(site))
     assert page.count("Asked once more for what had no answer") == 1
     assert "Ask once more" not in (await site.get(f"{place(site)}/doctor"))[1]
+
+
+@pytest.mark.requirement("B2")
+async def test_every_page_says_that_the_one_chance_is_running_out(site: Site, ready: Ready) -> None:
+    """Somebody who connected a number and went to answer customers still learns that its history was not asked for."""
+    notices = ("/conversations/standing", f"{place(site)}/notice", "/inboxes")
+    said = "have not been asked for.</b> WhatsApp shares them until"
+
+    async def told() -> list[bool]:
+        return [said in (await site.get(path))[1] for path in notices]
+
+    assert await told() == [False] * 3, "nobody has looked yet"
+    ready.tick("messages")
+    await site.post(f"{place(site)}/sync/check")
+    assert await told() == [True] * 3
+    assert 'class="notice-line busy"' in (await site.get("/conversations/standing"))[1]
+    late = clock.now() + timedelta(hours=20)
+    with clock.reading(lambda: late):
+        assert 'class="notice-line bad"' in (await site.get("/conversations/standing"))[1]
+    over = clock.now() + timedelta(hours=24)
+    with clock.reading(lambda: over):
+        assert await told() == [False] * 3
+    async with transaction(site.pool) as conn:
+        await conn.execute("UPDATE syncs SET state = 'requested', requested_at = now()")
+    assert await told() == [False] * 3
