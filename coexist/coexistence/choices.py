@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from coexist.base import clock
 from coexist.base.database import Connection
 from coexist.base.errors import NotFound
-from coexist.coexistence import rules
+from coexist.coexistence import rules, store
+from coexist.coexistence.model import SyncKind
 from coexist.inbox import inboxes
 from coexist.inbox.inboxes import Inbox
 from coexist.inbox.switches import Level, Off, Switch, offs, variable
@@ -76,6 +78,7 @@ class Choices:
     keep_open_days: int
     account_keep_open_days: int
     deadline_at: datetime | None
+    """When what was not asked for yet can be asked for no more."""
 
 
 async def choices_of(
@@ -94,8 +97,14 @@ async def choices_of(
         switches=[Choice(switch, [one for one in off if one.kind == switch]) for switch in Switch],
         keep_open_days=inbox.keep_open_days if inbox else account.keep_open_days,
         account_keep_open_days=account.keep_open_days,
-        deadline_at=rules.deadline(inbox.onboarded_at) if inbox and inbox.is_coexistence else None,
+        deadline_at=await _deadline_of(conn, inbox) if inbox and inbox.is_coexistence else None,
     )
+
+
+async def _deadline_of(conn: Connection, inbox: Inbox) -> datetime | None:
+    """When the one chance to ask for contacts and chats ends; None when there is nothing to ask for any more."""
+    is_open = rules.can_be_asked(await store.syncs(conn, inbox.id), list(SyncKind), clock.now())
+    return rules.deadline(inbox.onboarded_at) if is_open else None
 
 
 def _words(switch: Switch, off: Off) -> str:

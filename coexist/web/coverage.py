@@ -28,6 +28,14 @@ from coexist.web.strip import strip_of
 
 MONTHS_SHOWN: Final = 24
 """Older ones are told as one sum."""
+MARKS: Final = {
+    "held": "Messages",
+    "partial": "Some only on the phone",
+    "exported": "From exported chats",
+    "silent": "No sign",
+    "beyond": "Beyond reach",
+}
+"""What the mark of a day means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +123,7 @@ async def show_coverage(request: Request, web: Web, viewer: Viewer) -> Response:
         event_id=event_id,
         found=found,
         months=months,
+        marks=MARKS,
         older=older_of(found, months, today),
         talk=talk,
         talks=talks,

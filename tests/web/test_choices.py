@@ -21,6 +21,7 @@ async def test_a_switch_is_thrown_and_the_sync_page_says_by_whom(site: Site) -> 
     path = "/inboxes/1/choices"
     _, page = await site.get(path)
     assert page.count(">Taken in<") == 3
+    assert "the one chance to ask ends" in page
     thrown = await site.post(f"{path}/switch", switch="history", level="inbox", turn="off")
     assert thrown.headers["Location"] == f"{path}#history"
     await site.post(f"{path}/switch", switch="contacts", level="account", turn="off")
@@ -35,6 +36,16 @@ async def test_a_switch_is_thrown_and_the_sync_page_says_by_whom(site: Site) -> 
     assert page.count(">Switched off<") == 1
     assert (await site.post(f"{path}/switch", switch="sound", level="inbox", turn="on")).status == 422
     assert (await site.post("/inboxes/choices/switch", switch="media", level="inbox", turn="on")).status == 422
+
+
+@pytest.mark.requirement("B2")
+async def test_a_chance_that_was_taken_is_not_said_to_end(site: Site) -> None:
+    async with transaction(site.pool) as conn:
+        await conn.execute("UPDATE syncs SET state = 'completed', requested_at = now(), completed_at = now()")
+    assert "the one chance to ask ends" not in (await site.get("/inboxes/1/choices"))[1]
+    _, page = await site.get("/inboxes/1/sync")
+    assert "once, if asked by" not in page
+    assert 'href="/inboxes/1/receipt">' in page.split('id="history"')[1], "the receipt is where the history is"
 
 
 @pytest.mark.requirement("B11")

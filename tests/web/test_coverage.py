@@ -66,7 +66,9 @@ async def counted_ago(site: Site, seconds: int) -> None:
 
 async def test_a_number_whose_history_comes_in_is_counted_anew(site: Site) -> None:
     await site.deliver(chunk(past(1, 0, text("Tem jiboia?"))))
-    assert "1 message on 1 day" in (await site.get("/inboxes/1/coverage"))[1]
+    _, page = await site.get("/inboxes/1/coverage")
+    assert "1 message on 1 day" in page
+    assert f'title="{LONG_AGO.day} {LONG_AGO:%B} {LONG_AGO.year}: messages"' in page
     await site.deliver(chunk(past(2, 0, text("Tem sim")), order=2))
     assert "1 message on 1 day" in (await site.get("/inboxes/1/coverage"))[1], "not at every look"
     await counted_ago(site, COMING_IN_S + 1)
