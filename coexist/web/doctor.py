@@ -25,7 +25,7 @@ from coexist.coexistence import (
     store,
 )
 from coexist.coexistence.checks_model import Level, Name, Preflight
-from coexist.coexistence.model import SyncKind
+from coexist.coexistence.model import Sync, SyncKind, SyncState
 from coexist.events import feed
 from coexist.inbox import inboxes
 from coexist.inbox.connection import State
@@ -42,6 +42,7 @@ LEVELS: Final = {
     Level.RED: ("bad", "circle-alert", "Wrong"),
 }
 """Colour, icon and word of a level."""
+SYNC_CHECKS: Final = {SyncKind.HISTORY: Name.HISTORY, SyncKind.CONTACTS: Name.CONTACTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +119,13 @@ async def show_doctor(request: Request, web: Web, viewer: Viewer) -> Response:
     async with transaction(web.pool) as conn:
         event_id = await feed.last_id(conn, viewer.account_id)
         diagnosis = await checks_doctor.diagnose(conn, web.keyring, web.settings, inbox.account_id, inbox.id)
-        lost = await lost_requests.find(conn, inbox.id)
+        lost, syncs = await lost_requests.find(conn, inbox.id), await store.syncs(conn, inbox.id)
     told: dict[str, Any] = {"inbox": inbox, "diagnosis": diagnosis, "levels": LEVELS, "event_id": event_id}
-    told["places"] = {} if inbox.is_moved else places_of(inbox, lost)
+    told["places"] = {} if inbox.is_moved else places_of(inbox, lost, syncs)
     return html(web, "doctor.html", **shell(viewer), **told)
 
 
-def places_of(inbox: Inbox, lost: Sequence[SyncKind]) -> Mapping[str, tuple[str, str]]:
+def places_of(inbox: Inbox, lost: Sequence[SyncKind], syncs: Sequence[Sync]) -> Mapping[str, tuple[str, str]]:
     """Where a check that is not in order leads to: the label and the address of the page with what helps."""
     here = f"/inboxes/{inbox.id}"
     renew = ("Connect again" if inbox.state == State.REMOVED else "Renew access", f"/inboxes/connect?inbox={inbox.id}")
@@ -136,8 +137,10 @@ def places_of(inbox: Inbox, lost: Sequence[SyncKind]) -> Mapping[str, tuple[str,
         Name.HELD: ("The number", here),
         Name.QUARANTINE: ("Quarantine", "/quarantine"),
         **{
-            name: ("Ask once more" if kind in lost else "Sync", f"{here}/sync#{kind}")
-            for kind, name in ((SyncKind.HISTORY, Name.HISTORY), (SyncKind.CONTACTS, Name.CONTACTS))
+            SYNC_CHECKS[SyncKind(sync.kind)]: ("Receipt", f"{here}/receipt#parts-title")  # a gap is all that is left
+            if sync.state == SyncState.COMPLETED
+            else ("Ask once more" if sync.kind in lost else "Sync", f"{here}/sync#{sync.kind}")
+            for sync in syncs
         },
     }
 

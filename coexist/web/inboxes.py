@@ -86,7 +86,7 @@ async def show_sync(request: Request, web: Web, viewer: Viewer) -> Response:
         gate=gate,
         last_call=LAST_CALL,
         lost=lost,
-        places=places_of(inbox, lost) if viewer.member.role != Role.AGENT else {},
+        places=places_of(inbox, lost, ()) if viewer.member.role != Role.AGENT else {},
         checked=look if look and look.checks and look.onboarded_at == inbox.onboarded_at and not gate else None,
         missing_count=sum(len(phase.missing) for phase in parts),
         with_a_gap=with_a_gap,

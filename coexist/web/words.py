@@ -61,14 +61,21 @@ def moment(at: datetime, zone: tzinfo, now: datetime) -> str:
     return f"{words.lower() if words == 'Yesterday' else words} {clock_time(at, zone)}"
 
 
-TOLD: Final = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2} UTC")
+TIME_ALONE: Final = re.compile(r"\d{2}:\d{2}")
+TOLD: Final = re.compile(r"(?P<at>\bat )?(?P<time>\d{4}-\d{2}-\d{2} \d{2}:\d{2} UTC)")
 
 
 def told_there(text: str, zone: tzinfo, now: datetime) -> str:
-    """A sentence of a check, whose times are ``2026-11-30 03:37 UTC``, with them as moments in the viewer's zone."""
-    return TOLD.sub(
-        lambda found: moment(datetime.strptime(found[0], "%Y-%m-%d %H:%M %Z").replace(tzinfo=UTC), zone, now), text
-    )
+    """A sentence of a check, whose times are ``2026-11-30 03:37 UTC``, with them as moments in the viewer's zone.
+
+    ``asked at`` such a time becomes ``asked at 03:37``, and ``asked yesterday 03:37``.
+    """
+
+    def said(found: re.Match[str]) -> str:
+        told = moment(datetime.strptime(found["time"], "%Y-%m-%d %H:%M %Z").replace(tzinfo=UTC), zone, now)
+        return f"{found['at'] or ''}{told}" if TIME_ALONE.fullmatch(told) else told
+
+    return TOLD.sub(said, text)
 
 
 def full(at: datetime, zone: tzinfo) -> str:

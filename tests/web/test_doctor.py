@@ -87,7 +87,7 @@ async def test_red_is_listed_with_its_mending_and_cannot_be_passed_over(site: Si
 async def test_amber_is_asked_anyway_with_a_reason(site: Site, ready: Ready) -> None:
     await site.post(f"{place(site)}/sync/check")
     _, page = await site.get(f"{place(site)}/sync")
-    assert "It expires at" in page
+    assert "It expires" in page
     assert "Ask anyway" in page
     assert (await site.post(f"{place(site)}/sync/anyway", reason=" ")).status == 422
     assert (await site.post(f"{place(site)}/sync/anyway", reason="The token is renewed tomorrow")).status == 303
@@ -214,3 +214,28 @@ async def test_every_page_says_that_the_one_chance_is_running_out(site: Site, re
     async with transaction(site.pool) as conn:
         await conn.execute("UPDATE syncs SET state = 'requested', requested_at = now()")
     assert await told() == [False] * 3
+
+
+@pytest.mark.requirement("G12", "D17")
+async def test_each_step_is_named_and_a_gap_leads_to_the_receipt(site: Site, ready: Ready) -> None:
+    async with transaction(site.pool) as conn:
+        await conn.execute("UPDATE syncs SET state = 'completed', requested_at = now(), completed_at = now()")
+        await conn.execute(
+            "INSERT INTO history_chunks (inbox_id, onboarded_at, phase, chunk_order, progress, thread_count,"
+            " message_count, arrived_at) SELECT id, onboarded_at, 0, unnest('{1, 3}'::int[]), 100, 1, 1, now()"
+            " FROM inboxes"
+        )
+    _, page = await site.get(f"{place(site)}/doctor")
+    assert f'href="{place(site)}/receipt#parts-title">Receipt</a>' in page
+    assert "Completed, with a gap" in (await site.get(f"{place(site)}/sync"))[1]
+    ready.tick("messages")
+    async with transaction(site.pool) as conn:
+        await conn.execute("UPDATE syncs SET state = 'failed', requested_at = NULL WHERE kind = 'contacts'")
+        await conn.execute("UPDATE inboxes SET onboarded_at = onboarded_at - interval '2 days'")
+        await conn.execute("UPDATE syncs SET onboarded_at = onboarded_at - interval '2 days'")
+    await site.post(f"{place(site)}/doctor")
+    _, page = await site.get(f"{place(site)}/doctor")
+    missing = page.split('id="contacts"')[1].split("<details")[0]
+    assert "subscribe to" in missing, "the cause"
+    assert "Then, Contacts: For another chance" in missing, "and what has to be done once that is mended"
+    assert "could be asked for ended" in (await site.get(f"{place(site)}/sync"))[1]

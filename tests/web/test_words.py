@@ -61,9 +61,11 @@ def test_numbers_sizes_and_initials() -> None:
 
 
 def test_the_times_of_a_check_are_the_viewers() -> None:
-    said = "Asked at 2026-11-20 03:37 UTC, request id 2026-11. Before 2026-11-21 03:37 UTC."
+    said = (
+        "Asked at 2026-11-20 03:37 UTC, request id 2026-11. Before 2026-11-21 03:37 UTC. Last at 2026-11-19 03:37 UTC."
+    )
     there = words.told_there(said, ZoneInfo("America/Sao_Paulo"), datetime(2026, 11, 20, 12, tzinfo=UTC))
-    assert there == "Asked at 00:37, request id 2026-11. Before tomorrow 00:37."
+    assert there == "Asked at 00:37, request id 2026-11. Before tomorrow 00:37. Last yesterday 00:37."
 
 
 def conversation(**given: Any) -> Conversation:
