@@ -243,7 +243,9 @@ def _sightings(
         "all companions must be linked again after connecting."
     )
     level = Level.AMBER if is_owed else Level.GREEN
-    made.append(_seen(Name.ECHOES_SEEN, "Field smb_message_echoes", seen.get("smb_message_echoes"), now, level, step))
+    none = "Nothing that was written on the phone has come yet."
+    echoed_at = seen.get("smb_message_echoes")
+    made.append(_seen(Name.ECHOES_SEEN, "Field smb_message_echoes", echoed_at, now, level, step, none))
     for kind, name, field in (
         (SyncKind.HISTORY, Name.HISTORY_SEEN, "history"),
         (SyncKind.CONTACTS, Name.CONTACTS_SEEN, "smb_app_state_sync"),
@@ -255,10 +257,18 @@ def _sightings(
     return made
 
 
-def _seen(name: Name, title: str, at: datetime | None, now: datetime, missing: Level, step: str = "") -> Check:
+def _seen(
+    name: Name,
+    title: str,
+    at: datetime | None,
+    now: datetime,
+    missing: Level,
+    step: str = "",
+    none: str = "Nothing has come yet.",
+) -> Check:
     if at is not None:
         return Check(name, Level.GREEN, title, f"Last delivery at {_at(at)}.", now)
-    return Check(name, missing, title, "Nothing has come yet.", now, step if missing is not Level.GREEN else "")
+    return Check(name, missing, title, none, now, step if missing is not Level.GREEN else "")
 
 
 def _kept_back(waiting: Waiting, now: datetime) -> list[Check]:

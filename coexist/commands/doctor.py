@@ -110,15 +110,23 @@ async def _inboxes(conn: Connection, inbox_id: int | None) -> Sequence[Inbox]:
 
 
 def _page(inbox: Inbox, diagnosis: Diagnosis) -> str:
+    """The four answers, then all that they rest on, what is wrong first."""
+    from coexist.coexistence.checks_model import SEVERITY, Level
+    from coexist.meta.phones import pretty
+
     asked_at = diagnosis.meta_asked_at
-    lines = [f"Inbox {inbox.id}, {inbox.name}", f"Meta was asked at {asked_at:%Y-%m-%d %H:%M} UTC." if asked_at else ""]
+    lines = [
+        f"Inbox {inbox.id}, {inbox.name}, {pretty(inbox.display_phone_number)}",
+        f"Meta was asked at {asked_at:%Y-%m-%d %H:%M} UTC." if asked_at else "Meta was never asked.",
+        "",
+    ]
     told: dict[str, Check] = {}
     for question in diagnosis.questions:
-        lines.append(f"\n  {SIGNS[question.level]} {question.asked}?  {question.verdict}")
+        lines += [f"  {SIGNS[question.level]} {question.asked}?", f"        {question.verdict}"]
         told |= {check.name: check for check in question.checks}
-    lines.append("")
-    for check in told.values():
+    lines += ["", "  What this rests on:"]
+    for check in sorted(told.values(), key=lambda one: -SEVERITY.index(Level(one.level))):
         lines.append(f"    {SIGNS[check.level]} {check.title}: {check.seen}")
         if check.next_step and check.level != "green":
             lines.append(f"          Next: {check.next_step}")
-    return "\n".join(line for line in lines if line is not None)
+    return "\n".join(lines) + "\n"

@@ -93,6 +93,11 @@ async def _bring_in(
             raise Invalid("\n".join(offered.missing), next_step="Run it again with the options that --help names.")
         if is_preview:
             return
+        assert offered.plan is not None
+        report = offered.plan.report()
+        if not report.new + report.filled:
+            typer.echo("Everything is here already: nothing was brought in.")
+            return
         async with transaction(pool) as conn:
             await actions.start(conn, settings, account_id, chat_id, inbox, offered.choices)
         is_started = True
@@ -164,7 +169,7 @@ async def _work(pool: Pool, settings: Settings, account_id: int, chat_id: int) -
 
 def _say(offered: Offer, inbox: Inbox) -> None:
     found, zone = offered.survey, offered.zone
-    typer.echo(f"{counted(found.message_count, 'message')} by {', '.join(found.names)}.")
+    typer.echo(f"{counted(found.message_count, 'message')} by {' and '.join(found.names)}.")
     if offered.plan is None or offered.choices is None:
         return
     person = offered.choices.person

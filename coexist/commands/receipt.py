@@ -72,11 +72,12 @@ def _page(inbox: Inbox, of: Receipt) -> str:
         f"  Phone only  {counted(figures.media_on_phone, 'file')}, {counted(figures.content_on_phone, 'message')} "
         "whose content WhatsApp does not give"
     )
-    for phase in of.phases:
+    for place, phase in enumerate(of.phases):
+        label = "" if place else "Parts"
         span = words.PHASES.get(phase.phase, f"Phase {phase.phase}").lower()
         gap = f"never came: part {', '.join(map(str, phase.missing))}" if phase.missing else "no gap"
         lines.append(
-            f"  Parts       {span}: {counted(phase.chunk_count, 'part')} with "
+            f"  {label:<11} {span}: {counted(phase.chunk_count, 'part')} with "
             f"{counted(phase.message_count, 'message')}, {gap}"
         )
     waiting = f"{counted(figures.quarantined, 'part')} could not be applied: `coexist quarantine list`"

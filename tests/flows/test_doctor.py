@@ -22,6 +22,10 @@ async def test_the_doctor_answers_scripts_by_how_it_ends(coexist: Coexist, pool:
     business = await open_business(pool)
     sick = await coexist("doctor", "--no-meta")
     assert (sick.code, "WRONG" in sick.out, "No worker runs" in sick.out) == (4, True, True)
+    assert f"Inbox {business.inbox.id}, {business.inbox.name}, +351 21 055 9000\nMeta was never asked.\n" in sick.out
+    signs = [line.split()[0] for line in sick.out.partition("What this rests on:")[2].splitlines() if line[4:5].strip()]
+    assert signs == sorted(signs, key=("WRONG", "look", "ok").index), "what is wrong stands first"
+    assert {"WRONG", "look", "ok"} == set(signs)
     assert scripted.asked == []
 
     await Ready(pool, scripted, "1900100200300", WABA).begin()

@@ -36,6 +36,8 @@ async def test_a_chat_is_looked_at_brought_in_and_taken_back(coexist: Coexist, p
     assert await count(pool) == 9
     again = await coexist(*TO, str(file), *SAID)
     assert "0 new, 0 filled in where only the phone had them, 9 here already" in again.out
+    assert "Everything is here already: nothing was brought in." in again.out
+    assert "--undo" not in again.out, "no import is made of nothing"
     undone = await coexist(*TO, "--undo", number)
     assert undone.out == f"Import {number} is taken back.\n"
     assert await count(pool) == 0

@@ -152,7 +152,7 @@ async def test_echoes_are_owed_after_a_day_and_their_time_is_told(business: Busi
     assert (await answer(business, "app_messages")).level == Level.GREEN, "it was connected an hour ago"
     await ask(business, "UPDATE inboxes SET onboarded_at = now() - interval '2 days'")
     found = await answer(business, "app_messages")
-    assert (found.level, "Nothing has come yet" in found.verdict) == (Level.AMBER, True)
+    assert (found.level, "Nothing that was written on the phone has come yet" in found.verdict) == (Level.AMBER, True)
     assert any("Windows" in check.next_step for check in found.checks)
     await deliver(business.pool, echo("wamid.2", "hello yourself"))
     found = await answer(business, "app_messages")

@@ -6,6 +6,7 @@ import re
 from datetime import timedelta
 from typing import Final
 
+import pytest
 from playwright.async_api import expect
 
 from coexist.base.database import transaction
@@ -117,3 +118,22 @@ async def test_another_account_sees_none_of_it(site: Site, program: Listener, st
     await site.sign_in(stranger)
     assert program.url not in await page_of(site, PATH)
     assert (await site.get(f"{PATH}/1"))[0] == 404
+
+
+@pytest.mark.parametrize("may_copy", [True, False])
+async def test_what_is_shown_once_is_copied_with_a_button(site: Site, open_page: OpenPage, may_copy: bool) -> None:
+    page = await open_page("/webhooks")
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"] if may_copy else [])
+    if not may_copy:
+        await page.add_init_script("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+        await page.add_init_script("document.execCommand = () => false")
+    await page.locator("[name=url]").fill("https://crm.example.com/coexist")
+    await page.get_by_role("button", name="Add", exact=True).click()
+    field = page.get_by_label("The secret")
+    await page.get_by_role("button", name="Copy").click()
+    await expect(page.locator("[data-copy]")).to_have_text("Copied" if may_copy else "Copy it by hand")
+    secret = await field.input_value()
+    if may_copy:
+        assert await page.evaluate("() => navigator.clipboard.readText()") == secret
+    assert await field.evaluate("field => field.value.slice(field.selectionStart, field.selectionEnd)") == secret
+    assert await sideways(page) == 0

@@ -1,6 +1,7 @@
 // What belongs to no single element: the zone cookie, failures in words, toggles, the image viewer.
 import "./place.js";
 import "./jump.js";
+import "./copy.js";
 import "./message-list.js";
 import "./conversation-list.js";
 import "./message-composer.js";
