@@ -219,9 +219,21 @@ def _summary(body: Json) -> tuple[list[str], str]:
     """The fields of a body, and what is in it in a few words."""
     changes = [change for entry in body.get("entry", ()) for change in entry.get("changes", ())]
     fields = sorted({change["field"] for change in changes})
-    words = [_words(change["value"]) for change in changes]
+    words = [_words_of_any(change["value"]) for change in changes]
     more = f" and {len(words) - 2} more" if len(words) > 2 else ""
     return fields, "; ".join(words[:2]) + more
+
+
+def _words_of_any(value: Json) -> str:
+    """Whatever is posted by hand, to see what becomes of it, need not have the shape of anything."""
+    try:
+        return _words(value)
+    except (AttributeError, IndexError, KeyError, TypeError):
+        return "something strange"
+
+
+def _several(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _words(value: Json) -> str:
@@ -235,14 +247,14 @@ def _words(value: Json) -> str:
             return "history declined"
         count = sum(len(thread["messages"]) for thread in chunk.get("threads", ()))
         metadata = chunk.get("metadata", {})
-        return f"{count} messages, phase {metadata.get('phase')}, {metadata.get('progress')} %"
+        return f"{_several(count, 'message')}, phase {metadata.get('phase')}, {metadata.get('progress')} %"
     if "statuses" in value:
         return "status " + ", ".join(item["status"] for item in value["statuses"])
     for name, word in (("messages", "message"), ("message_echoes", "echo")):
         if name in value:
             return f"{word}: " + ", ".join(item["type"] for item in value[name])
     if "state_sync" in value:
-        return f"{len(value['state_sync'])} contacts"
+        return _several(len(value["state_sync"]), "contact")
     return "other"
 
 

@@ -100,6 +100,15 @@ async def test_any_object_of_the_wire(stand_in: StandIn, receiver: Receiver) -> 
     assert receiver.changes("calls") == [{"calls": []}]
 
 
+@pytest.mark.parametrize("value", [{"messages": [{"id": 5, "type": {}}]}, {"history": []}, {"statuses": [None]}])
+async def test_what_has_no_shape_is_posted_as_it_is(
+    stand_in: StandIn, receiver: Receiver, value: dict[str, Any]
+) -> None:
+    await stand_in.control("raw", field="messages", value=value)
+    await stand_in.settle()
+    assert receiver.changes("messages") == [value]
+
+
 async def test_an_unavailable_message_may_come_after_all(stand_in: StandIn, receiver: Receiver) -> None:
     sent = await stand_in.control("customer/send", chat="joao-lima", text="Vi o anúncio", unavailable=True)
     assert sent["message"]["told"] == "unavailable"
