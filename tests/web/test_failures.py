@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 
 import pytest
+from playwright.async_api import expect
 
+from tests.support.business import DISPLAY
+from tests.support.outbox import execute
 from tests.web.conftest import OpenPage, Site
+from tests.web.test_imports import chunk, past, text
 
 
 async def _buttons(site: Site, path: str, referer: str | None, **fields: str) -> tuple[int, dict[str, str]]:
     """The status of a form that is sent, and where each button of the answer leads."""
     headers = site.headers(Origin=site.url) | ({"Referer": referer} if referer else {})
     async with site.http.post(site.url + path, data=fields, headers=headers, allow_redirects=False) as response:
-        text = await response.text()
-    return response.status, dict(re.findall(r'<a class="button[^"]*" href="([^"]+)"[^>]*>([^<]+)</a>', text))
+        page = await response.text()
+    return response.status, dict(re.findall(r'<a class="button[^"]*" href="([^"]+)"[^>]*>([^<]+)</a>', page))
 
 
 async def test_a_refused_form_leads_back_to_it(site: Site) -> None:
@@ -49,3 +53,27 @@ async def test_a_wrong_webhook_address_is_corrected_in_a_browser(open_page: Open
     await page.get_by_role("link", name="Back, to correct it").click()
     await page.locator("[name=url]").wait_for()
     assert page.url == f"{site.url}/webhooks"
+
+
+async def test_a_refusal_stays_in_sight_until_it_is_done_or_closed(site: Site, open_page: OpenPage) -> None:
+    """What other parts of the page hear meanwhile does not take it away."""
+    assert site.business is not None
+    await site.deliver(chunk(past(1, 0, text("Tem jiboia?"))))
+    await execute(site.business, "UPDATE syncs SET state = 'completed'")
+    page = await open_page("/inboxes/1/receipt/undo")
+    failure, typed = page.locator("#failure"), page.locator("[name=typed]")
+    remove = page.get_by_role("button", name="Remove the import")
+    await typed.fill("+44 7700 900000")
+    await remove.click()
+    await expect(failure).to_be_visible()
+    await expect(failure).to_contain_text("What you typed is not this number: nothing was removed.")
+    await page.evaluate("htmx.ajax('GET', '/quarantine/badge', { target: '.rail-item span', swap: 'innerHTML' })")
+    await expect(failure).to_be_visible()
+    await failure.get_by_role("button", name="Close").click()
+    await expect(failure).to_be_hidden()
+    await remove.click()
+    await expect(failure).to_be_visible()
+    await typed.fill(DISPLAY)
+    await remove.click()
+    await expect(page.locator("main")).to_contain_text("Done.")
+    await expect(failure).to_be_hidden()

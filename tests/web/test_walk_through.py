@@ -357,6 +357,7 @@ async def test_an_import_is_undone_and_brought_back(walk: Walk) -> None:
     await page.get_by_label("Type the number once more").fill("+55 11 98550-0102")
     await page.get_by_role("button", name="Remove the import").click()
     await expect(page.locator("#failure")).to_contain_text("nothing was removed")
+    await expect(page.locator("#failure")).to_be_visible()
     await page.get_by_label("Type the number once more").fill(NUMBER)
     await page.get_by_role("button", name="Remove the import").click()
     await expect(page.locator("#undone")).to_contain_text("removed")

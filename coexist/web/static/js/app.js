@@ -2,6 +2,7 @@
 import "./place.js";
 import "./jump.js";
 import "./copy.js";
+import "./failure.js";
 import "./message-list.js";
 import "./conversation-list.js";
 import "./message-composer.js";
@@ -26,28 +27,6 @@ document.querySelector("[data-back]")?.addEventListener("click", (event) => {
   event.preventDefault();
   history.back();
 });
-
-const failure = document.getElementById("failure");
-
-function showFailure(words) {
-  if (!failure) return;
-  failure.querySelector("span").textContent = words;
-  failure.hidden = false;
-}
-
-failure?.querySelector("button").addEventListener("click", () => (failure.hidden = true));
-
-document.addEventListener("htmx:response:error", (event) => {
-  const words = event.detail.ctx.response.headers.get("X-Failure");
-  showFailure(words ? decodeURIComponent(words) : "That did not work. Load the page again, then try once more.");
-});
-
-document.addEventListener("htmx:error", (event) => {
-  if (event.detail.ctx) showFailure("The server cannot be reached. Nothing was changed; try again in a moment.");
-});
-
-addEventListener("online", () => failure && (failure.hidden = true));
-document.addEventListener("htmx:after:swap", () => failure && (failure.hidden = true));
 
 // Below three panes the contact lies over the conversation: the keyboard goes there and comes back.
 function togglePanel(isOpen) {
