@@ -77,3 +77,4 @@ async def test_a_refusal_stays_in_sight_until_it_is_done_or_closed(site: Site, o
     await remove.click()
     await expect(page.locator("main")).to_contain_text("Done.")
     await expect(failure).to_be_hidden()
+    await expect(page.get_by_text("would be removed")).to_be_hidden()  # it is

@@ -209,7 +209,7 @@ async def test_the_page_and_the_badge_follow_by_themselves(site: Site, open_page
         await work(site)
         await expect(page.locator(".quarantined .chip")).to_have_text("Failed again")
         await expect(page.locator(".tried")).to_contain_text("for the same reason")
-    await page.get_by_role("button", name="Retry all").click()
+    await page.get_by_role("button", name="Retry all", exact=True).click()
     await expect(page.get_by_role("button", name="All in line")).to_be_disabled()
     await work(site)
     await expect(page.get_by_text("Nothing waits.")).to_be_visible()
