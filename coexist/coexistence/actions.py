@@ -79,7 +79,8 @@ async def connect(
     await store.put_syncs(conn, inbox_id, since)
     await credentials.seal_token(conn, keyring, inbox_id, token)
     event = connection.AUTHORISED if existing else connection.CONNECTED
-    told = {"is_coexistence": is_coexistence} | ({"by": by} if by else {})
+    is_anew = existing is not None and since > existing.onboarded_at
+    told = {"is_coexistence": is_coexistence} | ({"by": by} if by else {}) | ({"is_anew": True} if is_anew else {})
     await connection.record(conn, [Line(inbox_id, clock.now(), connection.OURS, event, told)])
     await connection.refresh(conn, [inbox_id])
     await store.requeue_unrouted(conn, [phone_number_id, waba_id, portfolio_id])

@@ -196,7 +196,8 @@ async def call(
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
         raise GraphNotSent("Meta cannot be reached.", next_step="Check this computer's connection.") from error
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise GraphUnclear(f"Meta did not answer ({type(error).__name__}).") from error
+        how = "in time" if isinstance(error, TimeoutError) else f"({type(error).__name__})"
+        raise GraphUnclear(f"Meta did not answer {how}.") from error
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:

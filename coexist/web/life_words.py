@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from datetime import datetime, tzinfo
 from typing import Any, Final
 
+from coexist.coexistence.choices import NAMES
 from coexist.coexistence.life_store import APP_TAKEN_OFF, Entry
 from coexist.coexistence.words import plain, why
 from coexist.inbox import restrictions
 from coexist.inbox.inboxes import Inbox
+from coexist.inbox.switches import Switch
 from coexist.web import words
 
 INBOX_STATES: Final = {
@@ -59,6 +61,8 @@ EVENTS: Final = {
     ("coexist", "SENDING_GOES_ON"): "Sending goes on",
     ("coexist", "SYNC_ASKED_ANYWAY"): "Contacts and history asked for, although not all was in order",
     ("coexist", "SYNC_ASKED_AGAIN"): "Asked once more for what had no answer",
+    ("coexist", "KEEP_OPEN_CHANGED"): "How far back conversations stay open was changed",
+    ("coexist", "ECHO_EFFECT_CHANGED"): "What an answer on the phone does was changed",
     ("coexist", "META_TOLD"): "We asked Meta about the number",
     ("coexist", "PHONE_QUIET"): "Reminder: no sign of the phone for long",
     ("coexist", "TOKEN_ENDS"): "Reminder: the access token ends soon",
@@ -105,6 +109,13 @@ SYNCS: Final = {
     ("SYNC_SILENT", "history"): "The chats were asked for, and nothing arrived",
 }
 """What became of a sync, by ``life_store.SYNC_ENTRIES``."""
+SWITCHES: Final = {"SWITCHED_ON": "%s: taken in again", "SWITCHED_OFF": "%s: taken in no longer"}
+LEVELS: Final = {"account": "for the whole account", "inbox": "for this number"}
+EFFECTS: Final = {
+    "leave": "the conversation stays as it is",
+    "reopen": "the conversation is opened again",
+    "resolve": "the conversation is resolved",
+}
 FIELDS: Final = {
     "phone_number_quality_update": "Quality and limits",
     "phone_number_name_update": "Display name",
@@ -151,7 +162,12 @@ RESTRICTED: Final = {
 
 def sentence(entry: Entry) -> str:
     """Return what happened, in words; an event that nobody has put into words yet by its own name."""
-    known = EVENTS.get((entry.field, entry.event)) or SYNCS.get((entry.event, str(entry.value.get("sync"))))
+    value: Mapping[str, Any] = entry.value if isinstance(entry.value, dict) else {}
+    if entry.event in SWITCHES and value.get("kind") in list(NAMES):
+        return SWITCHES[entry.event] % NAMES[Switch(value["kind"])]
+    if entry.event == "AUTHORISED" and value.get("is_anew"):
+        return "Connected again"
+    known = EVENTS.get((entry.field, entry.event)) or SYNCS.get((entry.event, str(value.get("sync"))))
     if known is not None:
         return known
     field = FIELDS.get(entry.field, entry.field.replace("_", " ").capitalize())
@@ -167,7 +183,8 @@ def details(entry: Entry, zone: tzinfo) -> str:
     parts += [f"by {value['by']}"] if isinstance(value.get("by"), str) else []
     if entry.event == "META_TOLD" and "error" not in value:
         parts.append(f"Meta says: {STATES.get(str(value.get('state')), 'nothing that decides it')}.")
-    parts += _named(value, DETAILS)
+    parts += [word for word in (LEVELS.get(str(value.get("level"))), EFFECTS.get(str(value.get("effect")))) if word]
+    parts += _named({key: one for key, one in value.items() if entry.event not in SWITCHES or key != "kind"}, DETAILS)
     parts += [said for key, names in WITHIN.items() for said in _named(value.get(key), names)]
     parts += [_restricted(kind, until, zone) for kind, until in restrictions.told(value)]
     parts += _ban(value.get("ban_info"))

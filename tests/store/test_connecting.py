@@ -87,6 +87,8 @@ async def test_a_new_onboarding_renews_the_right_to_sync_and_may_bring_another_w
     await conn.execute("UPDATE syncs SET state = 'completed', requested_at = now()")
     later = SINCE + timedelta(days=1)
     again = await _connect(conn, account_id, onboarded_at=later, waba_id="702")
+    lines = await (await conn.execute("SELECT value -> 'is_anew' FROM inbox_timeline ORDER BY id")).fetchall()
+    assert lines == [(None,), (True,)], "the timeline tells a new connection from a renewed access"
     assert (again.id, again.waba_id) == (inbox.id, "702")
     assert await _onboardings(conn, inbox.id) == [SINCE, later]
     assert [sync.state for sync in await store.syncs(conn, inbox.id)] == ["not_requested", "not_requested"]

@@ -166,3 +166,27 @@ async def test_the_page_and_the_notice_fit(site: Site, open_page: OpenPage, size
     assert await sideways(page) == 0
     page = await open_page(f"/conversations/{await conversation_of(site.pool)}", size=size, scheme=scheme)
     await page.get_by_text("Open the WhatsApp Business app on the phone.").wait_for()
+
+
+@pytest.mark.requirement("G1")
+async def test_what_was_changed_here_is_said_in_words(site: Site) -> None:
+    path = f"/inboxes/{inbox_id(site)}"
+    await site.post(f"{path}/choices/switch", switch="media", level="account", turn="off")
+    await site.post(f"{path}/choices/switch", switch="media", level="account", turn="on")
+    await site.post(f"{path}/choices/open", days="30")
+    await site.post(f"{path}/choices/echoes", effect="resolve")
+    async with transaction(site.pool) as conn:
+        at = clock.now()
+        await connection.record(
+            conn, [Line(inbox_id(site), at, connection.OURS, connection.AUTHORISED, {"is_anew": True})]
+        )
+    _, page = await site.get(path)
+    for said in (
+        "Files: taken in no longer<small>by Inês Duarte · for the whole account</small>",
+        "Files: taken in again<small>by Inês Duarte · for the whole account</small>",
+        "How far back conversations stay open was changed<small>by Inês Duarte · days: 30</small>",
+        "What an answer on the phone does was changed<small>by Inês Duarte · the conversation is resolved</small>",
+        "Connected again",
+    ):
+        assert said in page, said
+    assert "Coexist:" not in page, "each event of ours has words"
