@@ -18,7 +18,7 @@ from coexist.coexistence import life_store as store
 from coexist.coexistence.checks_model import Level
 from coexist.coexistence.life_rules import Forecast, Sign, Stage
 from coexist.coexistence.model import SyncState
-from coexist.coexistence.rules import deadline
+from coexist.coexistence.rules import deadline, was_refused
 from coexist.coexistence.store import syncs
 from coexist.coexistence.words import why
 from coexist.events import feed
@@ -193,7 +193,10 @@ async def _unasked_until(conn: Connection, inbox: Inbox, now: datetime) -> datet
     if look is None or not look.checks or look.onboarded_at != inbox.onboarded_at:
         return None
     is_about_to_be_asked = look.is_waiting and look.level is Level.GREEN
-    waits = any(one.state == SyncState.NOT_REQUESTED and not one.wanted_at for one in await syncs(conn, inbox.id))
+    waits = any(
+        (one.state == SyncState.NOT_REQUESTED or was_refused(one)) and not one.wanted_at
+        for one in await syncs(conn, inbox.id)
+    )
     return ends_at if waits and not is_about_to_be_asked else None
 
 

@@ -204,6 +204,9 @@ async def test_every_page_says_that_the_one_chance_is_running_out(site: Site, re
     ready.tick("messages")
     await site.post(f"{place(site)}/sync/check")
     assert await told() == [True] * 3
+    async with transaction(site.pool) as conn:
+        await conn.execute("UPDATE syncs SET state = 'failed', refusals = 3")
+    assert await told() == [True] * 3, "what WhatsApp refused a person may ask for again"
     assert 'class="notice-line busy"' in (await site.get("/conversations/standing"))[1]
     late = clock.now() + timedelta(hours=20)
     with clock.reading(lambda: late):
