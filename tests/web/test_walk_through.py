@@ -190,7 +190,7 @@ async def to_the_map(walk: Walk) -> None:
     await expect(page.locator("#sync details")).to_contain_text("Checked before WhatsApp was asked")
     await expect(page.locator("#sync details")).to_contain_text("all in order")
 
-    await page.get_by_role("link", name="Receipt").click()
+    await page.get_by_role("link", name="Receipt", exact=True).click()
     await expect(page.locator(".zeros dd")).to_have_text(["0"] * 8)
     told = [one for one in await walk.shop.phone.messages() if one["told"] == "history"]
     came = page.locator(".tallies div").filter(has_text="New messages").locator("dd")
@@ -318,7 +318,7 @@ async def test_the_number_is_removed_and_connected_again(walk: Walk) -> None:
     await expect(page.locator(".notice-line")).to_be_hidden()
     await expect(page.locator(".who-name")).to_have_text(name)
     assert again.url.endswith(f"{NUMBER_PAGE}/sync"), "it is the same inbox"
-    await again.get_by_role("link", name="Receipt").click()
+    await again.get_by_role("link", name="Receipt", exact=True).click()
     imports = again.get_by_role("navigation", name="Imports of this number").get_by_role("link")
     assert await imports.count() >= 2
     await imports.first.click()
@@ -350,7 +350,7 @@ async def test_the_phone_is_silent_for_long(walk: Walk) -> None:
 
 async def test_an_import_is_undone_and_brought_back(walk: Walk) -> None:
     page = await walk.synced()
-    await page.get_by_role("link", name="Receipt").click()
+    await page.get_by_role("link", name="Receipt", exact=True).click()
     await page.get_by_role("link", name="Undo or bring back").click()
     await expect(page.locator("main")).to_contain_text("it can be brought back")
     before = await walk.shop.ask("SELECT count(*) FROM messages WHERE imported")
