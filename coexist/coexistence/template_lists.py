@@ -26,6 +26,7 @@ from coexist.templates import rules, store
 
 STEP_S: Final = 2.0
 CLAIMED_COUNT: Final = 5
+WANTED_REST: Final = timedelta(seconds=10)
 ASK_AGAIN_S: Final = (60, 3_600)
 """When Meta is asked again that did not answer: after a minute, then twice as long each time, an hour at most."""
 NOT_KEPT: Final = "Meta's answer could not be kept here; the log says why."
@@ -120,9 +121,14 @@ async def _tell(conn: Connection, question: Question, bubbles: Sequence[NewEvent
 
 
 async def ask_soon(conn: Connection, member: Member, inbox_id: int) -> None:
-    """Have Meta asked for a number's templates now, because a person wants to see them. Raises NotFound."""
+    """Have Meta asked for a number's templates, because a person wants to see them. Raises NotFound.
+
+    However often they want to: ten seconds after Meta's last answer at the earliest.
+    """
     inbox = await inboxes.get(conn, member.account_id, inbox_id)
-    await store.doubt(conn, [(inbox.account_id, inbox.waba_id)], clock.now(), rest=timedelta(0))
+    known, now = await store.listing(conn, inbox.account_id, inbox.waba_id), clock.now()
+    rested = known.listed_at + WANTED_REST if known and known.listed_at else now
+    await store.doubt(conn, [(inbox.account_id, inbox.waba_id)], max(now, rested), rest=timedelta(0))
 
 
 # ── SQL ───────────────────────────────────────────────────────────────────────────────────────────────────

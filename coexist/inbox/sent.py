@@ -75,14 +75,13 @@ async def _fold(conn: Connection, account_id: int, inbox_id: int, message_id: in
         await files.store_files(conn, [_file(inbox_id, wamid, taken[1])])
     await changes.wake(conn, [(inbox_id, wamid)])  # what was shown on the echo's row is now shown on ours
     shown = await changes.settle(conn, [(inbox_id, wamid)])
-    events = await refusals.heed_messages(conn, account_id, [message_id]) if shown else []
-    events += [NewEvent(account_id, Kind.MESSAGE_CHANGED, inbox_id, taken[0], message_id)]
+    events = [NewEvent(account_id, Kind.MESSAGE_CHANGED, inbox_id, taken[0], message_id)]
     if echo_id is not None:
         events.append(NewEvent(account_id, Kind.MESSAGE_REMOVED, inbox_id, echo_place, echo_id))
     touched = {before, echo_place, taken[0]}
     await summary.refresh(conn, touched)
     events += [NewEvent(account_id, Kind.CONVERSATION_CHANGED, inbox_id, id_) for id_ in sorted(touched)]
-    return events
+    return events + (await refusals.heed_messages(conn, account_id, [message_id]) if shown else [])
 
 
 def _file(inbox_id: int, wamid: str, sent: Mapping[str, str]) -> FileRow:

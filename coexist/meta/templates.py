@@ -317,13 +317,20 @@ def fill(form: Form, values: Mapping[str, str], file_name: str = "") -> list[dic
 
 def _header(form: Form, values: Mapping[str, str], file_name: str) -> list[dict[str, Any]]:
     of_header = [each for each in form.fields if each.key.startswith("header.") and each.key in values]
-    if form.header_takes == "LOCATION" and of_header:
-        return [{"type": "location", "location": {each.name: values[each.key] for each in of_header}}]
+    if at := place(form, values):
+        return [{"type": "location", "location": at}]
     if form.header_takes in FILES and of_header:
         (file,) = of_header
         named = {"filename": file_name} if file.takes is Takes.DOCUMENT and file_name else {}
         return [{"type": file.takes.value, file.takes.value: {"id": values[file.key], **named}}]
     return [_text(each, values[each.key], form) for each in of_header]
+
+
+def place(form: Form, values: Mapping[str, str]) -> dict[str, str]:
+    """The place at the head, as a location message has it; empty for other heads."""
+    is_one = form.header_takes == "LOCATION"
+    of_header = [each for each in form.fields if each.key.startswith("header.") and each.key in values]
+    return {each.name: values[each.key] for each in of_header} if is_one else {}
 
 
 def _text(field: Field, value: str, form: Form) -> dict[str, Any]:

@@ -72,6 +72,8 @@ async def send_template(
     part = payload.template(template.name, template.language, components)
     shown: dict[str, Any] = {"name": template.name, "language": template.language, "category": template.category}
     shown |= {"buttons": forms.buttons_said(form, filled), "wording": template.wording}
+    if place := forms.place(form, filled):
+        shown["place"] = place
     if file and of_file:
         shown["file"] = asdict(file) | {"given_at": clock.now().isoformat()}
     content = {"template": shown}

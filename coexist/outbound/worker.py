@@ -262,8 +262,8 @@ def _fail(reason: Reason) -> Outcome:
         events = [_bubble(sending), NewEvent(*place)]
         if await attempts.settle(conn, sending.our_ref, OutboxState.FAILED, reason):
             await attempts.mark_failed(conn, sending.message_id, reason)
+            await summary.refresh(conn, [sending.conversation_id])  # conversations before templates (inbox.locks)
             events += await refusals.heed_messages(conn, sending.account_id, [sending.message_id])
-            await summary.refresh(conn, [sending.conversation_id])
         return events
 
     return outcome

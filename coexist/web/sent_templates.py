@@ -31,10 +31,13 @@ class SentButton:
 
 @dataclass(frozen=True, slots=True)
 class SentTemplate:
-    """What a bubble shows of a template beside its text. ``file`` is icon and name, until Meta has told of the file."""
+    """What a bubble shows of a template beside its text.
+
+    ``head`` is icon and name of the place at its head, or of the file there, until Meta has told of the file.
+    """
 
     title: str
-    file: tuple[str, str] | None
+    head: tuple[str, str] | None
     buttons: Sequence[SentButton]
 
 
@@ -60,9 +63,16 @@ def sent_template_of(message: Message) -> SentTemplate | None:
     spoken = language_words(language) if isinstance(language, str) and language else ""
     title = ", ".join(word for word in (template["name"], spoken) if word)
     buttons = template.get("buttons")
-    file = _file(template.get("file")) if message.media_state is None else None
+    head = _place(template.get("place")) or (_file(template.get("file")) if message.media_state is None else None)
     listed = buttons if isinstance(buttons, list) else ()
-    return SentTemplate(title, file, [_button(each) for each in listed if isinstance(each, Mapping)])
+    return SentTemplate(title, head, [_button(each) for each in listed if isinstance(each, Mapping)])
+
+
+def _place(told: Any) -> tuple[str, str] | None:
+    if not isinstance(told, Mapping):
+        return None
+    named = [str(told[part]) for part in ("name", "address") if told.get(part)]
+    return "map-pin", ", ".join(named or [f"{told.get('latitude')}, {told.get('longitude')}"])
 
 
 def _file(told: Any) -> tuple[str, str] | None:

@@ -59,8 +59,15 @@ def test_a_file_is_named_until_meta_has_it() -> None:
     one = sent(file={"media_id": "1", "mime_type": "image/png", "file_name": "offer.png"})
     template = sent_template_of(one)
     assert template is not None
-    assert template.file == ("image", "offer.png")
+    assert template.head == ("image", "offer.png")
     assert "offer.png" in html_of(one)
+
+
+def test_the_place_at_the_head_is_named() -> None:
+    place = {"latitude": "38.71", "longitude": "-9.14", "name": "Ótica <Duarte>"}
+    page = html_of(sent(place=place))
+    assert "Ótica &lt;Duarte&gt;" in page
+    assert "38.71, -9.14" in html_of(sent(place={"latitude": "38.71", "longitude": "-9.14"}))
 
 
 @pytest.mark.parametrize("by_status", [False, True])

@@ -96,6 +96,8 @@ def test_a_file_and_a_place_stand_at_the_head() -> None:
     values = {"header.latitude": "38.7", "header.longitude": "-9.1", "body.1": "a", "body.2": "b"}
     assert check(place, values) == values
     told = {"latitude": "38.7", "longitude": "-9.1"}
+    assert templates.place(place, values) == told
+    assert templates.place(picture, {"header.file": "77"}) == {}
     assert fill(place, values)[0] == {"type": "header", "parameters": [{"type": "location", "location": told}]}
 
 
