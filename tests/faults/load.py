@@ -24,6 +24,9 @@ from tests.support.product import until
 ACTS_PER_S: Final = 14.0
 WRITES_PER_S: Final = 2.0
 WRITE_AGAIN_S: Final = 0.5
+TEMPLATES_SHARE: Final = 0.25
+"""How many of the team's messages are written with a template."""
+TEMPLATE: Final = "order_ready"
 ANSWERS_SHARE: Final = 0.3
 """How many of the owner's messages quote one that was there."""
 ANSWER_LIMIT_S: Final = 15.0
@@ -96,6 +99,8 @@ class Load:
     """Which browsers have an open stream."""
     broken_streams: int = 0
     conversations: list[str] = field(default_factory=list)
+    template: tuple[str, str] = ("", "")
+    """What is behind a conversation's path for the form of the template, and the revision in it."""
     _fresh: list[tuple[str, str, str]] = field(default_factory=list)
     """(chat, side, wamid) of messages with which nothing more happened yet."""
     _saved: set[str] = field(default_factory=set)
@@ -117,6 +122,16 @@ class Load:
             await shop.tell("new-customer", name=name, phone=f"4477009002{number:02}", text=f"Olá, sou a {name}")
         for name in CUSTOMERS:
             self.conversations.append(await self._conversation(name))
+        self.template = await until(self._form, f"{TEMPLATE} is offered")
+
+    async def _form(self) -> tuple[str, str] | None:
+        talk = self.conversations[0]
+        page = await self.agent.page(f"{talk}/templates?q={TEMPLATE}")
+        path = re.search(rf'href="{talk}(/templates/\d+)"', page)
+        if path is None:
+            return None
+        form = re.search(r'name="revision" value="([^"]+)"', await self.agent.page(f"{talk}{path[1]}"))
+        return (path[1], form[1]) if form else None
 
     async def _conversation(self, name: str) -> str:
         async def found() -> str | None:
@@ -237,13 +252,13 @@ class Load:
         begun, clock = time.monotonic(), self.machine.clock
         one = Written(UUID(int=self.rng.getrandbits(128), version=4), f"Resposta {self._words()}", conversation)
         self.written.append(one)
-        url = self.agent.shop.url
+        url, (path, data) = self.agent.shop.url, self._filled(one)
         while not one.is_taken:
             status, said = 0, ""
             with suppress(aiohttp.ClientError, TimeoutError, OSError):
                 async with self.agent.session.post(
-                    f"{url}{conversation}/messages",
-                    data={"text": one.text, "our_ref": str(one.our_ref), "reply_to": ""},
+                    f"{url}{conversation}{path}",
+                    data=data,
                     headers={"Origin": url, "Sec-Fetch-Site": "same-origin"},
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(total=ANSWER_LIMIT_S),
@@ -258,6 +273,14 @@ class Load:
             one.is_taken = status in (200, 303)
             if not one.is_taken:
                 await asyncio.sleep(WRITE_AGAIN_S)
+
+    def _filled(self, one: Written) -> tuple[str, dict[str, str]]:
+        """Where a form goes, and what is in it: the composer's, or a template's."""
+        if self.rng.random() >= TEMPLATES_SHARE:
+            return "/messages", {"text": one.text, "our_ref": str(one.our_ref), "reply_to": ""}
+        path, revision = self.template
+        values = {"value.body.1": "Alba", "value.body.2": one.text}
+        return path, {**values, "our_ref": str(one.our_ref), "revision": revision}
 
     async def watch(self, number: int) -> None:
         """One browser that watches the list, and comes back a second after its stream ended."""

@@ -179,8 +179,8 @@ async def _journal(machine: Machine, load: Load, found: Verdict) -> None:
 async def _tables(machine: Machine, load: Load, found: Verdict) -> None:
     """The export tells what the phone shows, but for what nobody can know: what is unclear, and when it was."""
     lines = await machine.shop.export()
-    texts = {one.text for one in load.written if one.is_mistimed}
-    mistimed = {m.wamid for m in machine.meta.world.messages.values() if m.content.get("body") in texts}
+    refs = {callback_data(one.our_ref) for one in load.written if one.is_mistimed}
+    mistimed = {m.wamid for m in machine.meta.world.messages.values() if m.opaque in refs}
     (history,) = (line["sync"]["history"]["state"] for line in lines if line["kind"] == "inbox")
     if history != "completed":
         found.wrong.append(f"the history came whole and counts as {history}")
