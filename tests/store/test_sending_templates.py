@@ -14,7 +14,6 @@ from coexist.base.database import Pool, in_transaction
 from coexist.base.errors import Conflict, NotFound
 from coexist.meta.graph import Graph
 from coexist.meta.templates import NotFilled
-from coexist.outbound import actions
 from coexist.outbound.model import SentFile
 from coexist.outbound.templates import send_template
 from coexist.people import actions as people
@@ -34,7 +33,7 @@ from tests.support.business import (
 from tests.support.outbox import execute, frozen, send_due, states
 from tests.support.outbox import write as write_text
 from tests.support.scripted_graph import ScriptedGraph, error
-from tests.support.templates import BODY, READY, VALUES, keep, listed
+from tests.support.templates import BODY, READY, VALUES, keep, listed, open_closed, problem, retry, tell
 
 Scripted = tuple[ScriptedGraph, Graph]
 PICTURE: Final = {"type": "HEADER", "format": "IMAGE"}
@@ -42,11 +41,7 @@ PICTURE: Final = {"type": "HEADER", "format": "IMAGE"}
 
 @pytest.fixture
 async def business(pool: Pool) -> Business:
-    """A customer wrote two days ago; the window is closed."""
-    opened = await open_business(pool)
-    await deliver(pool, inbound("wamid.IN", "Olá"))
-    await execute(opened, "UPDATE conversations SET window_opened_at = now() - interval '2 days'")
-    return opened
+    return await open_closed(pool)
 
 
 async def write(business: Business, values: Any = VALUES, **other: Any) -> int:
@@ -59,12 +54,6 @@ async def shown(business: Business, message_id: int) -> tuple[Any, ...]:
             "SELECT type, text, content -> 'template' FROM messages WHERE id = %s", (message_id,)
         )
         return await cursor.fetchone() or ()
-
-
-async def problem(business: Business) -> str:
-    async with business.pool.connection() as conn:
-        row = await (await conn.execute("SELECT error FROM outbox")).fetchone()
-    return "" if row is None else row[0] or ""
 
 
 @pytest.mark.requirement("E10")
@@ -195,20 +184,15 @@ async def test_a_code_is_not_sent_to_a_hidden_number(pool: Pool, is_hidden: bool
 # ── what waits, and what is refused ───────────────────────────────────────────────────────────────────────
 
 
-async def pause(business: Business, event: str) -> None:
-    value = {"event": event, "message_template_name": READY, "message_template_language": "pt-PT"}
-    await deliver(business.pool, {"field": "message_template_status_update", "value": value})
-
-
 async def test_what_is_in_line_waits_while_its_template_is_paused(business: Business, graphs: Scripted) -> None:
     scripted, graph = graphs
     await keep(business, listed(), listed("other"))
     await write(business)
-    await pause(business, "PAUSED")
+    await tell(business, "PAUSED")
     assert await send_due(business, graph) == 0
     await write(business, name="other")
     assert await send_due(business, graph) == 1, "it holds up nothing else"
-    await pause(business, "APPROVED")
+    await tell(business, "APPROVED")
     assert await send_due(business, graph) == 1
     assert [asked.body["template"]["name"] for asked in scripted.of("/messages")] == ["other", READY]
 
@@ -220,7 +204,7 @@ async def test_what_is_in_line_fails_unsent_when_its_template_is_gone(
     scripted, graph = graphs
     await keep(business, listed())
     await write(business)
-    await pause(business, event)
+    await tell(business, event)
     await send_due(business, graph)
     assert await states(business) == ["failed"]
     assert "template" in await problem(business)
@@ -271,10 +255,6 @@ async def test_what_meta_takes_and_holds_back_is_told(business: Business, graphs
 
 
 # ── again ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-async def retry(business: Business, message_id: int) -> int:
-    return await in_transaction(business.pool, lambda conn: actions.retry(conn, KEYRING, business.member, message_id))
 
 
 async def test_what_failed_goes_again_with_its_values(business: Business, graphs: Scripted) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from structlog.testing import capture_logs
@@ -110,12 +110,8 @@ DEATHS: list[tuple[Any, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.requirement("B3")
-@pytest.mark.parametrize("is_after", [False, True])
-@pytest.mark.parametrize(("module", "name"), DEATHS, ids=[name for _, name in DEATHS])
-async def test_a_crash_anywhere_is_gone_on_from(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, is_after: bool
-) -> None:
+async def crash(desk: Desk, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, *, is_after: bool) -> UUID:
+    """Sign a number up in a process that dies when it calls this, or once that is done; return the sign-up's id."""
     lived: Callable[..., Awaitable[Any]] = getattr(module, name)
 
     async def dies(*arguments: Any, **named: Any) -> None:
@@ -129,6 +125,16 @@ async def test_a_crash_anywhere_is_gone_on_from(
     with pytest.raises(Died):
         await desk.advance(signup_id)
     monkeypatch.setattr(module, name, lived)
+    return signup_id
+
+
+@pytest.mark.requirement("B3")
+@pytest.mark.parametrize("is_after", [False, True])
+@pytest.mark.parametrize(("module", "name"), DEATHS, ids=[name for _, name in DEATHS])
+async def test_a_crash_anywhere_is_gone_on_from(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, is_after: bool
+) -> None:
+    signup_id = await crash(desk, monkeypatch, module, name, is_after=is_after)
     assert (await desk.advance(signup_id)).is_busy or name == "finish", "nobody else works on it for now"
     monkeypatch.setattr(checks_rules, "CLOCK_WARNING_S", 2 * signup_store.BUSY_S)  # the database's clock stays behind
     later = clock.now() + timedelta(seconds=signup_store.BUSY_S + 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -15,7 +15,7 @@ from coexist.base import clock
 from coexist.base.database import Pool, transaction
 from coexist.coexistence import checks_rules, checks_watch, signup_links, signup_store, signups
 from coexist.coexistence.signup_model import Problem, State
-from tests.store.test_signing_up import DEATHS, Died
+from tests.store.test_signing_up import DEATHS, crash
 from tests.support.scripted_graph import error
 from tests.support.signup import KEYRING, Desk, open_desk
 
@@ -40,19 +40,7 @@ async def work(desk: Desk, *, later: float = 0) -> None:
 async def test_a_crash_anywhere_is_gone_on_from_by_itself(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, is_after: bool
 ) -> None:
-    lived: Callable[..., Awaitable[Any]] = getattr(module, name)
-
-    async def dies(*arguments: Any, **named: Any) -> None:
-        if is_after:
-            await lived(*arguments, **named)
-        raise Died
-
-    signup_id = uuid4()
-    await desk.take_code(signup_id)
-    monkeypatch.setattr(module, name, dies)
-    with pytest.raises(Died):
-        await desk.advance(signup_id)
-    monkeypatch.setattr(module, name, lived)
+    await crash(desk, monkeypatch, module, name, is_after=is_after)
     await work(desk, later=signup_store.BUSY_S + 1)
     assert await desk.ask("SELECT state::text, problem FROM signups") == [("connected", None)]
     assert await desk.wanted() == 2

@@ -16,14 +16,14 @@ from coexist.base.errors import Conflict
 from coexist.coexistence import template_lists
 from coexist.meta.graph import Graph, GraphError
 from coexist.meta.templates import Takes
-from coexist.outbound import actions, template_files, worker
+from coexist.outbound import template_files, worker
 from coexist.outbound.model import SentFile
 from coexist.outbound.templates import send_template
 from tests.support import templates
-from tests.support.business import KEYRING, PHONE, Business, change, conversation_of, deliver, inbound, open_business
+from tests.support.business import KEYRING, PHONE, Business, change, conversation_of, deliver
 from tests.support.outbox import claim_due, execute, frozen, send_due, states
 from tests.support.scripted_graph import ScriptedGraph, error
-from tests.support.templates import BODY, READY, VALUES, keep, listed
+from tests.support.templates import BODY, READY, VALUES, keep, listed, open_closed, problem, retry, tell
 
 Scripted = tuple[ScriptedGraph, Graph]
 PICTURE: Final = {"type": "HEADER", "format": "IMAGE"}
@@ -32,30 +32,11 @@ OTHER_WORDS: Final = {**BODY, "text": "Caro {{1}}, pague {{2}} euros."}
 
 @pytest.fixture
 async def business(pool: Pool) -> Business:
-    """A customer wrote two days ago; the window is closed."""
-    opened = await open_business(pool)
-    await deliver(pool, inbound("wamid.IN", "Olá"))
-    await execute(opened, "UPDATE conversations SET window_opened_at = now() - interval '2 days'")
-    return opened
+    return await open_closed(pool)
 
 
 async def write(business: Business, **other: Any) -> int:
     return await templates.write(business, await conversation_of(business.pool), **other)
-
-
-async def retry(business: Business, message_id: int) -> int:
-    return await in_transaction(business.pool, lambda conn: actions.retry(conn, KEYRING, business.member, message_id))
-
-
-async def tell(business: Business, event: str) -> None:
-    value = {"event": event, "message_template_name": READY, "message_template_language": "pt-PT"}
-    await deliver(business.pool, {"field": "message_template_status_update", "value": value})
-
-
-async def problem(business: Business) -> str:
-    async with business.pool.connection() as conn:
-        row = await (await conn.execute("SELECT error FROM outbox")).fetchone()
-    return "" if row is None else row[0] or ""
 
 
 async def test_what_is_claimed_when_its_template_is_paused_goes_back_in_line(

@@ -11,12 +11,13 @@ import msgspec
 from msgspec import Raw
 
 from coexist.base import clock
-from coexist.base.database import in_transaction, transaction
+from coexist.base.database import Pool, in_transaction, transaction
 from coexist.meta.answers import Template as Listed
+from coexist.outbound import actions
 from coexist.outbound.templates import send_template
 from coexist.templates import store
 from coexist.templates.model import Template
-from tests.support.business import KEYRING, Business, deliver, inbound
+from tests.support.business import KEYRING, Business, deliver, inbound, open_business
 
 READY: Final = "order_ready"
 BODY: Final = {
@@ -35,6 +36,31 @@ def listed(name: str = READY, **other: Any) -> Listed:
         "parameter_format": "POSITIONAL", **other,
     }  # fmt: skip
     return Listed(name=name, components=Raw(msgspec.json.encode(components)), **told)
+
+
+async def open_closed(pool: Pool) -> Business:
+    """A number to which a customer wrote two days ago: the window is closed."""
+    opened = await open_business(pool)
+    await two_days_ago(opened)
+    return opened
+
+
+async def tell(business: Business, event: str) -> None:
+    """Meta tells by webhook, now, what became of the template."""
+    value = {"event": event, "message_template_name": READY, "message_template_language": "pt-PT"}
+    await deliver(business.pool, {"field": "message_template_status_update", "value": value})
+
+
+async def problem(business: Business) -> str:
+    """What stands beside the only message in line."""
+    async with business.pool.connection() as conn:
+        row = await (await conn.execute("SELECT error FROM outbox")).fetchone()
+    return "" if row is None else row[0] or ""
+
+
+async def retry(business: Business, message_id: int) -> int:
+    """Send a message again."""
+    return await in_transaction(business.pool, lambda conn: actions.retry(conn, KEYRING, business.member, message_id))
 
 
 async def keep(business: Business, *told: Listed, waba_id: str = "", at: datetime | None = None) -> None:
