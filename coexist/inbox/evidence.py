@@ -72,12 +72,13 @@ async def learn(
     bsuids: Mapping[str, bool],
     sightings: Sequence[Sighting],
     changes: Sequence[Change],
-    former: Collection[str] = (),
+    former: Collection[tuple[str, datetime]] = (),
 ) -> list[NewEvent]:
     """Store evidence and make every id somebody's. Returns what changed for those who look at it.
 
     ``phones`` maps digits to whether WhatsApp itself used them, ``bsuids`` to whether it is a parent BSUID;
-    ``former`` are nodes of people who had a phone before it moved, needed because they wrote from it.
+    ``former`` are phones and times at which whoever had one is needed, also if it has moved since. Who that was is
+    asked here, where nobody else can add to the evidence any more; whom it does not name may be forgotten.
     """
     await locks.own_people(conn, scope_id)
     is_new_evidence = await _store_evidence(conn, scope_id, sightings, changes)
@@ -85,8 +86,7 @@ async def learn(
     contested = {i.value for i in closure.identities if _is_contested(closure, i)}
     if contested:
         await locks.own_apply(conn, scope_id)
-        written = await regroup.written_from(conn, closure.contact_ids, contested)
-        former = {*former, *(closure.evidence.node_of_phone(phone, at) for phone, at in written)}
+        former = [*former, *await regroup.written_from(conn, closure.contact_ids, contested)]
     wanted = _wanted_ids(closure, phones, bsuids, former)
     contacts = _assign(closure, wanted)
     unused = [i for i in closure.identities if (i.kind, i.value) not in wanted]
@@ -206,12 +206,13 @@ def _is_contested(closure: Closure, identity: Identity) -> bool:
 
 
 def _wanted_ids(
-    closure: Closure, phones: Iterable[str], bsuids: Iterable[str], former: Iterable[str]
+    closure: Closure, phones: Iterable[str], bsuids: Iterable[str], former: Iterable[tuple[str, datetime]]
 ) -> set[tuple[str, str]]:
     """Every id that must be somebody's: those asked for, and those that the evidence brings in.
 
     Who had a phone before it moved needs an id only while a message of theirs is known and they have no other:
-    otherwise it would depend on the order of deliveries whether that person was ever thought of.
+    otherwise it would depend on the order of deliveries whether that person was ever thought of. Then they have every
+    phone that they had and left: which of these was asked for first would depend on it as well.
     """
     wanted = {("phone", phone) for phone in phones} | {("bsuid", bsuid) for bsuid in bsuids}
     wanted |= {("bsuid", s.bsuid) for s in closure.evidence.sightings}
@@ -221,8 +222,10 @@ def _wanted_ids(
             wanted |= {("bsuid", change.previous), ("bsuid", change.current)}
     wanted |= {(i.kind, i.value) for i in closure.identities if i.kind != "former_phone"}
     people = {_person(closure, kind, value) for kind, value in wanted}
-    nameless = {node for node in former if node.startswith("f:") and closure.evidence.person(node) not in people}
-    return wanted | {("former_phone", node.removeprefix("f:")) for node in nameless}
+    evidence = closure.evidence
+    nameless = {evidence.person(evidence.node_of_phone(phone, at)) for phone, at in former} - people
+    left = {node for node in evidence.former_nodes() if evidence.person(node) in nameless}
+    return wanted | {("former_phone", node.removeprefix("f:")) for node in left}
 
 
 def _assign(closure: Closure, wanted: Collection[tuple[str, str]]) -> dict[str, int]:

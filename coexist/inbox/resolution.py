@@ -103,13 +103,18 @@ class People:
         assert person.phone is not None, "only people with an id are mentioned"
         return self.by_id[person.phone]
 
-    def unknown_former(self, mentions: Iterable[Mention]) -> set[str]:
-        """Return the nodes that ``mentions`` need and that nobody is yet: earlier owners of a phone that moved."""
-        return {
-            node
-            for mention in mentions
-            if (node := self._contested_node(mention.person, mention.at)) and node not in self.by_node
-        }
+    def unknown_former(self, mentions: Iterable[Mention]) -> set[tuple[str, datetime]]:
+        """Return nothing if all is known whom ``mentions`` name by a contested phone alone; else all these, and when.
+
+        All of them, because who is not asked for, and has no message yet, is forgotten when somebody else is learned.
+        """
+        asked: set[tuple[str, datetime]] = set()
+        is_unknown = False
+        for mention in mentions:
+            if node := self._contested_node(mention.person, mention.at):
+                asked.add((mention.person.phone or "", mention.at))
+                is_unknown = is_unknown or node not in self.by_node
+        return asked if is_unknown else set()
 
     def _contested_node(self, person: Person, at: datetime) -> str | None:
         if person.any_bsuid or person.phone is None or person.phone not in self.contested:

@@ -199,3 +199,47 @@ def test_a_status_never_goes_back_whichever_history_has_the_better_content(
 
     both = [past("READ", "a"), past("DELIVERED", "b")]
     runner.run(outcomes(copies, both, both[::-1]))
+
+
+def moved(old: str, new: str, at: int) -> Telling:
+    return told(SHOP, wire.moved(f"wamid.moved.{at}", old, new, at))
+
+
+def wished(phone: str, at: int) -> Telling:
+    """Of a phone alone: it names who had it then, and leaves no message."""
+    return told(SHOP, wire.wished("stop", at, phone=phone))
+
+
+FIRST_PHONE, NEXT_PHONE, LAST_PHONE, OTHER_PHONE = "5511985500102", "351910559122", "5511985500111", "351910559133"
+
+
+@pytest.mark.requirement("F1", "F5")
+def test_who_left_every_phone_has_the_same_ids_whichever_was_asked_for_first(
+    runner: asyncio.Runner, copies: Copies
+) -> None:
+    """They wrote from the first, went on to the next and the last, and that one was somebody else's in the end."""
+    begun = [moved(FIRST_PHONE, NEXT_PHONE, 10), moved(OTHER_PHONE, LAST_PHONE, 28)]
+    rest = [
+        told(SHOP, wire.message("wamid.1", 3, wire.text("Oi"), phone=FIRST_PHONE)),
+        wished(NEXT_PHONE, 15),
+        moved(NEXT_PHONE, LAST_PHONE, 21),
+    ]
+    runner.run(outcomes(copies, *([*begun, *(rest[n] for n in order)] for order in permutations(range(3)))))
+
+
+@pytest.mark.requirement("F5")
+def test_two_who_left_their_phones_and_never_wrote_are_both_found(runner: asyncio.Runner, copies: Copies) -> None:
+    """One is known already when both are named; whoever has no message is forgotten when others are learned."""
+    moves = [moved(OTHER_PHONE, NEXT_PHONE, 10), moved(FIRST_PHONE, OTHER_PHONE, 3)]
+    one, other = wished(NEXT_PHONE, 5), wished(OTHER_PHONE, 1)
+
+    async def race() -> None:
+        made = await copies.make(2)
+        for copy, posts in zip(made, ([*moves, one], [*moves, other]), strict=True):
+            for post in [*([each] for each in posts), [one, other]]:
+                await copies.deliver([(copy, post)])
+                async with asyncio.timeout(60):  # fails within it: without an end, it would hold the locks for ever
+                    await copies.work(batch=100, workers=1)
+        assert_same(made, await copies.tables(made, []))
+
+    runner.run(race())

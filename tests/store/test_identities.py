@@ -4,8 +4,8 @@ from typing import Any, Final
 
 import pytest
 
-from coexist.base.database import Pool, transaction
-from coexist.inbox import actions
+from coexist.base.database import Connection, Pool, transaction
+from coexist.inbox import actions, locks
 from coexist.people import actions as people
 from coexist.people.model import Role
 from tests.support import intake, wire
@@ -162,3 +162,27 @@ async def test_one_person_at_two_accounts_is_two_contacts(shop: Pool) -> None:
                  FROM contacts k JOIN contact_scopes s ON s.id = k.scope_id JOIN conversations c ON c.contact_id = k.id
                 GROUP BY 1 ORDER BY 1"""
     assert [row[1:] for row in await rows(shop, query)] == [(2, 1), (1, 1)]
+
+
+@pytest.mark.requirement("F5")
+async def test_who_had_a_phone_is_asked_once_nobody_else_can_tell_of_it(
+    shop: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one waits to make whoever had it before it was passed on, another learns that it was so earlier."""
+    phone, others = "351910559122", "351910559133"
+    await told(shop, wire.moved("wamid.m", others, phone, 21))
+    own_people = locks.own_people
+
+    async def overtaken(conn: Connection, scope_id: int) -> None:
+        monkeypatch.setattr(locks, "own_people", own_people)
+        await told(
+            shop,
+            wire.moved("wamid.n", others, phone, 10),
+            wire.message("wamid.1", 3, wire.text("Oi"), phone=phone),
+        )
+        await own_people(conn, scope_id)
+
+    monkeypatch.setattr(locks, "own_people", overtaken)
+    await told(shop, wire.message("wamid.2", 5, wire.text("Oi?"), phone=phone))
+    former = await rows(shop, "SELECT value FROM identities WHERE kind = 'former_phone'")
+    assert former == [(f"{phone}@{wire.EPOCH + 10}",)]
