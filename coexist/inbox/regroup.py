@@ -6,8 +6,8 @@ dropped; what a person here decided (name, note, assignment, state, drafts) goes
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -80,17 +80,19 @@ async def follow(conn: Connection, scope_id: int, *, before: Sequence[Identity],
     groups = await (await conn.execute(GROUPS, (contested, sorted(concerned)))).fetchall()
     touched: set[int] = set()
     moves: dict[tuple[int, int], list[int]] = defaultdict(list)  # (inbox, contact) → message ids
+    went: dict[int, Counter[int]] = defaultdict(Counter)  # contact → how many messages of theirs are whose now
     for inbox_id, conversation_id, contact_id, peer, at, message_ids in groups:
         owner = contact_of[after.evidence.node_of_phone(peer, at)] if at else contact_of[_node(after, peer)]
         if owner != contact_id:
             moves[inbox_id, owner] += message_ids
+            went[contact_id][owner] += len(message_ids)
             touched.add(conversation_id)
     for (inbox_id, contact_id), message_ids in sorted(moves.items()):
         made = await (await conn.execute(CONVERSATION, (inbox_id, contact_id))).fetchone()
         assert made is not None
         await conn.execute(MOVE_MESSAGES, (made[0], message_ids))
         touched.add(made[0])
-    touched |= await _fold_contacts(conn, before, after)
+    touched |= await _fold_contacts(conn, before, after, went)
     await summary.refresh(conn, touched, [*concerned, *after.contact_ids])
     heard_of += await (await conn.execute(HEARD_OF, (everybody,))).fetchall()
     conversations, contacts = {id_ for id_, _ in heard_of}, {*after.contact_ids, *(id_ for _, id_ in heard_of)}
@@ -180,16 +182,24 @@ UPDATE contacts AS kept
 DROP_CONTACT = "DELETE FROM contacts WHERE id = %(gone)s"
 
 
-async def _fold_contacts(conn: Connection, before: Sequence[Identity], after: Closure) -> set[int]:
-    """Fold every contact that has no identity left into the one that has its oldest. Returns conversations touched."""
+async def _fold_contacts(
+    conn: Connection, before: Sequence[Identity], after: Closure, went: Mapping[int, Counter[int]]
+) -> set[int]:
+    """Fold every contact that has no identity left into the one that has its oldest. Returns conversations touched.
+
+    A former owner of a phone whose id is not needed any more leaves what was noted to whoever has their messages now
+    (most of them, by ``went``), and to whoever has the phone now if there are none.
+    """
     still = set(after.contact_ids)
     successor: dict[int, int] = {}
     now = {(i.kind, i.value): i.contact_id for i in after.identities}
     has_phone_now = {match_key(i.value): i.contact_id for i in after.identities if i.kind == "phone"}
     for identity in before:
         if identity.contact_id not in still:
-            # A former owner of a phone that nobody needs any more leaves what was noted to whoever has it now.
-            heir = now.get((identity.kind, identity.value)) or has_phone_now[identity.value.partition("@")[0]]
+            heir = now.get((identity.kind, identity.value))
+            if heir is None:
+                heirs = went.get(identity.contact_id) or {has_phone_now[identity.value.partition("@")[0]]: 1}
+                heir = max(heirs, key=lambda contact_id: (heirs[contact_id], -contact_id))
             successor.setdefault(identity.contact_id, heir)
     touched: set[int] = set()
     for gone, kept in sorted(successor.items()):

@@ -1,10 +1,12 @@
 """Messages and decisions follow their people when contacts turn out to be one, or a phone to have had two owners."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 import pytest
 
+from coexist.base import clock
 from coexist.base.database import Pool, open_pool, transaction
 from coexist.inbox import actions
 from tests.support import databases, intake, snapshot, wire
@@ -153,3 +155,21 @@ async def test_a_message_of_a_phone_with_two_owners_has_one_place_whether_histor
             by_wamid = dict(await rows(pool, "SELECT wamid, conversation_id FROM messages"))
         assert by_wamid["wamid.z"] == by_wamid["wamid.2"] != by_wamid["wamid.1"]
     assert taken[0] == taken[1]
+
+
+@pytest.mark.requirement("F4", "F7")
+async def test_what_was_noted_of_who_left_a_phone_follows_their_messages_not_the_phone(pool: Pool) -> None:
+    business, new = await open_business(pool), PHONE.replace("111", "333")
+    at = clock.now().replace(microsecond=0)
+    moved = {"type": "system", "system": {"type": "user_changed_number", "body": "changed", "wa_id": PHONE}}
+    move = {"id": "wamid.move", "from": new, "timestamp": str(int(at.timestamp()) - 60), **moved}
+    await deliver(pool, change("messages", messages=[move]))
+    await deliver(pool, inbound("wamid.1", "Before they had it", at=at - timedelta(seconds=120)))
+    ((contact_id,),) = await rows(
+        pool, "SELECT contact_id FROM conversations c JOIN messages m ON m.conversation_id = c.id AND wamid = 'wamid.1'"
+    )
+    async with transaction(pool) as conn:
+        await actions.write_note(conn, business.member, contact_id, "pays late")
+    await deliver(pool, inbound("wamid.2", "My user id", bsuid=BSUID, at=at - timedelta(seconds=150)))
+    noted = "SELECT i.value FROM contacts k JOIN identities i ON i.contact_id = k.id WHERE note IS NOT NULL"
+    assert await rows(pool, noted) == [(BSUID,)]
