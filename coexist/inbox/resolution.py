@@ -13,6 +13,8 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
+from psycopg.errors import ForeignKeyViolation, SerializationFailure
+
 from coexist.base.database import Connection, Pool, in_transaction
 from coexist.base.errors import Unavailable
 from coexist.events import feed
@@ -309,7 +311,13 @@ async def _conversations(conn: Connection, pairs: list[tuple[int, int]]) -> tupl
         return {}, False
     found = await find(pairs)
     if missing := [pair for pair in pairs if pair not in found]:
-        await conn.execute(MAKE_CONVERSATIONS, _columns(missing))
+        try:
+            await conn.execute(MAKE_CONVERSATIONS, _columns(missing))
+        except ForeignKeyViolation as error:
+            if error.diag.constraint_name != "conversations_contact_id_fkey":
+                raise
+            # Somebody was joined with another contact, or removed, since they were read here: read again.
+            raise SerializationFailure("A contact is no longer there.") from error
         found |= await find(missing)
     return found, bool(missing)
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 import pytest
 
 from coexist.base.database import Connection, Pool, transaction
-from coexist.inbox import actions, locks
+from coexist.inbox import actions, evidence, locks
 from coexist.people import actions as people
 from coexist.people.model import Role
 from tests.support import intake, wire
@@ -186,3 +186,30 @@ async def test_who_had_a_phone_is_asked_once_nobody_else_can_tell_of_it(
     await told(shop, wire.message("wamid.2", 5, wire.text("Oi?"), phone=phone))
     former = await rows(shop, "SELECT value FROM identities WHERE kind = 'former_phone'")
     assert former == [(f"{phone}@{wire.EPOCH + 10}",)]
+
+
+@pytest.mark.requirement("C3", "F4")
+async def test_who_turns_out_to_be_somebody_else_while_they_write_is_written_to_as_that(
+    shop: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at who had the phone and the conversation that is made with them, their user id is learned."""
+    phone = "351910559122"
+    await told(
+        shop,
+        wire.moved("wamid.m", "351910559133", phone, 10),
+        wire.message("wamid.1", 3, wire.text("Oi"), phone=phone),
+    )
+    load_closure = evidence.load_closure
+
+    async def overtaken(*args: Any) -> evidence.Closure:
+        monkeypatch.setattr(evidence, "load_closure", load_closure)
+        closure = await load_closure(*args)
+        await told(shop, wire.message("wamid.2", 2, wire.text("Oi"), bsuid="PT.1", phone=phone))
+        return closure
+
+    monkeypatch.setattr(evidence, "load_closure", overtaken)
+    await told(shop, wire.message("wamid.3", 4, wire.text("Oi"), phone=phone, number=BRANCH))
+    assert await rows(shop, "SELECT error FROM quarantine") == []
+    owner = """SELECT i.value FROM messages m JOIN conversations c ON c.id = m.conversation_id
+                 JOIN identities i ON i.contact_id = c.contact_id WHERE m.wamid = 'wamid.3'"""
+    assert await rows(shop, owner) == [("PT.1",)]
