@@ -61,6 +61,8 @@ QUESTIONS: Final[Mapping[str, tuple[str, Name, Sequence[Name]]]] = {
     ),
 }  # fmt: skip
 """Each question in words, the check that answers it when all is well, and all that it rests on."""
+OWN_FIELDS: Final = {"history": "history", "app_messages": "smb_message_echoes", "contacts": "smb_app_state_sync"}
+"""The webhook field that brings what each question asks for, and nothing else; all others concern every question."""
 OVER: Final = {SyncState.COMPLETED, SyncState.DECLINED, SyncState.SWITCHED_OFF}
 AFTERWARDS: Final = (Name.HISTORY, Name.HISTORY_SEEN, Name.CONTACTS, Name.CONTACTS_SEEN, *KEPT_BACK, Name.MEDIA)
 """What still counts for a sync that has come to its end: the road of today is none of its business."""
@@ -141,7 +143,8 @@ async def diagnose(conn: Connection, keyring: Keyring, settings: Settings, accou
 
 def _question(name: str, found: Mapping[str, Check], *, is_over: bool) -> Question:
     asked, key, names = QUESTIONS[name]
-    rests_on = [found[one] for one in names if one in found and (one in AFTERWARDS or not is_over)]
+    looked_at = [found[one] for one in names if one in found and (one in AFTERWARDS or not is_over)]
+    rests_on = [check for check in looked_at if _concerns(name, check)]
     level = worst(rests_on)
     if level is Level.GREEN:
         answer = found.get(key)
@@ -151,6 +154,12 @@ def _question(name: str, found: Mapping[str, Check], *, is_over: bool) -> Questi
         cause = next(check for check in rests_on if check.level == level)
         verdict = f"{cause.title}: {cause.seen}"
     return Question(name, asked, level, verdict, rests_on)
+
+
+def _concerns(question: str, check: Check) -> bool:
+    """Whether a check may tell why: a field that is missing keeps back what comes under it alone."""
+    others = {field for name, field in OWN_FIELDS.items() if name != question}
+    return not check.fields or bool(set(check.fields) - others)
 
 
 # ── one check each ────────────────────────────────────────────────────────────────────────────────────────

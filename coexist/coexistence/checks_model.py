@@ -52,7 +52,10 @@ class Name(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing looked at. ``seen`` is what was found, at ``at``; ``next_step`` is empty if there is nothing to do."""
+    """One thing looked at. ``seen`` is what was found, at ``at``; ``next_step`` is empty if there is nothing to do.
+
+    ``fields`` are the webhook fields that are missing; empty when the trouble is of another kind.
+    """
 
     name: str
     level: str
@@ -60,6 +63,7 @@ class Check:
     seen: str
     at: datetime
     next_step: str = ""
+    fields: Sequence[str] = ()
 
 
 def worst(checks: Sequence[Check]) -> Level:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import urlsplit
@@ -136,12 +137,15 @@ def fields(apps: Sequence[AppSubscription], app_id: str, address: str, override:
     mine = [app for app in apps if app.object == OBJECT]
     ticked = frozenset[str]().union(*(app.field_names for app in mine if app.active))
     missing = [field for field in NEEDED_FIELDS if field not in ticked]
-    if missing:
-        return made(
-            Name.FIELDS, Level.RED, f"App {app_id} does not get {_listed(missing)}: what they tell would be lost.", at,
-            f"In the app's dashboard, Webhooks > WhatsApp Business Account: subscribe to {_listed(missing)}.",
-        )  # fmt: skip
     elsewhere = [app.callback_url for app in mine if app.callback_url != address]
+    astray = f"The app's webhooks go to {elsewhere[0]}, not to {address}." if elsewhere and override != address else ""
+    redirect = f"In the app's dashboard, Webhooks: set the callback to {address}; or set COEXIST_WEBHOOK_OVERRIDE."
+    if missing:
+        seen = f"App {app_id} does not get {_listed(missing)}: what they tell would be lost."
+        step = f"In the app's dashboard, Webhooks > WhatsApp Business Account: subscribe to {_listed(missing)}."
+        if astray:
+            return made(Name.FIELDS, Level.RED, f"{astray} {seen}", at, f"{redirect} {step}")
+        return replace(made(Name.FIELDS, Level.RED, seen, at, step), fields=missing)
     unheard = [f"{field} ({what})" for field, what in HELPFUL_FIELDS.items() if field not in ticked]
     seen = f"App {app_id} gets {_listed(NEEDED_FIELDS)}."
     seen += f" Worth ticking too: {', '.join(unheard)}." if unheard else ""
@@ -150,8 +154,7 @@ def fields(apps: Sequence[AppSubscription], app_id: str, address: str, override:
     if override == address:
         seen += f" Of this WhatsApp account they go to {address}, but for account_update, which goes to {elsewhere[0]}."
         return made(Name.FIELDS, Level.GREEN, seen, at)
-    step = f"In the app's dashboard, Webhooks: set the callback to {address}; or set COEXIST_WEBHOOK_OVERRIDE."
-    return made(Name.FIELDS, Level.RED, f"The app's webhooks go to {elsewhere[0]}, not to {address}.", at, step)
+    return made(Name.FIELDS, Level.RED, astray, at, redirect)
 
 
 def subscribed(apps: Sequence[SubscribedApp], app_id: str | None, waba_id: str, address: str, at: datetime) -> Check:

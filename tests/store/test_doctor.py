@@ -12,11 +12,12 @@ import pytest
 from coexist.base import clock
 from coexist.base.config import Settings
 from coexist.base.database import Pool, in_transaction, transaction
-from coexist.coexistence import checks_bundle, checks_doctor
-from coexist.coexistence.checks_model import Diagnosis, Level, Name, Question
+from coexist.coexistence import checks_bundle, checks_doctor, checks_rules, checks_store
+from coexist.coexistence.checks_model import Diagnosis, Level, Name, Preflight, Question
 from coexist.inbox import connection, refusals
 from coexist.inbox.connection import Line
 from coexist.inbox.refusals import Refusal
+from coexist.meta.answers import AppSubscription, FieldTicked
 from tests.support.business import (
     BSUID,
     KEYRING,
@@ -45,6 +46,7 @@ SETTINGS = replace(
     s3_secret_key="s3-secret-invented",
 )
 OTHER = "447700900123"
+OURS = "https://inbox.example.com/webhook"
 TEXTS = ("see you at 42 Elm Street", "the invoice is 9931", "Rui", "Inês Duarte", "ines@example.com", "Ótica Duarte")
 
 
@@ -144,6 +146,34 @@ async def test_what_stands_in_the_way_is_named_before_what_follows_from_it(busin
         assert question.level == Level.RED
         assert "disconnected for now" in question.verdict
         assert question.checks[0].next_step
+
+
+@pytest.mark.requirement("G12")
+@pytest.mark.parametrize(
+    ("missing", "callback", "blaming"),
+    [
+        (["history"], OURS, {"history"}),
+        (["smb_app_state_sync"], OURS, {"contacts"}),
+        (["smb_message_echoes"], OURS, {"app_messages"}),
+        (["history", "smb_message_echoes"], OURS, {"history", "app_messages"}),
+        (["messages"], OURS, {"history", "app_messages", "contacts"}),
+        (["history", "account_update"], OURS, {"history", "app_messages", "contacts"}),
+        (["history"], "https://old.example/webhook", {"history", "app_messages", "contacts"}),
+        ([], "https://old.example/webhook", {"history", "app_messages", "contacts"}),
+    ],
+)
+async def test_a_missing_field_is_blamed_for_nothing_but_what_comes_under_it(
+    business: Business, missing: list[str], callback: str, blaming: set[str]
+) -> None:
+    await deliver(business.pool, inbound("wamid.1", "hello"))
+    ticked: list[FieldTicked | str] = [name for name in checks_rules.NEEDED_FIELDS if name not in missing]
+    apps = [AppSubscription(checks_rules.OBJECT, callback, fields=ticked)]
+    found = checks_rules.fields(apps, SETTINGS.app_id or "", OURS, None, clock.now())
+    look = Preflight(business.inbox.id, business.inbox.onboarded_at, clock.now(), [found], is_waiting=True)
+    await in_transaction(business.pool, lambda conn: checks_store.put_preflight(conn, look))
+    questions = (await diagnosis(business)).questions
+    assert {one.name for one in questions if one.verdict == f"{found.title}: {found.seen}"} == blaming
+    assert {one.name for one in questions if one.level == Level.RED} == blaming
 
 
 @pytest.mark.requirement("G12")
