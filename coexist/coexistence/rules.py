@@ -67,9 +67,22 @@ def passes(code: int | None) -> bool:
 
 def is_coming_in(sync: Sync, now: datetime) -> bool:
     """Whether more of it is to be expected."""
+    if sync.state not in (SyncState.REQUESTING, SyncState.REQUESTED, SyncState.RECEIVING):
+        return False
+    ends_at = expected_until(sync)
+    return ends_at is None or ends_at > now
+
+
+def expected_until(sync: Sync) -> datetime | None:
+    """Until when more is to be expected of a sync that was asked for, if nothing more comes; None if that is not known.
+
+    The contacts have no end signal, a history that lost a chunk never tells of its end.
+    """
     if sync.state != SyncState.RECEIVING:
-        return sync.state in (SyncState.REQUESTING, SyncState.REQUESTED)
-    return sync.last_arrival_at is None or sync.last_arrival_at > now - timedelta(hours=STALLED_HOURS)
+        return sync.requested_at and sync.requested_at + timedelta(hours=SILENCE_HOURS)
+    is_book = sync.kind == SyncKind.CONTACTS
+    silence = timedelta(minutes=CONTACTS_QUIET_MINUTES) if is_book else timedelta(hours=STALLED_HOURS)
+    return sync.last_arrival_at and sync.last_arrival_at + silence
 
 
 def deadline(onboarded_at: datetime) -> datetime:

@@ -77,6 +77,15 @@ class Plan:
         return self.came_at is None or (self.journal_from is not None and self.journal_from <= self.came_at)
 
 
+@dataclass(frozen=True, slots=True)
+class Hindrance:
+    """Why an import cannot be undone yet. ``until``: when that is over if nothing more comes, None if nobody knows."""
+
+    what: str
+    until: datetime | None
+    next_step: str
+
+
 @dataclass(slots=True)
 class Step:
     """What one step removed. ``last_id`` leads on to the next, and is no id to be read; None when it was the last."""
@@ -205,13 +214,22 @@ async def check(conn: Connection, account_id: int, inbox_id: int, *, typed: str)
     inbox = await inboxes.get(conn, account_id, inbox_id)
     if not same_number(digits(typed.strip()), inbox.display_phone_number):
         raise Invalid("What you typed is not this number: nothing was removed.", next_step="Type the number in full.")
-    syncs = await store.syncs(conn, inbox_id)
-    for kind, what in ((SyncKind.HISTORY, "The history is"), (SyncKind.CONTACTS, "The contacts are")):
-        if any(sync.kind == kind and rules.is_coming_in(sync, clock.now()) for sync in syncs):
-            raise Conflict(f"{what} still coming in.", next_step="Wait until the sync has ended.")
-    if (await conn.execute(IN_LINE, (inbox.id,))).rowcount:
-        raise Conflict("A part of this import is in line to be applied.", next_step="Wait until that is done.")
+    if found := await hindrance(conn, inbox):
+        raise Conflict(found.what, next_step=found.next_step)
     return inbox
+
+
+async def hindrance(conn: Connection, inbox: Inbox) -> Hindrance | None:
+    """Return what an undoing of a number's import has to wait for: what is still to come would be there afterwards."""
+    now, syncs = clock.now(), await store.syncs(conn, inbox.id)
+    for kind, what in ((SyncKind.HISTORY, "The history is"), (SyncKind.CONTACTS, "The contacts are")):
+        coming = [sync for sync in syncs if sync.kind == kind and rules.is_coming_in(sync, now)]
+        if coming:
+            until = max(filter(None, map(rules.expected_until, coming)), default=None)
+            return Hindrance(f"{what} still coming in.", until, "Wait until the sync has ended.")
+    if (await conn.execute(IN_LINE, (inbox.id,))).rowcount:
+        return Hindrance("A part of this import is in line to be applied.", None, "Wait until that is done.")
+    return None
 
 
 LOOKED_CONVERSATIONS: Final = """

@@ -9,7 +9,7 @@ import typer
 
 from coexist.base.config import Settings
 from coexist.base.counts import counted
-from coexist.base.errors import Invalid, NotFound
+from coexist.base.errors import Conflict, Invalid, NotFound
 from coexist.commands.opening import open_pool, run_command
 
 if TYPE_CHECKING:
@@ -37,9 +37,13 @@ def undo_import(
             one = await _inbox(pool, inbox)
             async with pool.connection() as conn:
                 plan = await undoing.plan(conn, one.account_id, one.id)
+                waits_for = await undoing.hindrance(conn, one)
             typer.echo(_page(plan))
             if dry_run or plan.is_empty:
                 return
+            if waits_for:
+                until = f" If nothing more comes: at {waits_for.until:%Y-%m-%d %H:%M} UTC." if waits_for.until else ""
+                raise Conflict(waits_for.what, next_step=f"{waits_for.next_step}{until}")
             typer.echo(f"Type the number of {one.name} to remove this: ", nl=False)
             typed = sys.stdin.readline()
             await _undo(pool, one, plan, typed)

@@ -31,13 +31,18 @@ AT_ONCE_S: Final = 1.0
 
 
 async def show_plan(request: Request, web: Web, viewer: Viewer) -> Response:
-    """What undoing the number's import would remove, what stays and why, and the ways to undo and to bring back."""
+    """What undoing the number's import would remove, what stays and why, and the ways to undo and to bring back.
+
+    While more of it is to come, only that and until when: what would be removed is not counted yet.
+    """
     inbox_id = _inbox_id(request, viewer)
     async with transaction(web.pool) as conn:
         event_id = await feed.last_id(conn, viewer.account_id)
         inbox = await inboxes.get(conn, viewer.account_id, inbox_id)
-        plan = await undoing.plan(conn, viewer.account_id, inbox_id)
+        waits_for = await undoing.hindrance(conn, inbox)
+        plan = None if waits_for else await undoing.plan(conn, viewer.account_id, inbox_id)
     context: dict[str, Any] = {"inbox": inbox, "plan": plan, "reasons": undoing.REASONS, "event_id": event_id}
+    context["waits_for"] = waits_for
     returned = request.query_params.get("returned", "")
     return html(web, "undo.html", **shell(viewer), **context, returned=whole(returned))
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import msgspec
 
+from coexist.base import clock
 from coexist.base.database import Pool, transaction
 from tests.store.test_undoing import past_of_three
 from tests.support import intake
@@ -29,6 +32,14 @@ async def test_an_import_is_told_of_taken_back_and_brought_back(coexist: Coexist
     assert {zero["count"] for zero in receipt["zeros"]} == {0}
     looked = await coexist("undo-import", "--inbox", "1", "--dry-run")
     assert "3 conversations with 5 messages would be removed" in looked.out
+    coming = "UPDATE syncs SET state = 'receiving', last_arrival_at = %s WHERE kind = 'contacts'"
+    async with transaction(pool) as conn:
+        await conn.execute(coming, (clock.now(),))
+    early = await coexist("undo-import", "--inbox", "1")
+    assert "The contacts are still coming in." in early.err
+    assert "Type the number" not in early.out
+    async with transaction(pool) as conn:
+        await conn.execute(coming, (clock.now() - timedelta(minutes=11),))
     wrong = await coexist("undo-import", "--inbox", "1", typed="5511985500102\n")
     assert wrong.code == 2
     assert "nothing was removed" in wrong.err

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, timedelta
 from typing import Any
 
 import pytest
 
+from coexist.base import clock
 from coexist.base.database import transaction
 from coexist.coexistence import receipts
 from coexist.coexistence.receipts import Receipt
 from coexist.people import actions as people
 from coexist.people.model import Member, Role
+from coexist.web.render import times_of
 from tests.support.business import PHONE, change, inbound
 from tests.support.outbox import execute
 from tests.web.conftest import Site
@@ -143,6 +146,29 @@ async def test_earlier_imports_keep_their_receipts(imported: Site) -> None:
     assert "Never came: part 2." in first
     assert (await imported.get("/inboxes/1/receipt?of=3"))[0] == 404
     assert (await imported.get("/inboxes/1/receipt?of=x"))[0] == 422
+
+
+@pytest.mark.parametrize(
+    ("kind", "what", "over"),
+    [("contacts", "The contacts are still coming in.", {"minutes": 10}), ("history", "The history is", {"hours": 24})],
+)
+async def test_an_undo_is_offered_once_nothing_is_to_come(
+    imported: Site, kind: str, what: str, over: dict[str, int]
+) -> None:
+    assert imported.business is not None
+    path, came_at = "/inboxes/1/receipt/undo", clock.now()
+    await execute(imported.business, "DELETE FROM messages WHERE NOT imported")
+    await execute(imported.business, "UPDATE syncs SET state = 'completed'")
+    receiving = "UPDATE syncs SET state = 'receiving', last_arrival_at = %s WHERE kind = %s"
+    await execute(imported.business, receiving, came_at, kind)
+    _, page = await imported.get(path)
+    assert what in page
+    assert "Type the number once more" not in page
+    assert times_of(UTC).full(came_at + timedelta(**over)) in page
+    with clock.reading(lambda: came_at + timedelta(**over)):
+        _, page = await imported.get(path)
+        assert what not in page
+        assert "Type the number once more" in page
 
 
 async def test_only_admins_undo_and_only_what_they_type(imported: Site, stranger: Member) -> None:
