@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
+from coexist.coexistence.checks_model import Preflight
 from coexist.coexistence.signup_model import Ending, Link, Problem, Signup, State, Way
 from coexist.coexistence.signup_rules import Cause, causes_of
 
@@ -199,11 +200,14 @@ IN_REVIEW: Final = (
 )
 
 
-def ending_of(signup: Signup, now: datetime) -> Ending:
-    """Return what an attempt came to so far, with the next step."""
+def ending_of(signup: Signup, now: datetime, unasked: Preflight | None = None) -> Ending:
+    """Return what an attempt came to so far, with the next step.
+
+    ``unasked`` is the look for which contacts and chats of the number that it connected wait.
+    """
     match State(signup.state):
         case State.CONNECTED:
-            return _connected(signup)
+            return _connected(signup, unasked)
         case State.OPENED if now - signup.began_at > PATIENCE:
             return Ending(
                 "quiet",
@@ -227,8 +231,10 @@ def ending_of(signup: Signup, now: datetime) -> Ending:
             return _problem(signup)
 
 
-def _connected(signup: Signup) -> Ending:
+def _connected(signup: Signup, unasked: Preflight | None) -> Ending:
     review = (IN_REVIEW,) if signup.is_in_review else ()
+    if signup.is_onboarding and unasked:
+        return Ending("busy", "Connected", _waiting(signup, unasked), (*review, *AFTERWARDS))
     if signup.is_onboarding:
         return Ending("good", "Connected", "The number is on the phone and in the inbox now.", (*review, *AFTERWARDS))
     return Ending(
@@ -238,6 +244,16 @@ def _connected(signup: Signup) -> Ending:
         "Contacts and history were not asked for again.",
         review,
     )
+
+
+def _waiting(signup: Signup, unasked: Preflight) -> str:
+    said = (
+        "The number is on the phone and in the inbox now. Its contacts and chats wait: there is one chance to ask for"
+    )
+    if signup.link_id is not None:
+        return f"{said} them, and something is still missing here. Whoever sent you the link sees what it is."
+    checks = ", ".join(check.title for check in unasked.of(unasked.level))
+    return f"{said} them, within 24 hours, and not all is in order for it ({checks}). They are asked for once it is."
 
 
 def _problem(signup: Signup) -> Ending:

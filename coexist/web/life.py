@@ -15,7 +15,7 @@ from coexist.base.database import Connection, transaction
 from coexist.coexistence import checks_store
 from coexist.coexistence import life_rules as rules
 from coexist.coexistence import life_store as store
-from coexist.coexistence.checks_model import Level
+from coexist.coexistence.checks_model import Level, Preflight
 from coexist.coexistence.life_rules import Forecast, Sign, Stage
 from coexist.coexistence.model import SyncState
 from coexist.coexistence.rules import deadline, was_refused
@@ -179,15 +179,15 @@ async def life_of(conn: Connection, inbox: Inbox) -> Life:
         rejected_at=await store.rejected_at(conn, inbox.id),
         told=await store.last_told(conn, inbox.id) or {},
         calls_rest_until=await pauses.resting_until(conn, inbox.id),
-        unasked_until=await _unasked_until(conn, inbox, now),
+        unasked_until=deadline(inbox.onboarded_at) if await unasked(conn, inbox, now) else None,
         is_moved=inbox.is_moved,
     )
 
 
-async def _unasked_until(conn: Connection, inbox: Inbox, now: datetime) -> datetime | None:
-    """When the chance to ask for contacts and chats ends that nobody takes now, because a look found a trouble."""
-    ends_at = deadline(inbox.onboarded_at)
-    if not inbox.is_coexistence or inbox.is_moved or inbox.state != State.CONNECTED or now >= ends_at:
+async def unasked(conn: Connection, inbox: Inbox, now: datetime) -> Preflight | None:
+    """Return the look whose troubles keep contacts and chats from being asked for, while there is a chance to ask."""
+    is_over = now >= deadline(inbox.onboarded_at)
+    if not inbox.is_coexistence or inbox.is_moved or inbox.state != State.CONNECTED or is_over:
         return None
     look = await checks_store.preflight(conn, inbox.id)
     if look is None or not look.checks or look.onboarded_at != inbox.onboarded_at:
@@ -197,7 +197,7 @@ async def _unasked_until(conn: Connection, inbox: Inbox, now: datetime) -> datet
         (one.state == SyncState.NOT_REQUESTED or was_refused(one)) and not one.wanted_at
         for one in await syncs(conn, inbox.id)
     )
-    return ends_at if waits and not is_about_to_be_asked else None
+    return look if waits and not is_about_to_be_asked else None
 
 
 def _held(inbox: Inbox, now: datetime) -> list[tuple[str, datetime | None]]:

@@ -16,6 +16,7 @@ from coexist.base.database import transaction
 from coexist.base.errors import Forbidden, NotFound
 from coexist.coexistence import signup_store as store
 from coexist.coexistence import signups
+from coexist.coexistence.checks_model import Level
 from coexist.coexistence.signup_links import DAYS_USUAL
 from coexist.coexistence.signup_model import Link, Party, Signup, State
 from coexist.coexistence.signup_words import ending_of, link_state
@@ -24,6 +25,7 @@ from coexist.people.model import Role
 from coexist.web.access import Viewer, is_partial, redirect
 from coexist.web.conversations import shell
 from coexist.web.guard import dialog_headers
+from coexist.web.life import unasked
 from coexist.web.render import html
 from coexist.web.state import Web
 
@@ -143,16 +145,20 @@ async def part(web: Web, desk: Desk, signup: Signup | None) -> Response:
 
 async def told(web: Web, desk: Desk, signup: Signup | None) -> dict[str, Any]:
     """What the part needs. A click that opens Meta's window anew is a new attempt, unless this one is still open."""
-    inbox, has_app = None, bool(web.settings.app_id and web.settings.app_secrets)
+    inbox, look, now = None, None, clock.now()
+    has_app = bool(web.settings.app_id and web.settings.app_secrets)
     if signup is not None and signup.inbox_id is not None:
         async with transaction(web.pool) as conn:
             inbox = await inboxes.get(conn, desk.party.account_id, signup.inbox_id)
+            look = await unasked(conn, inbox, now)
+            look = look if look and look.level is not Level.GREEN else None
     return {
         "path": desk.path,
         "link": desk.link,
         "signup": signup,
-        "ending": ending_of(signup, clock.now()) if signup else None,
+        "ending": ending_of(signup, now, look) if signup else None,
         "inbox": inbox,
+        "is_unasked": look is not None,
         "next_id": signup.id if signup and signup.state == State.OPENED else uuid4(),
         "settings": web.settings,
         "has_app": has_app,

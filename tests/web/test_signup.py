@@ -104,10 +104,18 @@ async def test_a_number_is_connected_and_its_access_renewed(stand: Stand, browse
     await expect(page.locator("#signup")).to_contain_text(
         "Link WhatsApp Web and the desktop app again", timeout=PATIENCE_MS
     )
-    await page.get_by_text("See what comes in").click()
+    told = page.locator("#signup")
+    await expect(told).to_contain_text("Its contacts and chats wait", timeout=PATIENCE_MS)
+    await expect(told).to_contain_text("Webhook fields of the app", timeout=PATIENCE_MS)
+    await page.get_by_role("link", name="See what is missing").click()
     await expect(page.locator("h1")).to_contain_text("Jardim Verde", timeout=PATIENCE_MS)
+    await expect(page.locator("main")).to_contain_text("Before WhatsApp is asked", timeout=PATIENCE_MS)
     assert await stand.ask("SELECT is_waiting FROM preflights") == [(True,)], "the syncs wait for a look without faults"
     await stand.ask("DELETE FROM preflights RETURNING 1")
+
+    await page.goto(stand.site.url + "/inboxes/connect")
+    await page.get_by_role("link", name="Look").click()
+    await expect(page.get_by_role("link", name="See what comes in")).to_be_visible(timeout=PATIENCE_MS)
 
     await page.goto(stand.site.url + "/inboxes")
     await page.locator(".one-number h2 a").click()
@@ -290,6 +298,7 @@ async def test_a_client_connects_over_a_link_once(stand: Stand, browser: Browser
     await go_through(await open_window(client))
     await ended(client, "Connected")
     await expect(client.locator("#signup")).to_contain_text("You can close this page.", timeout=PATIENCE_MS)
+    await expect(client.locator("#signup")).to_contain_text("Whoever sent you the link", timeout=PATIENCE_MS)
     assert await client.locator("#signup a").count() == 0
 
     await page.goto(stand.site.url + "/inboxes/connect")
