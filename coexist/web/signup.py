@@ -61,8 +61,9 @@ async def show_beginning(request: Request, web: Web, viewer: Viewer) -> Response
         renewed = await inboxes.get(conn, viewer.account_id, int(asked)) if asked.isdecimal() else None
         renewed = None if renewed and renewed.is_moved else renewed
         recent = await store.recent(conn, viewer.account_id, SHOWN_COUNT)
+        numbers = {inbox.id: inbox for inbox in await inboxes.of_account(conn, viewer.account_id)}
         links = await store.links(conn, viewer.account_id, SHOWN_COUNT)
-    return await _page(web, viewer, desk, None, renewed=renewed, recent=recent, links=links)
+    return await _page(web, viewer, desk, None, renewed=renewed, recent=recent, numbers=numbers, links=links)
 
 
 async def show_signup(request: Request, web: Web, viewer: Viewer) -> Response:

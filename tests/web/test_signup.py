@@ -116,6 +116,10 @@ async def test_a_number_is_connected_and_its_access_renewed(stand: Stand, browse
     await page.goto(stand.site.url + "/inboxes/connect")
     await page.get_by_role("link", name="Look").click()
     await expect(page.get_by_role("link", name="See what comes in")).to_be_visible(timeout=PATIENCE_MS)
+    await page.get_by_role("link", name="Connect WhatsApp").first.click()
+    await page.locator(".attempts").get_by_role("link", name="Jardim Verde +55 11 98550-0101").click()
+    await expect(page.locator("h1")).to_contain_text("Jardim Verde", timeout=PATIENCE_MS)
+    assert page.url == f"{stand.site.url}/inboxes/1"
 
     await page.goto(stand.site.url + "/inboxes")
     await page.locator(".one-number h2 a").click()
