@@ -17,6 +17,8 @@ from tests.support.templates import keep, listed
 from tests.web.conftest import PHONE, OpenPage, Site, sideways
 
 FINGER_PX: Final = 44
+ID: Final = "AerNGyjaAPyaSsvANk2ComQ"
+"""As long as Meta's ids of requests are."""
 
 SMALL: Final = """least => [...document.querySelectorAll("a, button, input, select, textarea, summary")]
 .filter(each => {
@@ -75,6 +77,20 @@ async def test_every_page_fits_a_finger(busy: Site, open_page: OpenPage, path: s
         await folded.click()
     assert await sideways(page) == 0, "unfolded"
     assert await small(page) == [], "unfolded"
+
+
+LINES: Final = """all => all.map(each => {
+  const range = document.createRange(); range.selectNodeContents(each);
+  return new Set([...range.getClientRects()].map(box => box.top)).size;
+})"""
+"""How many lines each text has."""
+
+
+async def test_metas_ids_are_not_broken(busy: Site, open_page: OpenPage) -> None:
+    assert busy.business is not None
+    await execute(busy.business, "UPDATE syncs SET state = 'requested', requested_at = now(), request_id = %s", ID)
+    page = await open_page("/inboxes/1/sync", size=PHONE)
+    assert await page.locator("dd.id").evaluate_all(LINES) == [1, 1]
 
 
 async def test_a_conversation_fits_a_finger(busy: Site, open_page: OpenPage) -> None:
