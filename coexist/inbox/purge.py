@@ -93,18 +93,27 @@ SELECT m.id, m.inbox_id, m.conversation_id, m.wamid FROM messages m
 """
 
 
+UNNAMED: Final = """
+SELECT m.id, m.inbox_id, m.conversation_id, m.wamid FROM messages m
+ WHERE m.id = ANY(%s) AND NOT EXISTS (SELECT FROM outbox o WHERE o.message_id = m.id AND o.state = 'sending')
+"""
+STILL_UNNAMED: Final = "SELECT FROM messages WHERE id = ANY(%s) LIMIT 1"
 STILL_HERE: Final = "SELECT FROM messages WHERE inbox_id = %s AND wamid = ANY(%s) LIMIT 1"
 
 
 async def purge_messages(
-    conn: Connection, account_id: int, scope_ids: Collection[int], wamids: Mapping[int, Collection[str]]
+    conn: Connection,
+    account_id: int,
+    scope_ids: Collection[int],
+    wamids: Mapping[int, Collection[str]],
+    unnamed: Collection[int] = (),
 ) -> Slice:
     """Remove these messages of each inbox, in whomever's conversation they are, and whatever names them.
 
-    So somebody else's go that show a private person's card.
+    So somebody else's go that show a private person's card. ``unnamed`` are the ids of ours that have no wamid.
     """
     done = Slice()
-    if not wamids:
+    if not wamids and not unnamed:
         return done
     for scope_id in sorted(scope_ids):
         await locks.own_apply(conn, scope_id)
@@ -113,6 +122,9 @@ async def purge_messages(
         if rows:
             await _remove_messages(conn, account_id, rows, done)
     await forget_named(conn, wamids)
+    if ours := await (await conn.execute(UNNAMED, (sorted(unnamed),))).fetchall():
+        await _remove_messages(conn, account_id, ours, done)
+    done.is_left |= (await conn.execute(STILL_UNNAMED, (sorted(unnamed),))).rowcount > 0
     for inbox_id, named in wamids.items():
         done.is_left |= (await conn.execute(STILL_HERE, (inbox_id, sorted(named)))).rowcount > 0
     return done
@@ -214,7 +226,7 @@ async def remove_people(
 # What shows a person to whom it does not belong: a contact card, and a text that is nothing but a number.
 SHOWN: Final = r"""
 SELECT id, inbox_id, wamid, jsonb_build_array(text, edited_text, content) FROM messages
- WHERE id > %(after)s AND id <= %(after)s + %(rows)s AND inbox_id = ANY(%(inbox_ids)s) AND wamid IS NOT NULL
+ WHERE id > %(after)s AND id <= %(after)s + %(rows)s AND inbox_id = ANY(%(inbox_ids)s)
    AND (type = 'contacts' OR text ~ '^[\s+().0-9-]{7,40}$' OR edited_text ~ '^[\s+().0-9-]{7,40}$')
  ORDER BY id
 """
@@ -225,17 +237,18 @@ SHOWN_ROWS: Final = 50_000
 
 async def shown_in(
     conn: Connection, inbox_ids: Sequence[int], after: int
-) -> tuple[list[tuple[int, str, object]], int | None]:
-    """Return the messages (inbox id, wamid, what it tells) that may show a number which is not their writer's.
+) -> tuple[list[tuple[int, int, str | None, object]], int | None]:
+    """Return the messages (id, inbox id, wamid, what it tells) that may show a number which is not their writer's.
 
-    Of the next after an id, with the id up to which they were looked at; None in its place at the end.
+    Of the next after an id, with the id up to which they were looked at; None in its place at the end. What we wrote
+    and Meta has not taken, or never took, has no wamid.
     """
     values = {"after": after, "rows": SHOWN_ROWS, "inbox_ids": list(inbox_ids)}
     rows = await (await conn.execute(SHOWN, values)).fetchall()
     last = await (await conn.execute(LAST_MESSAGE)).fetchone()
     assert last is not None
     reached = after + SHOWN_ROWS
-    return [(inbox_id, wamid, told) for _, inbox_id, wamid, told in rows], reached if reached < last[0] else None
+    return list(rows), reached if reached < last[0] else None
 
 
 ROWS_COUNT: Final = 2_000

@@ -256,10 +256,16 @@ async def _forget_shown(conn: Connection, wanted: Purge, is_theirs: IsPrivate) -
     mine = await inboxes.of_account(conn, wanted.account_id)
     found, after = await purge.shown_in(conn, [inbox.id for inbox in mine], wanted.rest_after)
     shown: dict[int, set[str]] = defaultdict(set)
-    for inbox_id, wamid, told in found:
-        if names(told, is_theirs):
+    unnamed: set[int] = set()
+    for id_, inbox_id, wamid, told in found:
+        if not names(told, is_theirs):
+            continue
+        if wamid is None:
+            unnamed.add(id_)
+        else:
             shown[inbox_id].add(wamid)
-    removed = await purge.purge_messages(conn, wanted.account_id, {inbox.scope_id for inbox in mine}, shown)
+    scopes = {inbox.scope_id for inbox in mine}
+    removed = await purge.purge_messages(conn, wanted.account_id, scopes, shown, unnamed)
     return removed, wanted.rest_after if removed.is_left else after
 
 

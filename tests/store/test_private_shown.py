@@ -20,6 +20,7 @@ from tests.support.exported_desk import CHAT, Desk
 from tests.support.hearing import subscribe, tell_due
 from tests.support.intake import KEYRING, SHOP, body_of
 from tests.support.listener import listening
+from tests.support.outbox import write
 
 SHOWN: Final = "351910559122"
 """Whose card stands in the invented chat."""
@@ -56,6 +57,34 @@ async def test_what_showed_them_before_goes_also_when_no_delivery_has_it_any_mor
     async with transaction(desk.pool) as conn:
         (number,) = await listing.numbers(conn, KEYRING, desk.account_id)
     assert number.purged_messages == 3
+
+
+@pytest.mark.requirement("G11")
+@pytest.mark.parametrize("state", ["queued", "failed", "unclear"])
+async def test_what_we_wrote_to_others_that_is_nothing_but_their_number_goes_unsent_as_well(
+    pool: Pool, state: str
+) -> None:
+    """Meta has given it no id, and no delivery has told of it."""
+    business = await open_business(pool)
+    await deliver(pool, inbound("wamid.1", "Tem o número dela?", phone=private.OTHER))
+    await write(business, f"+{PHONE[:2]} {PHONE[2:]}")
+    await rows(pool, "UPDATE outbox SET state = %s::outbox_state, sending_at = now() RETURNING 1", state)
+    await write(business, "Já lhe digo")
+    number_id = await put_on_list(pool, f"+{PHONE}", business.inbox.account_id)
+    await rows(pool, "UPDATE outbox SET state = 'sending' WHERE state = %s::outbox_state RETURNING 1", state)
+    async with transaction(pool) as conn:
+        await listing.want_purge(conn, KEYRING, business.inbox.account_id, number_id, typed=PHONE)
+    for _ in range(5):
+        await purging.step(pool, KEYRING)
+    assert len(await rows(pool, "SELECT FROM messages")) == 3, "a call ends before its message goes"
+    await rows(pool, "UPDATE outbox SET state = %s::outbox_state RETURNING 1", state)
+    while await purging.step(pool, KEYRING):
+        pass
+    assert PHONE[2:].encode() not in await dump(pool)
+    assert await rows(pool, "SELECT text FROM messages ORDER BY id") == [("Tem o número dela?",), ("Já lhe digo",)]
+    async with transaction(pool) as conn:
+        (number,) = await listing.numbers(conn, KEYRING, business.inbox.account_id)
+    assert number.purged_messages == 1
 
 
 @pytest.mark.requirement("G11", "E3")
