@@ -17,8 +17,6 @@ import msgspec
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
-from coexist.base import clock
-
 CHANNEL = "coexist_events"
 """PostgreSQL's notification channel; the payload is ``account_id:last_event_id``."""
 
@@ -80,8 +78,8 @@ LOCK_CLASS = 0x46454544  # "FEED"
 
 APPEND = f"""
 WITH added AS (
-    INSERT INTO events (account_id, inbox_id, conversation_id, message_id, kind, at, payload)
-    SELECT account_id, inbox_id, conversation_id, message_id, kind, %s,
+    INSERT INTO events (account_id, inbox_id, conversation_id, message_id, kind, payload)
+    SELECT account_id, inbox_id, conversation_id, message_id, kind,
            CASE WHEN contact_id IS NULL THEN '{{}}' ELSE jsonb_build_object('contact_id', contact_id) END
            || CASE WHEN is_import THEN '{{"is_import": true}}'::jsonb ELSE '{{}}' END
            || CASE WHEN is_ours THEN '{{"is_ours": true}}'::jsonb ELSE '{{}}' END
@@ -101,7 +99,7 @@ async def append(conn: AsyncConnection[Any], events: Iterable[NewEvent]) -> None
     distinct = sorted(dict.fromkeys(events), key=lambda event: event.account_id)
     for account_id, group in groupby(distinct, key=lambda event: event.account_id):
         await conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (LOCK_CLASS, account_id))
-        await conn.execute(APPEND, (clock.now(), msgspec.json.encode(list(group)).decode()))
+        await conn.execute(APPEND, (msgspec.json.encode(list(group)).decode(),))
 
 
 SINCE = """

@@ -55,23 +55,21 @@ class FileRow(msgspec.Struct, frozen=True, gc=False):
 STORE = """
 WITH told AS (
     SELECT DISTINCT ON (inbox_id, wamid) *
-      FROM json_to_recordset(%(rows)s::json) AS f (inbox_id int, wamid text, media_id text, mime_type text, sha256 text,
+      FROM json_to_recordset(%s::json) AS f (inbox_id int, wamid text, media_id text, mime_type text, sha256 text,
                                              file_name text, url text, is_voice boolean, is_animated boolean,
                                              content_rank smallint, told_at timestamptz)
      ORDER BY inbox_id, wamid, content_rank DESC, told_at DESC, coalesce(media_id, '') DESC, coalesce(sha256, '') DESC,
               coalesce(mime_type, '') DESC, coalesce(file_name, '') DESC, is_voice DESC, is_animated DESC)
 INSERT INTO media AS old (inbox_id, wamid, media_id, mime_type, sha256, file_name, url, is_voice, is_animated,
-                          content_rank, told_at, known_at, next_attempt_at)
-SELECT inbox_id, wamid, media_id, mime_type, sha256, file_name, url, is_voice, is_animated, content_rank, told_at,
-       %(now)s, %(now)s
+                          content_rank, told_at)
+SELECT inbox_id, wamid, media_id, mime_type, sha256, file_name, url, is_voice, is_animated, content_rank, told_at
   FROM told
     ON CONFLICT (inbox_id, wamid) DO UPDATE
    SET media_id = excluded.media_id, mime_type = excluded.mime_type, sha256 = excluded.sha256,
        file_name = excluded.file_name, url = excluded.url, is_voice = excluded.is_voice,
        is_animated = excluded.is_animated, content_rank = excluded.content_rank, told_at = excluded.told_at,
        state = CASE WHEN old.state = 'stored' AND old.stored_sha256 = excluded.sha256 THEN old.state ELSE 'waiting' END,
-       attempts = 0, known_at = excluded.known_at, next_attempt_at = excluded.next_attempt_at,
-       reason = NULL, error = NULL
+       attempts = 0, known_at = now(), next_attempt_at = now(), reason = NULL, error = NULL
  WHERE (excluded.content_rank, excluded.told_at, coalesce(excluded.media_id, ''), coalesce(excluded.sha256, ''),
         coalesce(excluded.mime_type, ''), coalesce(excluded.file_name, ''), excluded.is_voice, excluded.is_animated)
      > (old.content_rank, old.told_at, coalesce(old.media_id, ''), coalesce(old.sha256, ''),
@@ -82,20 +80,20 @@ SELECT inbox_id, wamid, media_id, mime_type, sha256, file_name, url, is_voice, i
 async def store_files(conn: Connection, rows: Sequence[FileRow]) -> None:
     """Keep what is known of each file, put it in line to be fetched, and tell who fetches."""
     if rows:
-        await conn.execute(STORE, {"rows": msgspec.json.encode(rows).decode(), "now": clock.now()})
+        await conn.execute(STORE, (msgspec.json.encode(rows).decode(),))
         await conn.execute(f"NOTIFY {CHANNEL}")
 
 
 # What is gone for another reason that nobody wanted it, such as a private number's, is no longer `failed`.
 WANT_AGAIN = """
-UPDATE media SET state = 'waiting', attempts = 0, next_attempt_at = %s, reason = NULL, error = NULL
+UPDATE media SET state = 'waiting', attempts = 0, next_attempt_at = now(), reason = NULL, error = NULL
  WHERE inbox_id = ANY(%s) AND state = 'failed' AND reason = 'unwanted'
 """
 
 
 async def want_again(conn: Connection, inbox_ids: Sequence[int]) -> None:
     """Put in line what was left out because nobody wanted it; whether it is wanted now is asked again for each."""
-    await conn.execute(WANT_AGAIN, (clock.now(), list(inbox_ids)))
+    await conn.execute(WANT_AGAIN, (list(inbox_ids),))
     await conn.execute(f"NOTIFY {CHANNEL}")
 
 

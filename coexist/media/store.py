@@ -290,10 +290,8 @@ async def twin(conn: Connection, name: Name) -> Kept | None:
 
 
 ADD: Final = """
-INSERT INTO media AS m (inbox_id, wamid, mime_type, file_name, is_voice, content_rank, told_at, claimed_until,
-                        known_at, next_attempt_at)
-VALUES (%(inbox_id)s, %(wamid)s, %(mime_type)s, %(file_name)s, %(is_voice)s, %(content_rank)s, %(told_at)s, %(lease)s,
-        %(now)s, %(now)s)
+INSERT INTO media AS m (inbox_id, wamid, mime_type, file_name, is_voice, content_rank, told_at, claimed_until)
+VALUES (%(inbox_id)s, %(wamid)s, %(mime_type)s, %(file_name)s, %(is_voice)s, %(content_rank)s, %(told_at)s, %(lease)s)
     ON CONFLICT (inbox_id, wamid) DO UPDATE
    SET state = 'waiting', mime_type = excluded.mime_type, file_name = excluded.file_name, is_voice = excluded.is_voice,
        claimed_until = excluded.claimed_until, reason = NULL, error = NULL
@@ -310,8 +308,7 @@ async def add(conn: Connection, values: dict[str, Any], lease_s: float) -> Wante
     One that never came from Meta, or that an earlier try left unfinished, is taken over.
     """
     async with conn.cursor(row_factory=class_row(Wanted)) as cursor:
-        now = clock.now()
-        await cursor.execute(ADD, values | {"now": now, "lease": now + timedelta(seconds=lease_s)})
+        await cursor.execute(ADD, values | {"lease": clock.now() + timedelta(seconds=lease_s)})
         return await cursor.fetchone()
 
 
