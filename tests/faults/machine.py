@@ -168,8 +168,8 @@ async def _nobody_left(data: Path) -> None:
         async with asyncio.timeout(ORPHANS_WAIT_S):
             while unit.processes_of(data):
                 await asyncio.sleep(0.2)
-    left = unit.processes_of(data)
+    left = {pid: unit.command_of(pid) for pid in unit.processes_of(data)}
     for pid in left:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    assert not left, f"{len(left)} processes of the product did not end with it"
+    assert not left, f"{len(left)} processes of the product did not end with it: {', '.join(left.values())}"

@@ -89,6 +89,13 @@ async def running(environment: Mapping[str, str], log: Path) -> AsyncIterator[Un
                 os.kill(unit.pid or 0, signal.SIGKILL)
 
 
+def command_of(pid: int) -> str:
+    """What a process was started as."""
+    with suppress(OSError):
+        return (Path("/proc") / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+    return "gone by now"
+
+
 def processes_of(folder: Path) -> list[int]:
     """Every process whose settings name the folder as its data folder: ours, whoever their parent is by now."""
     wanted = f"COEXIST_DATA_DIR={folder}".encode()

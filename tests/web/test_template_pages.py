@@ -107,7 +107,7 @@ async def test_meta_is_asked_again_from_the_page_where_it_can_be(site: Site, sta
     await seed(site, listed())
     async with transaction(site.pool) as conn:
         await store.doubt(conn, [(site.business.member.account_id, WABA)], clock.now() + timedelta(hours=5))
-        await conn.execute("UPDATE template_lists SET listed_at = now(), problem = 'Meta is down.'")
+        await conn.execute("UPDATE template_lists SET listed_at = now() - interval '1 hour', problem = 'Meta is down.'")
         await conn.execute("UPDATE inboxes SET state = %s", (state,))
     _, page = await site.get(PAGE)
     assert "Meta did not answer when it was asked for the templates: Meta is down." in page

@@ -59,7 +59,7 @@ class Walk:
             await page.goto(self.shop.url + "/inboxes/connect")
         await self.shop.tell("faults", **{"missing_fields": [], "lost_chunk": None, "silent_sync": False, **faults})
         await connect(page, shares=shares)
-        await page.get_by_role("link", name="See what comes in").click()
+        await page.get_by_role("link", name=re.compile("See what (comes in|is missing)")).click()
         return page
 
     async def synced(self) -> Page:
