@@ -136,19 +136,19 @@ async def diagnose(conn: Connection, keyring: Keyring, settings: Settings, accou
         found = {Name.CONNECTION: found[Name.CONNECTION]}
     over = {name for kind, name in ((SyncKind.HISTORY, "history"), (SyncKind.CONTACTS, "contacts"))
             if kind in syncs and syncs[kind].state in OVER}  # fmt: skip
-    questions = [_question(name, found, is_over=name in over) for name in QUESTIONS]
+    questions = [_question(name, _concerning(name, inbox, found), is_over=name in over) for name in QUESTIONS]
     level = max((Level(one.level) for one in questions), key=SEVERITY.index)
     return Diagnosis(inbox_id, now, level, questions, look.checked_at if look and look.checks else None)
 
 
 def _question(name: str, found: Mapping[str, Check], *, is_over: bool) -> Question:
     asked, key, names = QUESTIONS[name]
-    looked_at = [found[one] for one in names if one in found and (one in AFTERWARDS or not is_over)]
-    rests_on = [check for check in looked_at if _concerns(name, check)]
+    rests_on = [found[one] for one in names if one in found and (one in AFTERWARDS or not is_over)]
     level = worst(rests_on)
     if level is Level.GREEN:
         answer = found.get(key)
-        otherwise = found[Name.CONNECTION].next_step or "This number is not in the phone app."
+        connected = found.get(Name.CONNECTION)
+        otherwise = (connected and connected.next_step) or "This number is not in the phone app."
         verdict = f"Nothing is wrong. {answer.seen}" if answer else otherwise
     else:
         cause = next(check for check in rests_on if check.level == level)
@@ -156,10 +156,16 @@ def _question(name: str, found: Mapping[str, Check], *, is_over: bool) -> Questi
     return Question(name, asked, level, verdict, rests_on)
 
 
-def _concerns(question: str, check: Check) -> bool:
-    """Whether a check may tell why: a field that is missing keeps back what comes under it alone."""
+def _concerning(question: str, inbox: Inbox, found: Mapping[str, Check]) -> Mapping[str, Check]:
+    """Return the checks that may tell why.
+
+    A field that is missing keeps back what comes under it alone; and what comes by itself needs no access of ours.
+    """
     others = {field for name, field in OWN_FIELDS.items() if name != question}
-    return not check.fields or bool(set(check.fields) - others)
+    needless = {name for name, check in found.items() if check.fields and not set(check.fields) - others}
+    if question == "app_messages" and inbox.state == connection.State.TOKEN_INVALID:
+        needless.add(Name.CONNECTION)
+    return {name: check for name, check in found.items() if name not in needless}
 
 
 # ── one check each ────────────────────────────────────────────────────────────────────────────────────────

@@ -177,6 +177,18 @@ async def test_a_missing_field_is_blamed_for_nothing_but_what_comes_under_it(
 
 
 @pytest.mark.requirement("G12")
+async def test_access_that_is_refused_keeps_nothing_of_the_phone_back(business: Business) -> None:
+    await deliver(business.pool, inbound("wamid.1", "hello"), echo("wamid.2", "hi"))
+    await ask(business, "UPDATE inboxes SET state = 'token_invalid'")
+    found = await answer(business, "app_messages")
+    assert (found.level, found.verdict.startswith("Nothing is wrong.")) == (Level.GREEN, True), found.verdict
+    for name in ("history", "contacts", "sending"):
+        assert "no longer accepts our access" in (await answer(business, name)).verdict
+    await ask(business, "UPDATE inboxes SET state = 'removed'")
+    assert "disconnected from here" in (await answer(business, "app_messages")).verdict
+
+
+@pytest.mark.requirement("G12")
 async def test_echoes_are_owed_after_a_day_and_their_time_is_told(business: Business) -> None:
     await deliver(business.pool, inbound("wamid.1", "hello"))
     assert (await answer(business, "app_messages")).level == Level.GREEN, "it was connected an hour ago"
