@@ -169,7 +169,7 @@ async def life_of(conn: Connection, inbox: Inbox) -> Life:
         sign=sign,
         phone=rules.phone_forecast(inbox.state, sign, now),
         token=rules.UNKNOWN
-        if inbox.state == State.REMOVED
+        if inbox.state in (State.REMOVED, State.TOKEN_INVALID)  # over, whatever Meta told of it before
         else rules.token_forecast(checked_at, watch.expires_at if watch else None, now),
         token_checked_at=checked_at,
         token_problem=watch.problem if watch else None,

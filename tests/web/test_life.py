@@ -16,6 +16,7 @@ from coexist.inbox.connection import Line
 from coexist.people import actions as people
 from coexist.people.model import Member, Role
 from tests.support.business import DISPLAY, NUMBER, WABA, change, conversation_of, inbound
+from tests.support.outbox import execute
 from tests.web.conftest import DESK, PHONE, OpenPage, Site, sideways
 from tests.wire.fixtures import FOLDER
 
@@ -40,6 +41,26 @@ async def test_each_state_says_who_may_send_and_what_to_do(site: Site) -> None:
     assert "Why: the phone app was not opened for about 14 days, by WhatsApp." in page
     assert "How it comes back" in page
     assert path in (await site.get("/inboxes"))[1]
+
+
+@pytest.mark.requirement("G1", "G5")
+@pytest.mark.parametrize("ends_at", [None, "2020-01-01"])
+async def test_access_that_whatsapp_refuses_is_not_called_in_order(site: Site, ends_at: str | None) -> None:
+    """What Meta told of the token when it was last asked counts no more."""
+    assert site.business is not None
+    path, watched = f"/inboxes/{inbox_id(site)}", "INSERT INTO token_watch (inbox_id, asked_at, next_at, checked_at,"
+    watched += " expires_at) SELECT id, now(), now(), now(), %s FROM inboxes"
+    await execute(site.business, watched, ends_at)
+    await execute(site.business, "UPDATE inboxes SET state = 'token_invalid'")
+    _, page = await site.get(path)
+    access = page.split("Our access</h2>")[1].split("<dl")[0]
+    assert "Refused" in access
+    assert "What waits goes out when it is renewed." in access
+    for wrong in ("In order", "has no end", "The access token ends"):
+        assert wrong not in access
+    _, notice = await site.get(f"{path}/notice")
+    assert "WhatsApp refuses our access" in notice
+    assert "ends</b>" not in notice, "it has ended"
 
 
 @pytest.mark.requirement("G1")
