@@ -13,6 +13,7 @@ import psycopg
 
 from coexist import processes
 from coexist.base import clock, crypto, database, log, migrate, postgres
+from coexist.base import loops as ending
 from coexist.base.config import Settings
 from coexist.base.errors import Unavailable
 from coexist.coexistence import checks_watch, life_watch, template_lists
@@ -140,8 +141,7 @@ async def _work(settings: Settings) -> None:
             tasks = [group.create_task(loop) for loop in loops]
             logger.info("worker_ready")
             await processes.until_told_to_stop()
-            for task in tasks:
-                task.cancel()
+            await ending.end(tasks)
     logger.info("worker_stopped")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final, cast
@@ -17,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from coexist.base import crypto
+from coexist.base import crypto, loops
 from coexist.base.config import Settings
 from coexist.base.database import Pool
 from coexist.inbox import actions
@@ -90,9 +89,9 @@ async def running(web: Web) -> AsyncIterator[None]:
         yield
     finally:
         web.hub.close()
-        loop.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await loop
+        await loops.end([loop])
+        if not loop.cancelled() and (error := loop.exception()) is not None:
+            raise error
         await web.graph.session.close()
         await web.storage.aclose()
 
