@@ -56,7 +56,7 @@ ON_PHONE: Final = {
     "restricted": "WhatsApp's restriction may hold there too: look into the app.",
 }
 FROM_HERE: Final = {
-    "connected": "Every member of this account, for 24 hours after a customer wrote.",
+    "connected": "Every member of this account: freely for 24 hours after a customer wrote, and templates at any time.",
     "offboarded": "Every member of this account. What is sent waits, drafts stay, and all goes out in order when the "
     "phone is back.",
     "removed": "Nobody, until the number is connected again. Drafts stay.",
