@@ -31,6 +31,14 @@ async def business(pool: Pool) -> Business:
     return opened
 
 
+async def lose_an_answer(business: Business, graphs: tuple[ScriptedGraph, Graph]) -> tuple[ScriptedGraph, Graph]:
+    """Ask for both syncs; the connection breaks before Meta answers the first."""
+    scripted, graph = graphs
+    scripted.answers.append(ConnectionResetError())
+    await worker.step(business.pool, graph, KEYRING)
+    return graphs
+
+
 async def found(business: Business) -> list[str]:
     async with transaction(business.pool) as conn:
         return [str(kind) for kind in await lost_requests.find(conn, business.inbox.id)]
@@ -57,9 +65,7 @@ def asked(scripted: ScriptedGraph) -> list[str]:
 async def test_a_request_without_an_answer_is_made_once_more_when_a_person_says_so(
     business: Business, graphs: tuple[ScriptedGraph, Graph], was_heard: bool
 ) -> None:
-    scripted, graph = graphs
-    scripted.answers.append(ConnectionResetError())
-    await worker.step(business.pool, graph, KEYRING)
+    scripted, graph = await lose_an_answer(business, graphs)
     assert await states(business) == ["requesting", "not_requested"]
     assert await found(business) == [], "what was asked for this minute may still be answered by what arrives"
     with pytest.raises(Conflict):
@@ -91,9 +97,7 @@ async def test_a_request_without_an_answer_is_made_once_more_when_a_person_says_
 async def test_contacts_that_arrive_before_the_second_request_is_made_are_the_answer_to_the_first(
     business: Business, graphs: tuple[ScriptedGraph, Graph]
 ) -> None:
-    scripted, graph = graphs
-    scripted.answers.append(ConnectionResetError())
-    await worker.step(business.pool, graph, KEYRING)
+    scripted, graph = await lose_an_answer(business, graphs)
     later = clock.now() + LATER
     with clock.reading(lambda: later):
         ids = business.member.account_id, business.inbox.id
@@ -114,9 +118,7 @@ async def test_contacts_that_arrive_before_the_second_request_is_made_are_the_an
 async def test_a_second_answer_that_is_lost_gives_no_third_try(
     business: Business, graphs: tuple[ScriptedGraph, Graph]
 ) -> None:
-    scripted, graph = graphs
-    scripted.answers.append(ConnectionResetError())
-    await worker.step(business.pool, graph, KEYRING)
+    scripted, graph = await lose_an_answer(business, graphs)
     later, much_later = clock.now() + timedelta(hours=1), clock.now() + timedelta(hours=3)
     with clock.reading(lambda: later):
         await again(business)
@@ -130,9 +132,7 @@ async def test_a_second_answer_that_is_lost_gives_no_third_try(
 async def test_two_people_at_once_have_it_asked_for_once(
     business: Business, graphs: tuple[ScriptedGraph, Graph]
 ) -> None:
-    scripted, graph = graphs
-    scripted.answers.append(ConnectionResetError())
-    await worker.step(business.pool, graph, KEYRING)
+    scripted, graph = await lose_an_answer(business, graphs)
     later = clock.now() + LATER
     with clock.reading(lambda: later):
         ended = await asyncio.gather(again(business), again(business, "Rui"), return_exceptions=True)
@@ -156,9 +156,7 @@ UNUSABLE = {
 async def test_nothing_else_is_asked_for_once_more(
     business: Business, graphs: tuple[ScriptedGraph, Graph], why: str
 ) -> None:
-    scripted, graph = graphs
-    scripted.answers.append(ConnectionResetError())
-    await worker.step(business.pool, graph, KEYRING)
+    await lose_an_answer(business, graphs)
     later = clock.now() + LATER
     with clock.reading(lambda: later):
         assert await found(business) == ["contacts"]
@@ -186,9 +184,7 @@ async def test_what_meta_called_taken_is_not_lost(business: Business, graphs: tu
 async def test_the_late_answer_to_the_first_request_is_not_the_seconds(
     business: Business, graphs: tuple[ScriptedGraph, Graph]
 ) -> None:
-    scripted, graph = graphs
-    scripted.answers.append(ConnectionResetError())
-    await worker.step(business.pool, graph, KEYRING)
+    await lose_an_answer(business, graphs)
     later = clock.now() + LATER
     async with transaction(business.pool) as conn:
         first = (await store.syncs(conn, business.inbox.id))[0]
@@ -210,9 +206,7 @@ async def test_the_late_answer_to_the_first_request_is_not_the_seconds(
 async def test_the_doctor_names_asking_once_more_while_that_can_be_done(
     business: Business, graphs: tuple[ScriptedGraph, Graph]
 ) -> None:
-    scripted, graph = graphs
-    scripted.answers.append(ConnectionResetError())
-    await worker.step(business.pool, graph, KEYRING)
+    await lose_an_answer(business, graphs)
 
     async def next_step() -> tuple[str, bool]:
         async with business.pool.connection() as conn:

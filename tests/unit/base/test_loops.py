@@ -23,7 +23,8 @@ async def test_a_loop_whose_cancellation_was_lost_is_cancelled_again() -> None:
 
     loop = asyncio.create_task(deaf_once())
     await begun.wait()
-    await loops.end([loop], again_s=0.01)
+    async with asyncio.timeout(5):
+        await loops.end([loop], again_s=0.01)
     assert loop.cancelled()
     assert cancelled == 2
 

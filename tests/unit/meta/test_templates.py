@@ -124,6 +124,8 @@ def test_what_is_longest_and_fits_goes_out() -> None:
     read = form(BODY)
     around = len(said(read, {"body.1": "", "body.2": "7"}))
     assert check(read, {"body.1": "a" * (1_024 - around), "body.2": "7"})
+    with pytest.raises(NotFilled):
+        check(read, {"body.1": "a" * (1_025 - around), "body.2": "7"})
     assert check(read, {"body.1": "a    b", "body.2": "7", "nobody.asked": "x"}) == {"body.1": "a    b", "body.2": "7"}
 
 
