@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import socket
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from coexist.base import database, postgres
 from tests.bench import results, usage
 from tests.bench.client import ANSWER_OK, SECRET
 from tests.support import databases, intake
+from tests.support.ports import free_port
 
 START_WAIT_S: Final = 60.0
 POLL_S: Final = 0.02
@@ -82,7 +82,7 @@ async def copied(server: Server, original_url: str) -> AsyncIterator[str]:
 @asynccontextmanager
 async def product(database_url: str, *, workers: int) -> AsyncIterator[Running]:
     """`serve`, with one worker beside it and further ones apart; with ``workers`` 0 what answers HTTP, alone."""
-    port = _free_port()
+    port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("COEXIST_")}
         environment = inherited | {
@@ -107,7 +107,7 @@ async def product(database_url: str, *, workers: int) -> AsyncIterator[Running]:
 @asynccontextmanager
 async def bare(module: str) -> AsyncIterator[str]:
     """The address of a limit's own server, a module of this folder."""
-    port = _free_port()
+    port = free_port()
     async with _child(f"tests.bench.{module}", str(port)) as child:
         await _until_answering(child, port)
         yield f"http://127.0.0.1:{port}"
@@ -122,11 +122,6 @@ async def _child(*words: str, environment: Mapping[str, str] = os.environ) -> As
         with suppress(ProcessLookupError):
             child.terminate()
         await child.wait()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 async def _until_answering(child: Process, port: int) -> None:

@@ -30,7 +30,8 @@ from tests.faults.clocks import Clock
 from tests.faults.proxy import Proxy
 from tests.faults.unit import Unit
 from tests.flows.shop import Shop
-from tests.support.product import Product, environment, free_port, phone_for
+from tests.support.ports import free_port
+from tests.support.product import Product, environment, phone_for
 
 MEDIA_FOLDER: Final = "media"
 FOLDER_PREFIX: Final = "coexist-faults-"

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.ports import free_port
+
 PIECE_BYTES = 64 * 1024
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -18,7 +20,7 @@ class Proxy:
 
     target: Path | int
     """A Unix socket, or a port of 127.0.0.1."""
-    port: int = 0
+    port: int = field(default_factory=free_port)
     answer_delay_s: float = 0.0
     """How long each piece of an answer takes longer."""
     _flows: asyncio.Event = field(default_factory=asyncio.Event)
@@ -31,7 +33,6 @@ class Proxy:
         """Take connections, from now on or again."""
         self._flows.set()
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
-        self.port = int(self._server.sockets[0].getsockname()[1])
 
     async def refuse(self) -> None:
         """Nobody is at the port any more, and whoever was connected is cut off."""

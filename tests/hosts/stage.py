@@ -22,7 +22,8 @@ from tests.flows.shop import LIVELY, Shop
 from tests.hosts.cables import Address, Cable, in_turn, laid
 from tests.hosts.cluster import open_cluster
 from tests.hosts.network import DATABASE, HOSTS, Namespaces
-from tests.support.product import APP_ID, APP_SECRET, VERIFY_TOKEN, Phone, Product, free_port, until
+from tests.support.ports import free_port
+from tests.support.product import APP_ID, APP_SECRET, VERIFY_TOKEN, Phone, Product, until
 
 WEB_PORT: Final = 8400
 DATABASE_PORT: Final = 5432

@@ -14,7 +14,8 @@ from coexist.base import migrate
 from coexist.base.database import open_pool, transaction
 from tests.hosts.cluster import open_cluster, open_replica
 from tests.support import intake, wire
-from tests.support.product import free_port, until
+from tests.support.ports import free_port
+from tests.support.product import until
 
 
 async def export(database_url: str, folder: Path) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -18,6 +17,7 @@ import uvicorn
 
 from simulator import Config, create_app
 from simulator.simulation import Simulation
+from tests.support.ports import free_port
 
 APP_SECRET, VERIFY_TOKEN, APP_ID = "an-app-secret", "a-verify-token", "1900100200300"
 ACCOUNT: Final = "Jardim Verde"
@@ -187,10 +187,3 @@ async def answers(port: int) -> bool:
         await writer.wait_closed()
         return True
     return False
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

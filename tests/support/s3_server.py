@@ -8,9 +8,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
+
+from tests.support.ports import free_port
 
 ACCESS_KEY: Final = "coexist-test-key"
 SECRET_KEY: Final = "coexist-test-secret"
@@ -25,7 +27,7 @@ PORTS: Final = (
 @contextmanager
 def s3_server(folder: Path) -> Iterator[str]:
     """The address of a server with an empty BUCKET, for as long as the block lasts."""
-    ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
+    ports = {name: free_port() for name in PORTS}
     command = [
         str(Path(sys.executable).parent / "weed"), "-logtostderr", "mini", f"-dir={folder}", f"-bucket={BUCKET}",
         "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-webdav=false", "-admin.ui=false", "-s3.iam=false",
@@ -45,14 +47,6 @@ def s3_server(folder: Path) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
 
 
 def _wait(server: subprocess.Popen[bytes], port: int, log: Path) -> None:

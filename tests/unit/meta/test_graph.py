@@ -11,13 +11,14 @@ import aiohttp
 import pytest
 import stamina
 from aiohttp import web
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import TestServer
 
 from coexist.base.errors import TooLarge, UpstreamFailed
 from coexist.meta import graph as meta_graph
 from coexist.meta import transport
 from coexist.meta.errors import ErrorClass
 from coexist.meta.graph import Graph, GraphError, GraphNotSent, GraphUnclear
+from tests.support.ports import free_port
 
 TOKEN = "EAAinvented"
 NUMBER = "555100020003000"
@@ -174,7 +175,7 @@ async def test_a_secret_that_meta_does_not_take_is_no_fault_of_the_call_or_of_it
 
 async def test_no_connection_is_certainly_not_sent() -> None:
     async with aiohttp.ClientSession() as session:
-        nowhere = Graph(session, f"http://127.0.0.1:{unused_port()}", "v25.0")
+        nowhere = Graph(session, f"http://127.0.0.1:{free_port()}", "v25.0")
         with pytest.raises(GraphNotSent):
             await meta_graph.send_message(nowhere, NUMBER, TOKEN, {})
 
