@@ -124,11 +124,9 @@ async def machine(*, moves_clock: bool, fills_disks: bool, message_count: int, p
             url = await stack.enter_async_context(postgres.running(folder / "database"))
         (sockets,) = parse_qs(urlsplit(url).query)["host"]
         line = await stack.enter_async_context(proxy.in_front_of(Path(sockets) / ".s.PGSQL.5432"))
-        product_port, phone_port = free_port(), free_port()
-        meta, phone = await stack.enter_async_context(
-            phone_for(product_port, phone_port, message_count=message_count, pace=pace)
-        )
-        graph = await stack.enter_async_context(proxy.in_front_of(phone_port))
+        product_port = free_port()
+        meta, phone = await stack.enter_async_context(phone_for(product_port, message_count=message_count, pace=pace))
+        graph = await stack.enter_async_context(proxy.in_front_of(phone.port))
         graph.answer_delay_s = GRAPH_DELAY_S
         variables = environment(
             f"postgresql://coexist@127.0.0.1:{line.port}/coexist", data, product_port, graph.port

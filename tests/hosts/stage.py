@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -15,7 +14,6 @@ from typing import Any, Final, Protocol
 
 import aiohttp
 import psycopg
-import uvicorn
 
 from simulator import Config, create_app
 from tests.flows.shop import LIVELY, Shop
@@ -24,6 +22,7 @@ from tests.hosts.cluster import open_cluster
 from tests.hosts.network import DATABASE, HOSTS, Namespaces
 from tests.support.ports import free_port
 from tests.support.product import APP_ID, APP_SECRET, VERIFY_TOKEN, Phone, Product, until
+from tests.support.serving import address_of, bound, serving
 
 WEB_PORT: Final = 8400
 DATABASE_PORT: Final = 5432
@@ -200,7 +199,7 @@ async def on_loopback(folder: Path, **config: Any) -> AsyncIterator[Stage]:
         laid(in_turn(list(web.values()))) as balancer,
         _open_phone(balancer.address, config) as phone,
     ):
-        meta = ("127.0.0.1", int(phone.address.rpartition(":")[2]))
+        meta = ("127.0.0.1", phone.port)
         async with (
             laid(lambda: [server]) as a_database,
             laid(lambda: [meta]) as a_meta,
@@ -272,12 +271,6 @@ async def _open_phone(product: Address, config: Mapping[str, Any]) -> AsyncItera
             **{"pace": LIVELY, **config},
         )
     )
-    with socket.create_server((product[0], 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(simulated, log_config=None, timeout_graceful_shutdown=1))
-        serving = asyncio.create_task(server.serve(sockets=[listening]))
-        try:
-            async with aiohttp.ClientSession() as session:
-                yield Phone("http://{}:{}".format(*listening.getsockname()), session)
-        finally:
-            server.should_exit = True
-            await serving
+    listening = bound(product[0])
+    async with serving(simulated, listening), aiohttp.ClientSession() as session:
+        yield Phone(address_of(listening), session)

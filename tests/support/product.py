@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
-import uvicorn
 
 from simulator import Config, create_app
 from simulator.simulation import Simulation
 from tests.support.ports import free_port
+from tests.support.serving import address_of, bound, serving
 
 APP_SECRET, VERIFY_TOKEN, APP_ID = "an-app-secret", "a-verify-token", "1900100200300"
 ACCOUNT: Final = "Jardim Verde"
@@ -32,6 +32,10 @@ class Phone:
 
     address: str
     session: aiohttp.ClientSession
+
+    @property
+    def port(self) -> int:
+        return int(self.address.rpartition(":")[2])
 
     async def do(self, what: str, **asked: Any) -> dict[str, Any]:
         """``POST /control/{what}``."""
@@ -107,9 +111,9 @@ async def beside_the_phone(
     database_url: str, folder: Path, *, settings: Mapping[str, str] | None = None, **config: Any
 ) -> AsyncIterator[tuple[Product, Phone]]:
     """The product, running and connected to nothing yet, and the phone that it can be connected to."""
-    product_port, phone_port = free_port(), free_port()
-    async with phone_for(product_port, phone_port, **config) as (_, phone):
-        variables = environment(database_url, folder, product_port, phone_port) | dict(settings or {})
+    product_port = free_port()
+    async with phone_for(product_port, **config) as (_, phone):
+        variables = environment(database_url, folder, product_port, phone.port) | dict(settings or {})
         product = Product(variables, product_port)
         try:
             await product.start()
@@ -119,8 +123,8 @@ async def beside_the_phone(
 
 
 @asynccontextmanager
-async def phone_for(product_port: int, phone_port: int, **config: Any) -> AsyncIterator[tuple[Simulation, Phone]]:
-    """The stand-in at ``phone_port``, telling the product at ``product_port``, inside the block."""
+async def phone_for(product_port: int, **config: Any) -> AsyncIterator[tuple[Simulation, Phone]]:
+    """The stand-in, telling the product at ``product_port``, inside the block."""
     simulated = create_app(
         Config(
             app_id=APP_ID,
@@ -130,24 +134,9 @@ async def phone_for(product_port: int, phone_port: int, **config: Any) -> AsyncI
             **config,
         )
     )
-    server = uvicorn.Server(
-        uvicorn.Config(
-            simulated,
-            host="127.0.0.1",
-            port=phone_port,
-            log_config=None,
-            timeout_graceful_shutdown=1,
-            timeout_keep_alive=IDLE_S,
-        )
-    )
-    phone_task = asyncio.create_task(server.serve())
-    try:
-        await until(lambda: answers(phone_port), "the phone answers")
-        async with aiohttp.ClientSession() as session:
-            yield simulated.state.sim, Phone(f"http://127.0.0.1:{phone_port}", session)
-    finally:
-        server.should_exit = True
-        await phone_task
+    listening = bound()
+    async with serving(simulated, listening, timeout_keep_alive=IDLE_S), aiohttp.ClientSession() as session:
+        yield simulated.state.sim, Phone(address_of(listening), session)
 
 
 async def connect(product: Product, phone: Phone, *more: str, share: bool = True) -> str:

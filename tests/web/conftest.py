@@ -6,8 +6,6 @@ cookies, storage, cache.
 
 from __future__ import annotations
 
-import asyncio
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -30,6 +28,7 @@ from coexist.web.access import SESSION_COOKIE, ZONE_COOKIE
 from coexist.web.app import create_pages, create_web, running
 from coexist.web.state import Web
 from tests.support.business import Business, deliver, open_business
+from tests.support.serving import address_of, bound, serving
 
 CHROMIUM_ARGS: Final = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync")
 DESK: Final = (1440, 900)
@@ -56,11 +55,11 @@ class Site:
     url: str
     pool: Pool
     web: Web
+    server: uvicorn.Server
+    http: aiohttp.ClientSession
     member: Member | None = None
     business: Business | None = None
     cookie: str = ""
-    server: uvicorn.Server | None = None
-    http: aiohttp.ClientSession = field(default_factory=aiohttp.ClientSession)
 
     async def sign_in(self, member: Member) -> None:
         """Be ``member`` from now on."""
@@ -95,27 +94,20 @@ class Site:
 @asynccontextmanager
 async def served(pool: Pool, database_url: str, data_dir: Path, **more: str) -> AsyncIterator[Site]:
     """Serve the pages as the product does, on a free port; ``more`` are settings."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port = listening.getsockname()[1]
-        url = f"http://127.0.0.1:{port}"
+    with bound() as listening:
+        url = address_of(listening)
         settings = config.load({"COEXIST_DATA_DIR": str(data_dir), "COEXIST_BASE_URL": url, **more})
         web = create_web(settings, pool, database_url, replay_import)
-        server = uvicorn.Server(
-            uvicorn.Config(create_pages(web), log_config=None, timeout_graceful_shutdown=2, lifespan="off")
-        )
-        async with running(web):
-            serving = asyncio.create_task(server.serve(sockets=[listening]))
-            while not server.started:
-                await asyncio.sleep(0.01)
-            site = Site(url, pool, web, server=server)
+        pages = create_pages(web)
+        async with (
+            running(web),
+            serving(pages, listening, timeout_graceful_shutdown=2, lifespan="off") as server,
+            aiohttp.ClientSession() as http,
+        ):
             try:
-                yield site
+                yield Site(url, pool, web, server, http)
             finally:
-                await site.http.close()
                 web.hub.close()
-                server.should_exit = True
-                await serving
 
 
 @pytest.fixture

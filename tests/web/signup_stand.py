@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import uvicorn
 from playwright.async_api import Browser, Page, expect
 
 from coexist.base.database import Pool, transaction
@@ -18,6 +16,7 @@ from coexist.people import actions as people
 from coexist.people.model import Role
 from coexist.web.access import SESSION_COOKIE
 from simulator import Config, create_app
+from tests.support.serving import address_of, bound, serving
 from tests.web.conftest import DESK, Site, served
 
 APP, SECRET, CONFIG = "1900100200300", "the-secret-of-the-app", "1900100200301"
@@ -66,28 +65,21 @@ async def open_stand(
     """Serve both; ``more`` are settings of ours. Complaints of a page's content policy fail the test at the end."""
     monkeypatch.setattr(signups, "LAG_PAUSE_S", 0.01)
     app = create_app(Config(app_id=APP, app_secret=SECRET, message_count=20))
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=1))
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    meta = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    listening = bound()
+    meta = address_of(listening)
     settings = {
         "COEXIST_APP_ID": APP, "COEXIST_APP_SECRET": SECRET, "COEXIST_GRAPH_URL": meta,
         "COEXIST_SIGNUP_CONFIG_ID": CONFIG, "COEXIST_SIGNUP_SDK_URL": f"{meta}/sdk.js",
         "COEXIST_SIGNUP_DIALOG_URL": meta, **more,
     }  # fmt: skip
-    try:
-        async with served(pool, database_url, tmp_path, **settings) as site:
-            async with transaction(pool) as conn:
-                account = await people.create_account(conn, "Ótica Duarte")
-                owner = await people.add_user(conn, account.id, name=OWNER, email="i@example.com", role=Role.OWNER)
-            await site.sign_in(owner)
-            made = Stand(site, meta, [])
-            yield made
-            assert not made.complaints
-    finally:
-        server.should_exit = True
-        await serving
+    async with serving(app, listening), served(pool, database_url, tmp_path, **settings) as site:
+        async with transaction(pool) as conn:
+            account = await people.create_account(conn, "Ótica Duarte")
+            owner = await people.add_user(conn, account.id, name=OWNER, email="i@example.com", role=Role.OWNER)
+        await site.sign_in(owner)
+        made = Stand(site, meta, [])
+        yield made
+        assert not made.complaints
 
 
 async def ended(page: Page, title: str) -> None:

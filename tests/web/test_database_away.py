@@ -174,7 +174,6 @@ async def test_a_browser_that_leaves_while_it_saves_a_draft_is_no_error(site: Si
     head = f"PUT {path} HTTP/1.1\r\nHost: {host}:{port}\r\nOrigin: {site.url}\r\nContent-Length: 100\r\n"
     head += "Content-Type: application/x-www-form-urlencoded\r\n"
     head += "".join(f"{name}: {value}\r\n" for name, value in site.headers().items())
-    assert site.server is not None
     under_way = site.server.server_state.tasks
     with capture_logs() as logs:
         _, writer = await asyncio.open_connection(host, int(port))

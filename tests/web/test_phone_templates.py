@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import aiohttp
 import pytest
-import uvicorn
 from playwright.async_api import Browser, Page, expect
 
 from simulator import Config, create_app
+from tests.support.serving import address_of, bound, serving
 from tests.unit.simulator.conftest import StandIn
 from tests.web.conftest import DESK, PATIENCE_MS, PHONE, sideways
 
@@ -35,17 +34,11 @@ SENT: Final[dict[str, Any]] = {
 async def phone() -> AsyncIterator[StandIn]:
     """A connected stand-in of whose webhooks nobody takes note."""
     app = create_app(Config(app_id="1", app_secret="a secret", message_count=120))
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=1))
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    async with aiohttp.ClientSession() as session:
-        made = StandIn(url, app.state.sim, session)
+    listening = bound()
+    async with serving(app, listening), aiohttp.ClientSession() as session:
+        made = StandIn(address_of(listening), app.state.sim, session)
         await made.connect()
         yield made
-    server.should_exit = True
-    await serving
 
 
 async def opened(browser: Browser, phone: StandIn, size: tuple[int, int]) -> Page:

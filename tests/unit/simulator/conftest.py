@@ -10,11 +10,11 @@ from typing import Any
 
 import aiohttp
 import pytest
-import uvicorn
 from aiohttp import web
 
 from simulator import Config, Pace, create_app
 from simulator.simulation import Simulation
+from tests.support.serving import address_of, bound, serving
 
 Json = dict[str, Any]
 
@@ -24,6 +24,7 @@ VERIFY_TOKEN = "the verify token"
 WABA = "701122334455667"
 NUMBER = "555100020003000"
 STARTED_AT = 1_795_000_000
+PATIENCE_S = 60.0
 
 
 class Clock:
@@ -114,9 +115,9 @@ class StandIn:
 Start = Callable[..., Awaitable[StandIn]]
 
 
-async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], bool]) -> None:
     """Wait for something to become true."""
-    async with asyncio.timeout(seconds):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -156,19 +157,10 @@ async def start(receiver: Receiver) -> AsyncIterator[Start]:
                 **more,
             )
             app = create_app(config)
-            server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=1))
-            serving = asyncio.create_task(server.serve())
-            await until(lambda: server.started)
-            port = server.servers[0].sockets[0].getsockname()[1]
+            listening = bound()
             session = await stack.enter_async_context(aiohttp.ClientSession())
-
-            async def stop() -> None:
-                server.should_exit = True
-                await serving
-
-            stand_in = StandIn(f"http://127.0.0.1:{port}", app.state.sim, session)
-            stack.push_async_callback(stop)
-            return stand_in
+            await stack.enter_async_context(serving(app, listening))
+            return StandIn(address_of(listening), app.state.sim, session)
 
         yield begin
 
