@@ -19,7 +19,7 @@ import aiohttp
 from simulator.delivery import Delivery
 from tests.faults.machine import Machine
 from tests.flows.agent import Agent
-from tests.support.product import until
+from tests.support.waiting import until
 
 ACTS_PER_S: Final = 14.0
 WRITES_PER_S: Final = 2.0

@@ -18,7 +18,8 @@ import psycopg
 from simulator.config import Pace
 from tests.flows.expected import Json
 from tests.flows.truth import Known, differences
-from tests.support.product import ACCOUNT, APP_SECRET, Phone, Product, beside_the_phone, until
+from tests.support.product import ACCOUNT, APP_SECRET, Phone, Product, beside_the_phone
+from tests.support.waiting import PATIENCE_S, until
 
 LIVELY: Final = Pace(delivered_ms=30, read_ms=(30, 90), parallel_count=4)
 """Ticks within a blink, and webhooks in parallel, as Meta sends them."""
@@ -107,7 +108,7 @@ class Shop:
         assert row is not None
         return row[0]
 
-    async def quiet(self, *, seconds: float = 40.0) -> None:
+    async def quiet(self) -> None:
         """Wait until nothing is on its way, in either direction."""
         on_its_way = "nothing is known"
 
@@ -118,9 +119,9 @@ class Shop:
             return not on_its_way
 
         try:
-            await until(is_quiet, "", seconds=seconds)
+            await until(is_quiet, "")
         except AssertionError:
-            raise AssertionError(f"still on its way after {seconds} s: {on_its_way}") from None
+            raise AssertionError(f"still on its way after {PATIENCE_S:.0f} s: {on_its_way}") from None
 
     async def on_its_way(self) -> str:
         """What is not there yet where it goes, in words."""

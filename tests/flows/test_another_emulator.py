@@ -14,7 +14,8 @@ from aiohttp import web
 
 from tests.flows.agent import signed_in
 from tests.flows.shop import Shop, of_kind, open_shop
-from tests.support.product import ACCOUNT, until
+from tests.support.product import ACCOUNT
+from tests.support.waiting import until
 
 NUMBER, WABA, TOKEN = "106540352242922", "102290129340398", "EAAJB-from-another-emulator"
 CUSTOMER, BUSINESS = "447700900199", "15550783881"

@@ -8,7 +8,8 @@ import pytest
 
 from tests.flows.agent import Agent, signed_in
 from tests.flows.shop import open_shop
-from tests.support.product import connect, until
+from tests.support.product import connect
+from tests.support.waiting import until
 
 
 async def until_shown(agent: Agent, path: str, words: str) -> None:
@@ -17,7 +18,7 @@ async def until_shown(agent: Agent, path: str, words: str) -> None:
     async def is_shown() -> bool:
         return words in await agent.page(path)
 
-    await until(is_shown, f"{path} says {words!r}", seconds=20)
+    await until(is_shown, f"{path} says {words!r}")
 
 
 @pytest.mark.requirement("G1", "G3")

@@ -17,7 +17,8 @@ from psycopg import sql
 
 from simulator.config import Pace
 from tests.flows.shop import Shop, open_shop
-from tests.support.product import connect, until
+from tests.support.product import connect
+from tests.support.waiting import until
 
 STREAMING = Pace(chunk_delay_ms=300, delivered_ms=30, read_ms=(30, 90), parallel_count=3)
 """Slow enough that there is a middle."""

@@ -7,7 +7,7 @@ import pytest
 from tests.flows.agent import signed_in
 from tests.flows.shop import Shop, next_second, of_kind
 from tests.flows.truth import Known
-from tests.support.product import until
+from tests.support.waiting import until
 
 FORM = {"type": "nfm_reply", "nfm_reply": {"name": "flow", "body": "Sent", "response_json": '{"pots": 3}'}}
 REPLY = {"type": "button_reply", "button_reply": {"id": "yes", "title": "Sim, pode enviar"}}
@@ -122,7 +122,7 @@ async def test_replies_from_the_inbox_are_on_the_phone_once(shop: Shop) -> None:
         async def are_there() -> bool:
             return len([one for one in await shop.phone.messages() if one["origin"] == "api"]) == 3
 
-        await until(are_there, "the replies are on the phone", seconds=20)
+        await until(are_there, "the replies are on the phone")
     first, second = (one for one in await shop.phone.messages(chat) if one["origin"] == "api")
     await shop.tell("customer/send", chat=chat, text="Três", reply_to=second["wamid"])
     await shop.tell("customer/react", message=second["wamid"], emoji="💚")

@@ -14,7 +14,8 @@ from coexist.people import actions as people
 from coexist.people import store as people_store
 from coexist.people.model import Member, Role
 from tests.support.business import KEYRING
-from tests.support.product import ACCOUNT, Phone, beside_the_phone, connect, until
+from tests.support.product import ACCOUNT, Phone, beside_the_phone, connect
+from tests.support.waiting import until
 
 QUIET: Final[dict[str, Any]] = {"message_count": 40}
 """A short past: these flows are about the present."""
@@ -90,7 +91,7 @@ async def test_replies_reach_the_phone_once_and_their_ticks_come_back(
         async def is_settled() -> bool:
             return (await outcome(pool, lost))[0] == "accepted"
 
-        await until(is_settled, "a status settles what had no answer", seconds=90)
+        await until(is_settled, "a status settles what had no answer")
         assert await on_phone(phone, chat) == ["Temos sim!", "Quantas quer?"]
 
         # The phone is changed: messages wait, and go when it is back.

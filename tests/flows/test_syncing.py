@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.product import ACCOUNT, Phone, Product, beside_the_phone, connect, until
+from tests.support.product import ACCOUNT, Phone, Product, beside_the_phone, connect
+from tests.support.waiting import until
 
 
 async def exported(product: Product, kind: str) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.flows.agent import Agent, signed_in
 from tests.flows.shop import Shop, next_second
-from tests.support.product import until
+from tests.support.waiting import until
 
 CHAT: Final = "marina-souza"
 PNG: Final = bytes.fromhex(
@@ -46,7 +46,7 @@ async def offered(agent: Agent, talk: str, name: str, words: str = "") -> str:
     async def found() -> str | None:
         return next((path for path, said in (await choices(agent, talk, name)).items() if words in said), None)
 
-    return str(await until(found, f"{name} says {words!r}", seconds=20))
+    return str(await until(found, f"{name} says {words!r}"))
 
 
 async def form_of(agent: Agent, path: str) -> dict[str, str]:
@@ -69,7 +69,7 @@ async def on_phone(shop: Shop, text: str) -> dict[str, Any]:
     async def shown() -> dict[str, Any] | None:
         return next((each for each in await shop.phone.messages(CHAT) if each["text"] == text), None)
 
-    return dict(await until(shown, f"the phone shows {text!r}", seconds=20))
+    return dict(await until(shown, f"the phone shows {text!r}"))
 
 
 @pytest.mark.requirement("E10")
@@ -116,7 +116,7 @@ async def test_a_pressed_button_comes_back_and_opens_the_window(shop: Shop, agen
     async def arrived() -> str | None:
         return next((each["wamid"] for each in await shop.phone.messages() if each["text"] == text), None)
 
-    await shop.tell("customer/press", message=await until(arrived, "the template is there", seconds=20), index=0)
+    await shop.tell("customer/press", message=await until(arrived, "the template is there"), index=0)
     await shop.check()
     page = unescape(await agent.page(talk))
     assert "Sim, alguém recebe" in page
@@ -133,7 +133,7 @@ async def test_a_template_that_meta_pauses_is_not_offered_until_it_is_resumed(sh
     async def is_ready() -> bool:
         return "Paused" not in (await choices(agent, talk, "we_answer_now"))[path]
 
-    await until(is_ready, "it is offered again", seconds=20)
+    await until(is_ready, "it is offered again")
     await send(agent, path, {})
     await on_phone(shop, "Sorry for the wait. We can answer your question now.")
     await shop.check()
@@ -156,7 +156,7 @@ async def test_what_meta_changed_without_a_word_is_learned_from_its_refusal(shop
     async def is_gone() -> bool:
         return not await choices(agent, talk, "notice_b")
 
-    await until(is_gone, "the deleted one is not offered", seconds=20)
+    await until(is_gone, "the deleted one is not offered")
     page = unescape(await agent.page(talk))
     assert "The template wants another number of values." in page
     assert "The template does not exist in this language" in page
@@ -179,7 +179,7 @@ async def test_a_copy_of_a_disabled_one_is_reviewed_and_sent(shop: Shop, agent: 
     async def is_ready() -> bool:
         return "review" not in (await choices(agent, talk, "newsletter_2"))[path]
 
-    await until(is_ready, "Meta has approved it", seconds=20)
+    await until(is_ready, "Meta has approved it")
     await send(agent, path, {})
     await on_phone(shop, "Our news are here for you.")
     await shop.check()

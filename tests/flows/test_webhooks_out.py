@@ -21,7 +21,8 @@ from coexist.people.model import Member, Role
 from coexist.webhooks import actions, store
 from tests.flows.shop import Shop, open_shop
 from tests.support.listener import Listener
-from tests.support.product import ACCOUNT, connect, until
+from tests.support.product import ACCOUNT, connect
+from tests.support.waiting import until
 from tests.unit.test_webhook_docs import example
 
 ALLOWED: Final = {"COEXIST_WEBHOOKS_TO_PRIVATE": "true"}
@@ -112,7 +113,7 @@ async def test_a_worker_that_is_killed_and_a_program_that_stumbles_lose_nothing_
     async def is_told() -> bool:
         return len(said(program)) == MESSAGES + 1
 
-    await until(is_told, "all of it is told", seconds=150)
+    await until(is_told, "all of it is told")
     async with pool.connection() as conn:
         cursor = await conn.execute(
             "SELECT m.text FROM events e JOIN messages m ON m.id = e.message_id WHERE e.kind = 'message_added'"

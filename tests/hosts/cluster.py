@@ -14,8 +14,8 @@ import psycopg
 from psycopg import sql
 
 from coexist.base import postgres, postgres_server
+from tests.support.waiting import PATIENCE_S
 
-START_WAIT_S: Final = 20.0
 STOP_WAIT_S: Final = 10.0
 
 # A test's database is thrown away: it need not survive the machine.
@@ -101,12 +101,12 @@ def _run(as_owner: list[str], program: str, *words: str) -> None:
 
 
 async def _until_ready(url: str, server: asyncio.subprocess.Process) -> None:
-    deadline = asyncio.get_running_loop().time() + START_WAIT_S
+    deadline = asyncio.get_running_loop().time() + PATIENCE_S
     while True:
         try:
             await (await psycopg.AsyncConnection.connect(url, connect_timeout=2)).close()
             return
         except psycopg.OperationalError:
             assert server.returncode is None, f"PostgreSQL ended with {server.returncode}; it said why above"
-            assert asyncio.get_running_loop().time() < deadline, f"PostgreSQL was not ready within {START_WAIT_S} s"
+            assert asyncio.get_running_loop().time() < deadline, f"PostgreSQL was not ready within {PATIENCE_S:.0f} s"
             await asyncio.sleep(0.05)

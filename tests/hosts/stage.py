@@ -21,13 +21,12 @@ from tests.hosts.cables import Address, Cable, in_turn, laid
 from tests.hosts.cluster import open_cluster
 from tests.hosts.network import DATABASE, HOSTS, Namespaces
 from tests.support.ports import free_port
-from tests.support.product import APP_ID, APP_SECRET, VERIFY_TOKEN, Phone, Product, until
+from tests.support.product import APP_ID, APP_SECRET, VERIFY_TOKEN, Phone, Product
 from tests.support.serving import address_of, bound, serving
+from tests.support.waiting import until
 
 WEB_PORT: Final = 8400
 DATABASE_PORT: Final = 5432
-START_WAIT_S: Final = 180.0
-"""Two seconds on a machine of its own; one that does much else takes a minute for so many processes."""
 STOP_WAIT_S: Final = 8.0
 
 
@@ -107,7 +106,7 @@ class Stage:
         async def is_ready() -> bool:
             return await self._is_ready(host)
 
-        await until(is_ready, f"host {host} is ready", seconds=START_WAIT_S)
+        await until(is_ready, f"host {host} is ready")
 
     async def _start(self, host: str, *words: str) -> asyncio.subprocess.Process:
         place = self.places[host]

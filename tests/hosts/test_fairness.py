@@ -18,6 +18,7 @@ from coexist.intake.worker import BULK_LANE, DELIVERIES_COUNT, LIVE_LANE
 from tests.support import intake, wire
 from tests.support.intake import Number
 from tests.support.product import environment
+from tests.support.waiting import PATIENCE_S
 
 BUSY: Final = intake.SHOP
 QUIET: Final = Number("555100020003009", "351910559109", "701122334455999", "880011223344999")
@@ -26,7 +27,6 @@ QUIET: Final = Number("555100020003009", "351910559109", "701122334455999", "880
 CHUNKS_COUNT: Final = 32
 CHUNK_MESSAGES_COUNT: Final = 2_000
 WORKERS_COUNT: Final = 2
-PATIENCE_S: Final = 180.0
 CHUNKS_AHEAD_MAX: Final = 2 * WORKERS_COUNT * DELIVERIES_COUNT[BULK_LANE]
 """A live message may wait for what the workers have in their hands, and for what they take up in that moment."""
 

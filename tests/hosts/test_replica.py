@@ -15,7 +15,7 @@ from coexist.base.database import open_pool, transaction
 from tests.hosts.cluster import open_cluster, open_replica
 from tests.support import intake, wire
 from tests.support.ports import free_port
-from tests.support.product import until
+from tests.support.waiting import until
 
 
 async def export(database_url: str, folder: Path) -> bytes:

@@ -23,7 +23,8 @@ from tests.flows.agent import Agent, signed_in
 from tests.flows.shop import Shop
 from tests.hosts.network import Refused, open_namespaces
 from tests.hosts.stage import Stage, in_namespaces, on_loopback
-from tests.support.product import VERIFY_TOKEN, connect, until
+from tests.support.product import VERIFY_TOKEN, connect
+from tests.support.waiting import PATIENCE_S, until
 
 Record = Callable[[str, object], None]  # "measured": a line for the end of the run
 
@@ -147,7 +148,7 @@ async def _pages_and_streams_of_every_host(stage: Stage, agent: Agent, conversat
             async with session.post(at_a + action, data=form, headers=headers) as response:
                 assert response.status == 200, await response.text()
             seen = b""
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 while "do anfitrião a".encode() not in seen:
                     seen += await stream.content.readany()
 
@@ -182,7 +183,7 @@ async def _freeze(stage: Stage, host: str, *, with_a_claim: bool) -> None:
         worker.send_signal(signal.SIGCONT)
         return False
 
-    await until(is_frozen_rightly, f"the worker of {host} is stopped at the right moment", seconds=20)
+    await until(is_frozen_rightly, f"the worker of {host} is stopped at the right moment")
 
 
 async def _vanish_with_a_claim(stage: Stage, *, held_for_s: float) -> float:

@@ -20,6 +20,7 @@ from coexist.intake.worker import DELIVERIES_COUNT, LIVE_LANE
 from tests.invariants.scenario import ANA, BODIES
 from tests.support import databases, intake, snapshot, wire
 from tests.support.intake import BRANCH, SHOP, Number
+from tests.support.waiting import PATIENCE_S
 
 ELSEWHERE = Number("555100020003009", "351210559000", "701122334455999", "880011223344999")
 """A number of another account, to which the same happens."""
@@ -35,7 +36,6 @@ BOTH = [
 ]
 KILLS_COUNT = 3
 CROWD = (2 * KILLS_COUNT + 2) * DELIVERIES_COUNT[LIVE_LANE]
-START_WAIT_S = 20
 
 
 is_worker: ContextVar[bool] = ContextVar("is_worker", default=False)
@@ -143,7 +143,7 @@ async def test_kill_9_of_the_worker(server_url: str, template_name: str, tmp_pat
         for _ in range(KILLS_COUNT):
             before = await waiting(pool)
             worker = await asyncio.create_subprocess_exec(sys.executable, "-m", "coexist", "work", env=environment)
-            async with asyncio.timeout(START_WAIT_S):
+            async with asyncio.timeout(PATIENCE_S):
                 while await waiting(pool) == before:  # the first batch commits: the second is under way
                     await asyncio.sleep(0.005)
             worker.send_signal(signal.SIGKILL)

@@ -15,8 +15,8 @@ from coexist.base import migrate, postgres
 from coexist.base.database import Pool, open_pool, transaction
 from tests.support import intake, wire
 from tests.support.intake import SHOP, body_of
+from tests.support.waiting import PATIENCE_S
 
-PATIENCE_S: Final = 60
 LAZY: Final = "\nwal_writer_delay = '10s'\n"
 """What nobody waits for reaches the disk this late."""
 SEEN: Final = {

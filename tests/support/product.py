@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +18,10 @@ from simulator import Config, create_app
 from simulator.simulation import Simulation
 from tests.support.ports import free_port
 from tests.support.serving import address_of, bound, serving
+from tests.support.waiting import until
 
 APP_SECRET, VERIFY_TOKEN, APP_ID = "an-app-secret", "a-verify-token", "1900100200300"
 ACCOUNT: Final = "Jardim Verde"
-PATIENCE_S: Final = 60.0
 IDLE_S: Final = 300
 """How long the phone keeps an idle connection: longer than any test leaves one alone, so none is closed in its face."""
 
@@ -93,17 +93,6 @@ class Product:
         workers = [int(pid) for pid in children if b"work" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
         assert len(workers) == 1
         os.kill(workers[0], signal.SIGKILL)
-
-
-async def until(holds: Callable[[], Any], what: str, *, seconds: float = PATIENCE_S) -> Any:
-    """Wait until ``holds()`` (awaited) is true, and return its value."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while asyncio.get_running_loop().time() < deadline:
-        value = await holds()
-        if value:
-            return value
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"not within {seconds} s: {what}")
 
 
 @asynccontextmanager

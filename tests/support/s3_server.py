@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Final
 
 from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE_S
 
 ACCESS_KEY: Final = "coexist-test-key"
 SECRET_KEY: Final = "coexist-test-secret"
 BUCKET: Final = "coexist-files"
-START_S: Final = 60
 PORTS: Final = (
     "s3.port", "s3.port.grpc", "master.port", "master.port.grpc", "filer.port", "filer.port.grpc", "volume.port",
     "volume.port.grpc", "admin.port", "admin.port.grpc",
@@ -50,10 +50,10 @@ def s3_server(folder: Path) -> Iterator[str]:
 
 
 def _wait(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    end = time.monotonic() + START_S
+    end = time.monotonic() + PATIENCE_S
     while time.monotonic() < end:
         assert server.poll() is None, log.read_text("utf-8", "replace")[-2000:]
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         time.sleep(0.1)
-    raise AssertionError(f"SeaweedFS did not start in {START_S} s:\n{log.read_text('utf-8', 'replace')[-2000:]}")
+    raise AssertionError(f"SeaweedFS did not start in {PATIENCE_S:.0f} s:\n{log.read_text('utf-8', 'replace')[-2000:]}")

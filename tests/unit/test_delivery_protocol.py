@@ -21,11 +21,11 @@ from coexist.base.errors import Unavailable
 from coexist.intake.endpoint import AT_ONCE_BYTES, Webhook
 from coexist.intake.protocol import DeliveryProtocol
 from coexist.intake.sealing import unseal
+from tests.support.waiting import PATIENCE_S
 
 SECRET = b"of-the-app"
 KEYRING = Keyring([b"k" * 32])
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 0\r\n\r\n"
-PATIENCE_S = 5.0
 
 
 @dataclass

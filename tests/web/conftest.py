@@ -29,12 +29,11 @@ from coexist.web.app import create_pages, create_web, running
 from coexist.web.state import Web
 from tests.support.business import Business, deliver, open_business
 from tests.support.serving import address_of, bound, serving
+from tests.support.waiting import PATIENCE_MS
 
 CHROMIUM_ARGS: Final = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync")
 DESK: Final = (1440, 900)
 PHONE: Final = (390, 844)
-PATIENCE_MS: Final = 40_000
-"""How long a browser may take for anything: nothing is timed here, and a busy machine is no failure."""
 expect.set_options(timeout=PATIENCE_MS)
 
 _has_failed: Final = pytest.StashKey[bool]()

@@ -14,14 +14,16 @@ from coexist.base.database import Pool, transaction
 from coexist.coexistence import signups
 from coexist.people import actions as people
 from coexist.people.model import Role
-from coexist.web.access import SESSION_COOKIE
+from coexist.web.access import SESSION_COOKIE, ZONE_COOKIE
 from simulator import Config, create_app
 from tests.support.serving import address_of, bound, serving
+from tests.support.waiting import PATIENCE_MS
 from tests.web.conftest import DESK, Site, served
 
 APP, SECRET, CONFIG = "1900100200300", "the-secret-of-the-app", "1900100200301"
 OWNER = "Inês Duarte"
-PATIENCE_MS = 30_000
+ZONE = "America/Sao_Paulo"
+"""A page that is made without the cookie of the browser's zone is loaded again, whatever was just begun on it."""
 
 
 @dataclass
@@ -42,12 +44,20 @@ class Stand:
         async with self.site.pool.connection() as conn:
             return list(await (await conn.execute(query)).fetchall())
 
-    async def open(self, browser: Browser, path: str, *, size: tuple[int, int] = DESK, cookie: bool = True) -> Page:
-        """A page in a browser of its own; complaints of its content policy fail the test."""
-        context = await browser.new_context(viewport={"width": size[0], "height": size[1]}, reduced_motion="reduce")
-        if cookie:
-            await context.add_cookies([{"name": SESSION_COOKIE, "value": self.site.cookie, "url": self.site.url}])
+    async def open(
+        self, browser: Browser, path: str, *, size: tuple[int, int] = DESK, cookie: bool = True, blocks: str = ""
+    ) -> Page:
+        """A page in a browser of its own, that may block something; complaints of its content policy fail the test."""
+        context = await browser.new_context(
+            viewport={"width": size[0], "height": size[1]}, timezone_id=ZONE, reduced_motion="reduce"
+        )
+        cookies = {ZONE_COOKIE: ZONE} | ({SESSION_COOKIE: self.site.cookie} if cookie else {})
+        await context.add_cookies(
+            [{"name": name, "value": value, "url": self.site.url} for name, value in cookies.items()]
+        )
         context.set_default_timeout(PATIENCE_MS)
+        if blocks:
+            await context.route(blocks, lambda route: route.abort())
         page = await context.new_page()
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on(
@@ -84,4 +94,4 @@ async def open_stand(
 
 async def ended(page: Page, title: str) -> None:
     """Wait until the attempt on the page is said to have ended so."""
-    await expect(page.locator("#signup h2")).to_have_text(title, timeout=PATIENCE_MS)
+    await expect(page.locator("#signup h2")).to_have_text(title)

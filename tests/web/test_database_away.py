@@ -21,9 +21,9 @@ from structlog.testing import capture_logs
 from coexist.base import database, migrate, postgres
 from coexist.base.database import DatabaseAway, transaction
 from tests.support.business import conversation_of, inbound, open_business
+from tests.support.waiting import PATIENCE_S
 from tests.web.conftest import Site, served
 
-PATIENCE_S: Final = 60
 POOL_S: Final = 0.5
 """How long a page waits for a connection here; the product waits longer."""
 LOOKS_COUNT: Final = 25

@@ -11,8 +11,9 @@ from playwright.async_api import Browser, Page, expect
 
 from simulator import Config, create_app
 from tests.support.serving import address_of, bound, serving
+from tests.support.waiting import PATIENCE_MS
 from tests.unit.simulator.conftest import StandIn
-from tests.web.conftest import DESK, PATIENCE_MS, PHONE, sideways
+from tests.web.conftest import DESK, PHONE, sideways
 
 SENT: Final[dict[str, Any]] = {
     "name": "delivery_window",

@@ -18,7 +18,7 @@ from coexist.web.access import SESSION_COOKIE
 from coexist.web.guard import content_policy
 from tests.support.dialog import go_through, open_window, press
 from tests.web.conftest import PHONE, Site
-from tests.web.signup_stand import OWNER, PATIENCE_MS, Stand, ended, open_stand
+from tests.web.signup_stand import OWNER, Stand, ended, open_stand
 
 
 @pytest.fixture
@@ -101,33 +101,31 @@ async def test_a_number_is_connected_and_its_access_renewed(stand: Stand, browse
     page = await stand.open(browser, "/inboxes/connect")
     await go_through(await open_window(page))
     await ended(page, "Connected")
-    await expect(page.locator("#signup")).to_contain_text(
-        "Link WhatsApp Web and the desktop app again", timeout=PATIENCE_MS
-    )
+    await expect(page.locator("#signup")).to_contain_text("Link WhatsApp Web and the desktop app again")
     told = page.locator("#signup")
-    await expect(told).to_contain_text("Its contacts and chats wait", timeout=PATIENCE_MS)
-    await expect(told).to_contain_text("Webhook fields of the app", timeout=PATIENCE_MS)
+    await expect(told).to_contain_text("Its contacts and chats wait")
+    await expect(told).to_contain_text("Webhook fields of the app")
     await page.get_by_role("link", name="See what is missing").click()
-    await expect(page.locator("h1")).to_contain_text("Jardim Verde", timeout=PATIENCE_MS)
-    await expect(page.locator("main")).to_contain_text("Before WhatsApp is asked", timeout=PATIENCE_MS)
+    await expect(page.locator("h1")).to_contain_text("Jardim Verde")
+    await expect(page.locator("main")).to_contain_text("Before WhatsApp is asked")
     assert await stand.ask("SELECT is_waiting FROM preflights") == [(True,)], "the syncs wait for a look without faults"
     await stand.ask("DELETE FROM preflights RETURNING 1")
 
     await page.goto(stand.site.url + "/inboxes/connect")
     await page.get_by_role("link", name="Look").click()
-    await expect(page.get_by_role("link", name="See what comes in")).to_be_visible(timeout=PATIENCE_MS)
+    await expect(page.get_by_role("link", name="See what comes in")).to_be_visible()
     await page.get_by_role("link", name="Connect WhatsApp").first.click()
     await page.locator(".attempts").get_by_role("link", name="Jardim Verde +55 11 98550-0101").click()
-    await expect(page.locator("h1")).to_contain_text("Jardim Verde", timeout=PATIENCE_MS)
+    await expect(page.locator("h1")).to_contain_text("Jardim Verde")
     assert page.url == f"{stand.site.url}/inboxes/1"
 
     await page.goto(stand.site.url + "/inboxes")
     await page.locator(".one-number h2 a").click()
     await page.get_by_text("Renew access").click()
-    await expect(page.locator("h1")).to_have_text("Renew the access of Jardim Verde", timeout=PATIENCE_MS)
+    await expect(page.locator("h1")).to_have_text("Renew the access of Jardim Verde")
     window = await open_window(page)
     await press(window)
-    await expect(window.locator("form button.strong")).to_be_enabled(timeout=PATIENCE_MS)
+    await expect(window.locator("form button.strong")).to_be_enabled()
     await window.close()  # closing the last screen is as good as its button
     await ended(page, "Access renewed")
     assert await stand.ask("SELECT count(*), (SELECT count(*) FROM preflights) FROM inboxes") == [(1, 0)]
@@ -151,7 +149,7 @@ async def test_every_ending_of_the_window_has_words_and_a_way_on(
     await ended(page, "Meta's window is open")
     await press(window, button)
     await ended(page, title)
-    await expect(page.locator("#signup")).to_contain_text(words, timeout=PATIENCE_MS)
+    await expect(page.locator("#signup")).to_contain_text(words)
     assert await stand.ask("SELECT state::text, person FROM signups") == [(state, OWNER)]
     await go_through(await open_window(page))
     await ended(page, "Connected")
@@ -189,7 +187,7 @@ async def test_what_comes_late_of_a_window_before_does_not_cover_the_next_attemp
     stand: Stand, browser: Browser
 ) -> None:
     page = await stand.open(browser, "/inboxes/connect")
-    await expect(page.locator("signup-dialog")).to_have_js_property("trouble", "", timeout=PATIENCE_MS)
+    await expect(page.locator("signup-dialog")).to_have_js_property("trouble", "")
     await page.evaluate(ANSWER_LATE)
     await press(await open_window(page), "Cancel")
     await ended(page, "Stopped half-way")
@@ -211,10 +209,10 @@ async def test_the_wrong_business_has_its_own_ending(stand: Stand, browser: Brow
     window = await open_window(page)
     await window.get_by_text("Casa das Pedras").click()
     await press(window)
-    await expect(window.locator("form h1")).to_contain_text("is connected", timeout=PATIENCE_MS)
+    await expect(window.locator("form h1")).to_contain_text("is connected")
     await press(window)
     await ended(page, "This number is not in the WhatsApp Business app")
-    await expect(page.locator("#signup")).to_contain_text("+55 11 98550-0199", timeout=PATIENCE_MS)
+    await expect(page.locator("#signup")).to_contain_text("+55 11 98550-0199")
     assert await stand.ask("SELECT 1 FROM inboxes") == []
     assert "began to connect a number" in (await stand.site.get("/inboxes"))[1]
     await page.get_by_role("button", name="Give it up").click()
@@ -260,15 +258,9 @@ async def test_messages_of_other_windows_are_not_listened_to(stand: Stand, brows
 
 
 async def test_a_blocked_script_is_said(stand: Stand, browser: Browser) -> None:
-    context = await browser.new_context()
-    await context.add_cookies([{"name": SESSION_COOKIE, "value": stand.site.cookie, "url": stand.site.url}])
-    await context.route("**/sdk.js", lambda route: route.abort())
-    page = await context.new_page()
-    await page.goto(stand.site.url + "/inboxes/connect")
+    page = await stand.open(browser, "/inboxes/connect", blocks="**/sdk.js")
     await page.locator("[data-open]").click()
-    await expect(page.locator("[data-trouble]")).to_contain_text(
-        "A content blocker in this browser may stop it", timeout=PATIENCE_MS
-    )
+    await expect(page.locator("[data-trouble]")).to_contain_text("A content blocker in this browser may stop it")
 
 
 async def test_a_token_connects_as_well(stand: Stand, browser: Browser) -> None:
@@ -294,19 +286,19 @@ async def test_a_client_connects_over_a_link_once(stand: Stand, browser: Browser
     path = address.removeprefix(stand.site.url)
 
     client = await stand.open(browser, path, size=PHONE, cookie=False)
-    await expect(client.locator("main")).to_contain_text("Ótica Duarte invites you", timeout=PATIENCE_MS)
+    await expect(client.locator("main")).to_contain_text("Ótica Duarte invites you")
     await client.locator("#person").fill("")
     await client.locator("[data-open]").click()
     assert len(client.context.pages) == 1, "a name comes first"
     await client.locator("#person").fill("Teresa Sol")
     await go_through(await open_window(client))
     await ended(client, "Connected")
-    await expect(client.locator("#signup")).to_contain_text("You can close this page.", timeout=PATIENCE_MS)
-    await expect(client.locator("#signup")).to_contain_text("Whoever sent you the link", timeout=PATIENCE_MS)
+    await expect(client.locator("#signup")).to_contain_text("You can close this page.")
+    await expect(client.locator("#signup")).to_contain_text("Whoever sent you the link")
     assert await client.locator("#signup a").count() == 0
 
     await page.goto(stand.site.url + "/inboxes/connect")
-    await expect(page.locator("#links")).to_contain_text("Teresa Sol connected Jardim Verde", timeout=PATIENCE_MS)
+    await expect(page.locator("#links")).to_contain_text("Teresa Sol connected Jardim Verde")
     await client.goto(address)
     await ended(client, "Connected")
     assert await client.locator("[data-open]").count() == 0
@@ -337,4 +329,4 @@ async def test_a_link_that_was_taken_back_says_so(stand: Stand, browser: Browser
     assert made.status == 200
     page = await stand.open(browser, "/inboxes/connect")
     await page.get_by_role("button", name="Take back").click()
-    await expect(page.locator("#links")).to_contain_text("Taken back", timeout=PATIENCE_MS)
+    await expect(page.locator("#links")).to_contain_text("Taken back")

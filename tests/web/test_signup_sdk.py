@@ -11,7 +11,7 @@ from playwright.async_api import Browser, Route, expect
 
 from coexist.base.database import Pool
 from tests.support.dialog import go_through, open_window
-from tests.web.signup_stand import APP, CONFIG, PATIENCE_MS, Stand, ended, open_stand
+from tests.web.signup_stand import APP, CONFIG, Stand, ended, open_stand
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ async def test_a_page_without_https_says_why_metas_window_stays_shut(
         await page.add_init_script("Object.defineProperty(window, 'isSecureContext', { value: false })")
         await page.goto(stand.site.url + "/inboxes/connect")
         await page.locator("[data-open]").click()
-        await expect(page.locator("[data-trouble]")).to_contain_text("with HTTPS alone", timeout=PATIENCE_MS)
+        await expect(page.locator("[data-trouble]")).to_contain_text("with HTTPS alone")
         assert await stand.ask("SELECT 1 FROM signups") == [], "nothing was opened, so nothing was begun"
 
 
@@ -104,7 +104,7 @@ async def test_the_event_may_come_after_the_code(stand: Stand, browser: Browser)
 
     await page.route("**/code", after_the_event)
     page.on("response", lambda response: has_heard.set() if response.url.endswith("/event") else None)
-    await expect(page.locator("signup-dialog")).to_have_js_property("trouble", "", timeout=PATIENCE_MS)
+    await expect(page.locator("signup-dialog")).to_have_js_property("trouble", "")
     await page.evaluate(EVENT_LATE)
     await go_through(await open_window(page))
     await ended(page, "Connected")
@@ -123,14 +123,14 @@ async def test_a_window_of_an_earlier_click_ends_nothing_of_a_later_one(stand: S
     page = await stand.open(browser, "/inboxes/connect")
     told: list[str] = []
     page.on("request", lambda asked: told.append(asked.url.rsplit("/", 1)[1]) if asked.method == "POST" else None)
-    await expect(page.locator("signup-dialog")).to_have_js_property("trouble", "", timeout=PATIENCE_MS)
+    await expect(page.locator("signup-dialog")).to_have_js_property("trouble", "")
     await page.evaluate(ANSWERS)
     former = await open_window(page)
     await ended(page, "Meta's window is open")
     newer = await open_window(page)
     await former.evaluate("document.querySelector('signup-window').tell('CANCEL', { current_step: 'PERMISSIONS' })")
     await former.close()
-    await expect(page.locator("signup-dialog")).to_have_js_property("answers", 1, timeout=PATIENCE_MS)
+    await expect(page.locator("signup-dialog")).to_have_js_property("answers", 1)
     await go_through(newer)
     await ended(page, "Connected")
     assert told == ["opened", "opened", "event", "code"], "the newer window alone"
@@ -142,7 +142,7 @@ async def test_a_window_that_met_an_error_does_not_end_the_next_attempt(stand: S
     page = await stand.open(browser, "/inboxes/connect")
     former = await open_window(page)
     await former.evaluate("document.querySelector('signup-window').tell('ERROR', { error_message: 'Not yet.' })")
-    await expect(page.locator("#signup")).to_contain_text("Not yet.", timeout=PATIENCE_MS)
+    await expect(page.locator("#signup")).to_contain_text("Not yet.")
     newer = await open_window(page)
     await ended(page, "Meta's window is open")
     told: list[str] = []

@@ -16,17 +16,13 @@ from simulator.passing import Clock
 from tests.flows.shop import Shop, open_shop
 from tests.support import databases
 from tests.support.dialog import go_through, open_window
-from tests.support.product import until
+from tests.support.waiting import PATIENCE_MS, until
 from tests.web.conftest import DESK, Chromium
 
-PATIENCE_MS: Final = 40_000
-"""For what a worker does by the quarter minute, on a machine that does much else."""
 OWNER: Final = "Ana Nunes"
 NUMBER: Final = "+55 11 98550-0101"
 NUMBER_PAGE: Final = "/inboxes/1"
 COMPLETE: Final = "The chat history is complete."
-
-expect.set_options(timeout=PATIENCE_MS)
 
 
 @dataclass

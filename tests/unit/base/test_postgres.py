@@ -16,8 +16,7 @@ import pytest
 from coexist.base import postgres
 from coexist.base.errors import Unavailable
 from coexist.base.postgres_server import MAJOR_VERSION, START_ATTEMPTS, buffers_mb
-
-TIMEOUT_S = 60
+from tests.support.waiting import PATIENCE_S
 
 # Another process of the product: takes a lease, tells the URL, and leaves when its input ends.
 TENANT = """
@@ -54,7 +53,7 @@ async def tenant(data_dir: Path) -> AsyncIterator[tuple[asyncio.subprocess.Proce
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(PATIENCE_S):
             yield process, (await process.stdout.readline()).decode().strip()
             process.stdin.close()
             await process.wait()
@@ -93,7 +92,7 @@ def keep_one_more(url: str) -> None:
 
 async def until_back(url: str, expected: int) -> None:
     """Wait until the server answers again, and has kept what was committed."""
-    async with asyncio.timeout(TIMEOUT_S):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
                 assert await asyncio.to_thread(count, url) == expected
@@ -103,7 +102,7 @@ async def until_back(url: str, expected: int) -> None:
 
 
 async def until_stopped(data_dir: Path) -> None:
-    async with asyncio.timeout(TIMEOUT_S):
+    async with asyncio.timeout(PATIENCE_S):
         while postgres.is_supervised(postgres.places(data_dir)):
             await asyncio.sleep(0.05)
 
@@ -163,7 +162,7 @@ async def test_it_is_back_when_what_kept_it_from_starting_is_over(data_dir: Path
         keep_one_more(url)
         control.rename(control.with_suffix(".away"))
         os.kill(postmaster(data_dir), signal.SIGKILL)
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(PATIENCE_S):
             while f"ended {START_ATTEMPTS} times during its start. Trying again." not in files.log.read_text("utf-8"):
                 await asyncio.sleep(0.1)
         control.with_suffix(".away").rename(control)
@@ -176,7 +175,7 @@ async def test_it_is_back_after_kill_9_of_the_supervisor(data_dir: Path) -> None
         before = supervisor(data_dir)
         assert before is not None
         os.kill(before, signal.SIGKILL)
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(PATIENCE_S):
             while supervisor(data_dir) in (before, None):
                 await asyncio.sleep(0.05)
         await until_back(url, 1)

@@ -15,6 +15,7 @@ from aiohttp import web
 from simulator import Config, Pace, create_app
 from simulator.simulation import Simulation
 from tests.support.serving import address_of, bound, serving
+from tests.support.waiting import PATIENCE_S
 
 Json = dict[str, Any]
 
@@ -24,7 +25,6 @@ VERIFY_TOKEN = "the verify token"
 WABA = "701122334455667"
 NUMBER = "555100020003000"
 STARTED_AT = 1_795_000_000
-PATIENCE_S = 60.0
 
 
 class Clock:
