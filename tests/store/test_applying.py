@@ -17,6 +17,7 @@ from coexist.intake.worker import BULK_LANE, LIVE_LANE, apply_next
 from tests.support import business, intake, wire
 from tests.support.intake import KEYRING, ONBOARDED_AT, RECEIVED_AT, SHOP, body_of
 from tests.support.switches import switch_off
+from tests.support.waiting import looping, until
 
 PHONE: Final = "351910559122"
 DISK_FULL, CANCELED, BAD_DATA = "53100", "57014", "22000"
@@ -194,12 +195,12 @@ async def test_the_worker_takes_fewer_at_once_until_a_batch_goes_through(
     monkeypatch.setattr(worker, "PAUSE_AFTER_ERROR_S", 0.0)
     await cancel_more_than(shop, 3)
     await intake.journal(shop, [body_of(message(name, name)) for name in "abcdefgh"])
-    running = asyncio.create_task(worker.run(shop, KEYRING, LIVE_LANE, wake=asyncio.Event()))
-    async with asyncio.timeout(20):
-        while await backlog(shop):
-            await asyncio.sleep(0.02)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+
+    async def is_done() -> bool:
+        return not await backlog(shop)
+
+    async with looping(worker.run(shop, KEYRING, LIVE_LANE, wake=asyncio.Event())):
+        await until(is_done, "all of it is applied")
     assert await texts(shop) == list("abcdefgh")
     assert await rows(shop, "SELECT FROM quarantine") == []
 

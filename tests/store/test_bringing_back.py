@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from coexist.intake.retention import Kept, prune_journal
 from tests.store.test_applying import BAD_DATA, refuse, rows
 from tests.support import intake, wire
 from tests.support.intake import BRANCH, ONBOARDED_AT, SHOP, Number, body_of
+from tests.support.waiting import looping, until
 
 RUI, ANA, EVA = "351910559111", "351910559122", "351910559133"
 LONG_AGO: Final = 40 * 86_400
@@ -179,20 +179,18 @@ async def test_of_deliveries_of_before_that_was_noted_it_is_found_out_whose_they
     await rows(shop, "UPDATE journal SET body = overlay(body PLACING '\\x00000000' FROM 40) WHERE id = 5 RETURNING 1")
     async with transaction(shop) as conn:
         assert (await undoing.plan(conn, 1, 1)).can_come_back, "which is not so"
-    wake = asyncio.Event()
-    task = asyncio.create_task(worker.run(shop, intake.KEYRING, worker.BULK_LANE, wake=wake))
     named = "SELECT journal_id, phone_number_id FROM import_deliveries ORDER BY 1, 2"
     known = [
         (1, BRANCH.phone_number_id),
         *sorted([(3, BRANCH.phone_number_id), (3, SHOP.phone_number_id)]),
         (5, ""),
     ]
-    async with asyncio.timeout(20):
-        while await rows(shop, named) != known:
-            await asyncio.sleep(0.02)
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+
+    async def is_known() -> bool:
+        return await rows(shop, named) == known
+
+    async with looping(worker.run(shop, intake.KEYRING, worker.BULK_LANE, wake=asyncio.Event())):
+        await until(is_known, "whose the deliveries of imports are")
     async with transaction(shop) as conn:
         assert not (await undoing.plan(conn, 1, 1)).can_come_back
         assert (await undoing.plan(conn, 1, 2)).can_come_back

@@ -16,6 +16,7 @@ from coexist.intake.worker import LIVE_LANE
 from coexist.meta.model import Problem
 from tests.support import intake, wire
 from tests.support.intake import KEYRING, SHOP, body_of
+from tests.support.waiting import PATIENCE_S, looping, until
 
 DEEP: Final = 60
 PHONE: Final = "351910559122"
@@ -63,12 +64,12 @@ async def test_while_more_than_a_batch_waits_two_batches_are_under_way_and_each_
     monkeypatch.setitem(worker.DELIVERIES_COUNT, LIVE_LANE, 3)
     told = [wire.message(f"wamid.{n:02}", n, wire.text(f"{n:02}"), phone=PHONE) for n in range(DEEP)]
     await intake.journal(shop, [body_of(message) for message in told])
-    running = asyncio.create_task(worker.run(shop, KEYRING, LIVE_LANE, wake=asyncio.Event()))
-    async with asyncio.timeout(20):
-        while await rows(shop, "SELECT FROM backlog"):
-            await asyncio.sleep(0.02)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+
+    async def is_done() -> bool:
+        return not await rows(shop, "SELECT FROM backlog")
+
+    async with looping(worker.run(shop, KEYRING, LIVE_LANE, wake=asyncio.Event())):
+        await until(is_done, "all of it is applied")
     assert await rows(shop, "SELECT text FROM messages ORDER BY 1") == [(f"{n:02}",) for n in range(DEEP)]
     added = await rows(shop, "SELECT message_id FROM events WHERE kind = 'message_added'")
     assert len(added) == len(set(added)) == DEEP
@@ -100,10 +101,9 @@ async def test_what_always_takes_too_long_is_found_although_more_and_more_waits_
     monkeypatch.setitem(worker.DELIVERIES_COUNT, LIVE_LANE, WHOLE)
     told = [wire.message(f"wamid.{n:02}", n, wire.text(f"{n:02}"), phone=PHONE) for n in range(DEEP)]
     await intake.journal(shop, [body_of(message) for message in told])
-    running = asyncio.create_task(worker.run(shop, KEYRING, LIVE_LANE, wake=asyncio.Event()))
     arriving = DEEP
 
-    async with asyncio.timeout(30):
+    async with looping(worker.run(shop, KEYRING, LIVE_LANE, wake=asyncio.Event())), asyncio.timeout(PATIENCE_S):
         while not found_after:
             if len(await rows(shop, "SELECT FROM backlog")) < DEEP:  # it never gets shallow
                 more = [
@@ -113,8 +113,6 @@ async def test_what_always_takes_too_long_is_found_although_more_and_more_waits_
                 await intake.journal(shop, [body_of(message) for message in more], at_once=True)
                 arriving += 30
             await asyncio.sleep(0.005)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
     assert found_after[0] > 0, "the backlog was still deep when it was found"
     whole = sum(count == WHOLE for count in tries)
     assert whole <= MET_WHOLE, f"it was met in batches of {tries}"

@@ -25,6 +25,7 @@ from tests.support.exported import CONTACT, US, zip_bytes
 from tests.support.exported_desk import BR, CHAT, FILES, WHEN, Desk, past
 from tests.support.intake import KEYRING
 from tests.support.switches import switch_off, switch_on
+from tests.support.waiting import looping
 
 # ── crashes, undoing ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -196,11 +197,8 @@ async def test_a_file_that_cannot_be_deleted_ends_no_loop(desk: Desk) -> None:
     strange = desk.settings.data_dir / actions.FOLDER / "77"
     strange.mkdir(parents=True)
     os.utime(strange, (0, 0))
-    running = asyncio.create_task(worker.run(desk.pool, desk.settings, KEYRING, desk.keep, wake=asyncio.Event()))
-    await asyncio.wait({running}, timeout=1)
-    assert not running.done(), running
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    async with looping(worker.run(desk.pool, desk.settings, KEYRING, desk.keep, wake=asyncio.Event())):
+        await asyncio.sleep(1)  # in which one that fails at once would have
 
 
 @pytest.mark.requirement("G11")

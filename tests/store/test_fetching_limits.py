@@ -29,6 +29,7 @@ from tests.support.business import PHONE, Business, open_business
 from tests.support.intake import KEYRING
 from tests.support.kept_files import drain, fetch, means_of, media_rows, picture, read, reason, tell, tell_some
 from tests.support.scripted_graph import Asked, ScriptedGraph, error
+from tests.support.waiting import PATIENCE_S, looping, until
 
 
 @pytest.fixture
@@ -54,24 +55,34 @@ async def test_a_download_that_stands_still_holds_nobody_up(
         return usual(asked)
 
     scripted.answers.extend([answer] * 12)
-    running = asyncio.create_task(worker.run(means_of(business.pool, graph, settings), wake=asyncio.Event()))
-    try:
-        async with asyncio.timeout(20):
-            while [row[0] for row in await media_rows(business)].count("stored") < 5:
-                await asyncio.sleep(0.02)
-        assert [row[0] for row in await media_rows(business)] == ["stored"] * 5 + ["waiting"]
-    finally:
-        stuck.set()
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+
+    async def are_here() -> bool:
+        return [row[0] for row in await media_rows(business)] == ["stored"] * 5 + ["waiting"]
+
+    async with looping(worker.run(means_of(business.pool, graph, settings), wake=asyncio.Event())):
+        try:
+            await until(are_here, "the five others are here")
+        finally:
+            stuck.set()
 
 
 async def test_a_number_has_no_more_than_its_share_of_downloads(
     business: Business, graphs: tuple[ScriptedGraph, Graph], settings: Settings
 ) -> None:
     scripted, graph = graphs
-    scripted.delay_s = 0.05
+    are_two, usual = asyncio.Event(), scripted._usual
+
+    async def answer(asked: Asked) -> Any:
+        """The first waits until there is a second; and then for a while, in which a third could come."""
+        if scripted.under_way > 1:
+            are_two.set()
+        async with asyncio.timeout(PATIENCE_S):
+            await are_two.wait()
+        await asyncio.sleep(0.05)
+        return usual(asked)
+
     await tell_some(business, scripted, 6)
+    scripted.answers.extend([answer] * 12)
     few = replace(settings, media_at_once_per_number=2)
     await asyncio.gather(*(drain(business, graph, few) for _ in range(5)))
     assert scripted.most_at_once == 2
@@ -205,14 +216,11 @@ async def test_a_data_folder_that_is_gone_ends_no_loop(
     gone = replace(Settings(), data_dir=tmp_path / "no folder" / "data")
     _, graph = graphs
     await tell(business, picture())
-    fetching = asyncio.create_task(worker.run(means_of(business.pool, graph, gone), wake=asyncio.Event()))
-    keep = means_of(business.pool, graph, gone).keep
-    importing = asyncio.create_task(exported_chats.run(business.pool, gone, KEYRING, keep, wake=asyncio.Event()))
-    ended, _ = await asyncio.wait({fetching, importing}, timeout=1)
-    fetching.cancel()
-    importing.cancel()
-    await asyncio.gather(fetching, importing, return_exceptions=True)
-    assert not ended, ended
+    means = means_of(business.pool, graph, gone)
+    fetching = worker.run(means, wake=asyncio.Event())
+    importing = exported_chats.run(business.pool, gone, KEYRING, means.keep, wake=asyncio.Event())
+    async with looping(fetching, importing):
+        await asyncio.sleep(1)  # in which one that fails at once would have
     name = Name(1, "0" * 64)
     with pytest.raises(Unavailable):
         await Disk(gone.data_dir).size(name)

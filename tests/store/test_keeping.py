@@ -30,6 +30,7 @@ from tests.support.business import Business, inbound, open_business
 from tests.support.business import deliver as deliver_changes
 from tests.support.kept_files import keep_of, means_of, picture, read, tell
 from tests.support.scripted_graph import ScriptedGraph
+from tests.support.waiting import looping, until
 
 
 @pytest.fixture
@@ -128,17 +129,15 @@ async def test_the_worker_deletes_forgotten_files_when_it_is_told(
 ) -> None:
     await fetch_photo(business, graphs, settings)
     wake = asyncio.Event()
-    sweeping = asyncio.create_task(worker.run_sweeps(keep, wake=wake))
-    try:
+
+    async def is_gone() -> bool:
+        return not await names(keep)
+
+    async with looping(worker.run_sweeps(keep, wake=wake)):
         async with transaction(business.pool) as conn:
             await files.forget_files(conn, business.inbox.id, ["wamid.IMG"])
         wake.set()
-        async with asyncio.timeout(10):
-            while await names(keep):
-                await asyncio.sleep(0.02)
-    finally:
-        sweeping.cancel()
-        await asyncio.gather(sweeping, return_exceptions=True)
+        await until(is_gone, "the file is deleted")
 
 
 async def test_the_same_bytes_that_come_again_while_they_are_deleted_are_here_afterwards(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
 from coexist.base import clock
 from coexist.base.database import Pool, transaction
@@ -22,6 +23,7 @@ from coexist.quarantine.model import Keeper
 from tests.store.test_applying import BAD_DATA, message, refuse, rows, texts
 from tests.support import intake, wire
 from tests.support.intake import SHOP, Number, body_of
+from tests.support.waiting import looping, until
 
 STRANGE: Final = Number("555100020009999", "5511985500199", "709999999999999", "880011223344556")
 OPERATOR: Final = Keeper("Root on the command line", None)
@@ -207,12 +209,13 @@ async def test_the_loop_lets_go_of_everything_that_is_old(shop: Pool, monkeypatc
             "INSERT INTO quarantine_settled (journal_id, part, error, attempts, since, settled_at)"
             " VALUES (1, '', 'x', 1, now(), now() - interval '31 days')"
         )
-    loop = asyncio.create_task(retention.run(shop, KEPT))
-    async with asyncio.timeout(20):
+
+    async def is_empty(table: str) -> bool:
+        return not await rows(shop, f"SELECT FROM {table}")
+
+    async with looping(retention.run(shop, KEPT)):
         for table in ("journal", "events", "quarantine_settled"):
-            while await rows(shop, f"SELECT FROM {table}"):
-                await asyncio.sleep(0.02)
-    loop.cancel()
+            await until(partial(is_empty, table), f"{table} is empty")
 
 
 async def test_the_loop_survives_a_database_that_fails(shop: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,16 +223,20 @@ async def test_the_loop_survives_a_database_that_fails(shop: Pool, monkeypatch: 
     await receive(shop, 100, live("a"))
     async with transaction(shop) as conn:
         await conn.execute("ALTER TABLE quarantine_settled RENAME TO gone")
-    loop = asyncio.create_task(retention.run(shop, KEPT))
-    await asyncio.sleep(0.3)
-    async with transaction(shop) as conn:
-        await conn.execute("ALTER TABLE gone RENAME TO quarantine_settled")
-    await receive(shop, 100, live("b"))
-    async with asyncio.timeout(20):
-        while await rows(shop, "SELECT FROM journal"):
-            await asyncio.sleep(0.02)
-    assert not loop.done()
-    loop.cancel()
+
+    async def has_failed() -> bool:
+        return [line["event"] for line in logged].count("retention_failed") > 1
+
+    async def is_empty() -> bool:
+        return not await rows(shop, "SELECT FROM journal")
+
+    with capture_logs() as logged:
+        async with looping(retention.run(shop, KEPT)):
+            await until(has_failed, "it fails, and again")
+            async with transaction(shop) as conn:
+                await conn.execute("ALTER TABLE gone RENAME TO quarantine_settled")
+            await receive(shop, 100, live("b"))
+            await until(is_empty, "it goes on")
 
 
 # ── replay by range ───────────────────────────────────────────────────────────────────────────────────────

@@ -33,6 +33,7 @@ from tests.support.business import (
 )
 from tests.support.outbox import claim_due, execute, frozen, rows, send_due, states, write
 from tests.support.scripted_graph import Answer, ScriptedGraph, error, scripted_graph
+from tests.support.waiting import PATIENCE_S, looping, until
 
 
 @pytest.fixture
@@ -134,7 +135,8 @@ async def test_what_one_number_claimed_is_sent_whatever_happens_at_the_next(
     monkeypatch.setattr(worker, "due", both)
     await write(business)
     task = asyncio.create_task(worker.run(business.pool, graph, KEYRING, sends_per_second=20, wake=asyncio.Event()))
-    await reached.wait()
+    async with asyncio.timeout(PATIENCE_S):
+        await reached.wait()
     if how == "error":
         await asyncio.sleep(0.5)
     task.cancel()
@@ -326,15 +328,11 @@ async def test_two_workers_send_each_message_once(business: Business, graphs: tu
     async def run() -> None:
         await worker.run(business.pool, graph, KEYRING, sends_per_second=20, wake=asyncio.Event())
 
-    workers = [asyncio.create_task(run()) for _ in range(3)]
-    for _ in range(200):
-        if set(await states(business)) == {"accepted"}:
-            break
-        await asyncio.sleep(0.1)
-    for each in workers:
-        each.cancel()
-        with suppress(asyncio.CancelledError):
-            await each
+    async def are_sent() -> bool:
+        return set(await states(business)) == {"accepted"}
+
+    async with looping(*(run() for _ in range(3))):
+        await until(are_sent, "all are sent")
     assert [asked.body["text"]["body"] for asked in scripted.of("/messages")] == [f"{n}" for n in range(12)]
 
 
@@ -345,8 +343,12 @@ async def test_stopping_waits_for_the_answer_to_a_call_under_way(
     scripted.delay_s = 0.5
     await write(business)
     task = asyncio.create_task(worker.run(business.pool, graph, KEYRING, sends_per_second=20, wake=asyncio.Event()))
-    while not scripted.asked:
-        await asyncio.sleep(0.01)
+
+    async def is_under_way() -> bool:
+        assert not task.done()
+        return bool(scripted.asked)
+
+    await until(is_under_way, "Meta is asked")
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -18,6 +16,7 @@ from coexist.coexistence.signup_model import Problem, State
 from tests.store.test_signing_up import DEATHS, crash
 from tests.support.scripted_graph import error
 from tests.support.signup import KEYRING, Desk, open_desk
+from tests.support.waiting import looping, until
 
 
 @pytest.fixture
@@ -119,11 +118,10 @@ async def test_what_does_not_pass_is_tried_more_and_more_rarely_and_not_for_ever
 async def test_a_worker_looks_for_them(desk: Desk) -> None:
     await desk.take_code(uuid4())
     later = clock.now() + timedelta(minutes=2)
+
+    async def is_connected() -> bool:
+        return bool(await desk.ask("SELECT state::text FROM signups") == [("connected",)])
+
     with clock.reading(lambda: later):
-        task = asyncio.create_task(checks_watch.run_looks(desk.pool, desk.graph, KEYRING, desk.settings))
-        async with asyncio.timeout(20):
-            while await desk.ask("SELECT state::text FROM signups") != [("connected",)]:
-                await asyncio.sleep(0.02)
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        async with looping(checks_watch.run_looks(desk.pool, desk.graph, KEYRING, desk.settings)):
+            await until(is_connected, "the number is connected")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +33,7 @@ from tests.support.business import (
 from tests.support.kept_files import fetch, tell
 from tests.support.outbox import send_due, states, write
 from tests.support.scripted_graph import ScriptedGraph
+from tests.support.waiting import looping, until
 
 NEAR: Final = {"X-Business-Use-Case-Usage": '{"701": [{"type": "messaging", "call_count": 99}]}'}
 OTHER: Final = "351910559222"
@@ -108,31 +109,27 @@ async def test_a_number_that_rests_marks_nothing_as_being_sent_and_holds_up_nobo
     await another_number(business)
     graph.usage.hear(TOKEN, NEAR)
     wake = asyncio.Event()
-    task = asyncio.create_task(worker.run(pool, graph, KEYRING, sends_per_second=20, wake=wake))
-    try:
+
+    async def are(*expected: str) -> None:
+        async def hold() -> bool:
+            return await states(business) == list(expected)
+
+        await until(hold, f"the messages are {expected}")
+
+    async def has_looked_since(before: int) -> bool:
+        wake.set()
+        return looks >= before + 3
+
+    async with looping(worker.run(pool, graph, KEYRING, sends_per_second=20, wake=wake)):
         await write(business, "one", conversation_id=await conversation_of(pool, PHONE))
-        async with asyncio.timeout(20):
-            while await states(business) != ["accepted"]:
-                await asyncio.sleep(0.01)
+        await are("accepted")
         await write(business, "two", conversation_id=await conversation_of(pool, PHONE))
-        before = looks
-        async with asyncio.timeout(20):
-            while looks < before + 3:
-                wake.set()
-                await asyncio.sleep(0.01)
+        await until(partial(has_looked_since, looks), "it looks a few times")
         assert await states(business) == ["accepted", "queued"], "it is not marked before it is called"
         await write(business, "other", conversation_id=await conversation_of(pool, OTHER))
-        async with asyncio.timeout(20):
-            while await states(business) != ["accepted", "queued", "accepted"]:
-                await asyncio.sleep(0.01)
+        await are("accepted", "queued", "accepted")
         pause_s = 0.0
-        async with asyncio.timeout(20):
-            while await states(business) != ["accepted"] * 3:
-                await asyncio.sleep(0.01)
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await are("accepted", "accepted", "accepted")
     assert [asked.body["text"]["body"] for asked in scripted.of("/messages")] == ["one", "other", "two"]
 
 

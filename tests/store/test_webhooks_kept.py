@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 import pytest
@@ -28,6 +29,7 @@ from tests.support.business import (
 )
 from tests.support.hearing import ask, mark, standing, subscribe, tell_due, teller, texts
 from tests.support.listener import Listener, listening
+from tests.support.waiting import looping, until
 
 FOREVER: Final = timedelta(days=30)
 
@@ -242,18 +244,18 @@ async def test_a_program_that_stands_still_holds_up_no_other(business: Business,
         slow.hold = asyncio.Event()
         await subscribe(business.pool, business.member, slow.url)
         await subscribe(business.pool, business.member, program.url)
-        running = asyncio.create_task(worker.run(business.pool, KEYRING, may_be_private=True))
-        try:
-            for number in range(3):
-                await deliver(business.pool, inbound(f"wamid.{number}", f"Texto {number}"))
-                async with asyncio.timeout(20):
-                    while len(texts(program)) <= number:
-                        await asyncio.sleep(0.01)
-            assert len(slow.posts) == 1
-        finally:
-            slow.hold.set()
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+
+        async def heard(number: int) -> bool:
+            return len(texts(program)) > number and len(slow.posts) > 0
+
+        async with looping(worker.run(business.pool, KEYRING, may_be_private=True)):
+            try:
+                for number in range(3):
+                    await deliver(business.pool, inbound(f"wamid.{number}", f"Texto {number}"))
+                    await until(partial(heard, number), f"it hears of {number}")
+                assert len(slow.posts) == 1
+            finally:
+                slow.hold.set()
         assert len(slow.posts[0].events) >= 2
         assert (await standing(business)).last_error is None, "stopping waits for a POST under way, and notes its end"
 
