@@ -12,6 +12,7 @@ from coexist.base import clock
 from coexist.base.database import transaction
 from coexist.inbox import summary
 from tests.support.business import BSUID, PHONE, change, conversation_of, echo, inbound, status
+from tests.support.waiting import PATIENCE_S
 from tests.web.conftest import PHONE as NARROW
 from tests.web.conftest import OpenPage, Site, sideways
 
@@ -38,6 +39,14 @@ async def place_of(page: Page, words: str) -> float:
     box = await bubble(page, words).bounding_box()
     assert box is not None
     return box["y"]
+
+
+async def scroll_up_to(page: Page, words: str) -> None:
+    """Scroll up, as somebody does, until the page that has this bubble is loaded."""
+    async with asyncio.timeout(PATIENCE_S):
+        while await bubble(page, words).count() == 0:
+            await page.locator("message-list").evaluate("list => list.scrollTop = 0")
+            await page.wait_for_timeout(50)
 
 
 @pytest.mark.requirement("E3")
@@ -128,9 +137,9 @@ async def test_a_draft_is_kept_for_the_next_visit(site: Site, open_page: OpenPag
         await page.locator("#text").fill("Um momento, vou ver no est")
     await page.reload()
     await expect(page.locator("#text")).to_have_value("Um momento, vou ver no est")
-    await page.locator("#text").press("Enter")
-    await expect(page.locator(".from-api")).to_have_count(1)
-    await page.wait_for_timeout(700)
+    async with page.expect_response("**/draft"):  # the box was emptied, and that is kept as well
+        await page.locator("#text").press("Enter")
+        await expect(page.locator(".from-api")).to_have_count(1)
     await page.reload()
     await expect(page.locator("#text")).to_have_value("")
 
@@ -140,9 +149,9 @@ async def test_a_draft_and_the_focus_survive_what_arrives(site: Site, open_page:
     page = await open_page(await talk(site))
     await page.locator("#text").click()
     await page.keyboard.type("Estou escre")
-    await site.deliver(inbound("wamid.B", "Alô?"), echo("wamid.C", "Oi"))
-    await expect(page.locator(".from-app")).to_have_count(1)
-    await page.wait_for_timeout(500)  # the header, composer and panel are fetched again
+    async with page.expect_response("**/around"):  # the header, composer and panel are fetched again
+        await site.deliver(inbound("wamid.B", "Alô?"), echo("wamid.C", "Oi"))
+        await expect(page.locator(".from-app")).to_have_count(1)
     await page.keyboard.type("vendo")
     await expect(page.locator("#text")).to_have_value("Estou escrevendo")
 
@@ -152,15 +161,10 @@ async def test_scrolling_up_loads_older_messages_and_holds_the_place(site: Site,
     page = await open_page(await talk(site))
     await expect(bubble(page, "old 119")).to_be_in_viewport()
     await expect(bubble(page, "old 0")).to_have_count(0)
-    scroller = page.locator("message-list")
-    await scroller.evaluate("list => list.scrollTop = 0")
-    await expect(bubble(page, "old 30")).to_have_count(1)
+    await scroll_up_to(page, "old 30")
     top = await place_of(page, "old 70")
     assert -400 < top < 900, "what was on top is still near"
-    for _ in range(8):
-        await scroller.evaluate("list => list.scrollTop = 0")
-        await page.wait_for_timeout(150)
-    await expect(bubble(page, "old 0")).to_have_count(1)
+    await scroll_up_to(page, "old 0")
     await expect(page.locator(".beginning")).to_contain_text("The beginning")
     texts = await page.locator(".message .text").all_text_contents()
     assert texts == [f"old {n}" for n in range(120)]
@@ -170,7 +174,7 @@ async def test_what_arrives_while_reading_above_moves_nothing_and_is_counted(sit
     await older_messages(site, 60)
     page = await open_page(await talk(site))
     await page.locator("message-list").evaluate("list => list.scrollTop = list.scrollHeight / 2")
-    await page.wait_for_timeout(300)
+    await expect(page.locator(".pill")).to_have_text("Latest")  # the page has noticed that somebody reads above
     before = await place_of(page, "old 40")
     await site.deliver(inbound("wamid.A", "new one"), inbound("wamid.B", "new two"))
     await expect(page.locator(".pill")).to_have_text("2 new messages")
@@ -212,7 +216,7 @@ async def test_a_lost_connection_says_so_and_catches_up(site: Site, open_page: O
     await site.deliver(inbound("wamid.A", "Bom dia"))
     page = await open_page(await talk(site))
     await expect(page.locator(".bubble")).to_have_count(1)
-    await page.wait_for_timeout(300)
+    await page.wait_for_function("document.querySelector('live-line').line.source.readyState === EventSource.OPEN")
     await page.context.route("**/live?*", lambda route: route.abort())
     await page.context.route("**/conversations/list?rows=0", lambda route: route.abort())
     await page.evaluate("document.querySelector('live-line').line.lose()")
@@ -220,7 +224,7 @@ async def test_a_lost_connection_says_so_and_catches_up(site: Site, open_page: O
     await site.deliver(inbound("wamid.B", "Enquanto isso"))
     await expect(page.locator(".bubble")).to_have_count(1)
     await page.context.unroute_all()
-    await expect(page.get_by_text("Enquanto isso").first).to_be_visible(timeout=20_000)
+    await expect(page.get_by_text("Enquanto isso").first).to_be_visible()  # it may have come to pause for 20 s
     await expect(page.get_by_text("Connection lost")).to_be_hidden()
 
 
@@ -298,15 +302,20 @@ async def test_two_browsers_of_a_team_see_the_same(site: Site, open_page: OpenPa
     assert await one.evaluate(markup) == await fresh.evaluate(markup) == await other.evaluate(markup)
 
 
+GROW_LATE = """bubbles => Promise.all(bubbles.map((each, n) => new Promise(grown => setTimeout(() => {
+    each.style.minHeight = "90px";
+    requestAnimationFrame(() => requestAnimationFrame(grown));
+}, n * 7))))"""
+"""Let each grow a little later than the one before; done when the last was drawn."""
+
+
 async def test_a_conversation_opens_at_its_end_even_when_files_grow_late(site: Site, open_page: OpenPage) -> None:
     await older_messages(site, 60)
     page = await open_page("/conversations")
     for _ in range(3):
         await page.locator(".row").click()
         await expect(bubble(page, "old 59")).to_be_in_viewport()
-        grow = "(bubbles) => bubbles.forEach((each, n) => setTimeout(() => each.style.minHeight = '90px', n * 7))"
-        await page.locator(".bubble").evaluate_all(grow)
-        await page.wait_for_timeout(900)
+        await page.locator(".bubble").evaluate_all(GROW_LATE)
         await expect(bubble(page, "old 59")).to_be_in_viewport()
         await expect(page.locator(".pill")).to_be_hidden()
         await page.goto(site.url + "/conversations")

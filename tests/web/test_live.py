@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from coexist.people.model import Member
 from coexist.web import live, stream
 from coexist.web.live import STREAM_BYTES_MAX, Hub, Stream
 from tests.support.business import conversation_of, echo, inbound
+from tests.support.waiting import PATIENCE_S
 from tests.web.conftest import Site
 
 
@@ -42,7 +42,7 @@ class Line:
 
     async def next(self, *names: str) -> Told:
         """The next event with one of these names; beats and others are passed over."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 told = await self._one()
                 if told.name in names:
@@ -59,7 +59,7 @@ class Line:
 
     async def ends(self) -> bool:
         """Whether the server ends it, after whatever still comes."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             async for _ in self._content:
                 pass
         return True
@@ -166,12 +166,11 @@ async def test_who_is_signed_out_hears_no_more(site: Site, monkeypatch: pytest.M
 
 
 async def test_streams_end_at_once_when_the_process_stops(site: Site) -> None:
+    site.server.config.timeout_graceful_shutdown = None  # nobody is cut off: each stream has to end by itself
     async with listening(site, "/live?after=0") as line:
-        started = time.monotonic()
         site.web.hub.close()
         site.server.should_exit = True
         assert await line.ends()
-        assert time.monotonic() - started < 2
 
 
 async def test_it_goes_on_when_the_listening_connection_was_lost(site: Site) -> None:
