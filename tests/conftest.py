@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Final
 
+import hypothesis
 import pytest
 import structlog
 
@@ -20,6 +21,12 @@ from tests.support.listener import Listener, listening
 # and some tests have a thousand.
 PLAIN: Final = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
 structlog.configure(processors=[*structlog.get_config()["processors"][:-1], PLAIN])
+
+# An example takes as long as the machine lets it, and no process reads what another of the same run is writing.
+hypothesis.settings.register_profile(
+    "tests", deadline=None, database=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("tests")
 
 _FOLDER_VARIABLE: Final = "TESTS_DATA_DIR"
 _FOLDER_PREFIX: Final = "coexist-tests-"
