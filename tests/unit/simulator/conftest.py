@@ -39,10 +39,11 @@ class Clock:
 
 @dataclass
 class Receiver:
-    """Takes webhooks. `answers` are given first, one a POST; after that 200."""
+    """Takes webhooks. `answers` are given first, one a POST; after that 200, but for what has in it what it refuses."""
 
     url: str = ""
     answers: list[int] = field(default_factory=list)
+    refuses: str | None = None
     bodies: list[bytes] = field(default_factory=list)
     signatures: list[str] = field(default_factory=list)
 
@@ -50,7 +51,8 @@ class Receiver:
         body = await request.read()
         self.signatures.append(request.headers["X-Hub-Signature-256"])
         self.bodies.append(body)
-        return web.Response(status=self.answers.pop(0) if self.answers else 200)
+        usual = 500 if self.refuses and self.refuses in body.decode() else 200
+        return web.Response(status=self.answers.pop(0) if self.answers else usual)
 
     async def verify(self, request: web.Request) -> web.Response:
         honest = request.query["hub.verify_token"] == VERIFY_TOKEN
