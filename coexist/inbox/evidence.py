@@ -100,7 +100,9 @@ async def learn(
     if not must_regroup:
         await summary.refresh(conn, (), contacts.values())
         return []
-    after = await load_closure(conn, scope_id, [*phones, *bsuids])
+    # Whoever was parted here is connected with the others no more, if what connected them was removed.
+    parted = [i.value.partition("@")[0] if i.kind == "former_phone" else i.value for i in closure.identities]
+    after = await load_closure(conn, scope_id, [*phones, *bsuids, *parted])
     return await regroup.follow(conn, scope_id, before=closure.identities, after=after)
 
 

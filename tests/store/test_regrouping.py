@@ -173,3 +173,24 @@ async def test_what_was_noted_of_who_left_a_phone_follows_their_messages_not_the
     await deliver(pool, inbound("wamid.2", "My user id", bsuid=BSUID, at=at - timedelta(seconds=150)))
     noted = "SELECT i.value FROM contacts k JOIN identities i ON i.contact_id = k.id WHERE note IS NOT NULL"
     assert await rows(pool, noted) == [(BSUID,)]
+
+
+@pytest.mark.requirement("C4", "F4")
+async def test_whom_nothing_joins_any_more_is_parted_and_nothing_of_theirs_is_put_aside(pool: Pool) -> None:
+    """What had joined them goes with a private number that was theirs before: the next news of either parts them."""
+    business = await open_business(pool)
+    await two_strangers(business)
+    await deliver(pool, PAIR)
+    assert len(await rows(pool, "SELECT FROM contacts")) == 1
+    async with transaction(pool) as conn:
+        await conn.execute("DELETE FROM identity_sightings")
+    await deliver(pool, inbound("wamid.3", "By both", bsuid="PT.40010020030040099"))
+    assert await rows(pool, "SELECT error FROM quarantine") == []
+    owners = await rows(
+        pool,
+        "SELECT m.wamid, string_agg(i.kind::text, ' ' ORDER BY i.kind), min(i.value) FROM messages m"
+        "  JOIN conversations c ON c.id = m.conversation_id JOIN identities i ON i.contact_id = c.contact_id"
+        " GROUP BY m.wamid ORDER BY m.wamid",
+    )
+    both = ("bsuid phone", PHONE)
+    assert owners == [("wamid.1", *both), ("wamid.2", "bsuid", BSUID), ("wamid.3", *both)]
