@@ -291,6 +291,8 @@ async def _remove_conversations(conn: Connection, inbox: Inbox, ids: Sequence[in
         deleted = await conn.execute("DELETE FROM messages WHERE id = ANY(%s)", ([id_ for id_, _ in rows],))
         step.messages += deleted.rowcount
     await conn.execute("DELETE FROM conversations WHERE id = ANY(%s)", (list(ids),))
+    if ids:  # whoever was about to write into one of them finds another, also where the contact stays
+        await conn.execute("UPDATE contact_scopes SET version = version + 1 WHERE id = %s", (inbox.scope_id,))
     place = (inbox.account_id, Kind.CONVERSATION_CHANGED, inbox.id)
     step.events += [NewEvent(*place, id_, is_import=True) for id_ in ids]
 
