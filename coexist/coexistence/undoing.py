@@ -115,22 +115,30 @@ CASE WHEN EXISTS (SELECT FROM messages m WHERE m.conversation_id = c.id AND NOT 
                          SELECT min(onboarded_at) FROM syncs WHERE inbox_id = c.inbox_id))) THEN 'changed' END
 """
 
+CONNECTED: Final = "(SELECT min(onboarded_at) FROM syncs WHERE inbox_id = %(inbox_id)s)"
+SHARED: Final = """
+(SELECT min(first_arrival_at) FROM syncs WHERE inbox_id = %(inbox_id)s AND kind = 'contacts')
+"""
+
 # Whom another number's address book names, or this one's as it has become since it was first shared, another number
-# talks with, a change of number told of, or who said whether they want marketing messages, is known without the import.
-UNKNOWN: Final = """
+# talks with, a change of number told of, who said whether they want marketing messages, or of whom a name or a pair of
+# ids was told since (a status and an edit tell of those, and no import does again), is known without the import.
+UNKNOWN: Final = f"""
        k.agent_name_at IS NULL AND k.agent_name IS NULL AND k.note IS NULL
    AND NOT EXISTS (SELECT FROM conversations c WHERE c.contact_id = k.id)
    AND NOT EXISTS (SELECT FROM identities i JOIN inboxes x ON x.scope_id = i.scope_id
                      JOIN address_book_entries e ON e.inbox_id = x.id AND e.kind = i.kind AND e.value = i.value
                     WHERE i.contact_id = k.id
-                      AND (e.inbox_id <> %(inbox_id)s OR e.at <= 'epoch' OR e.at > coalesce((
-                           SELECT min(first_arrival_at) FROM syncs
-                            WHERE inbox_id = %(inbox_id)s AND kind = 'contacts'), '-infinity')))
+                      AND (e.inbox_id <> %(inbox_id)s OR e.at <= 'epoch' OR e.at > coalesce({SHARED}, '-infinity')))
    AND NOT EXISTS (SELECT FROM identities i JOIN identity_changes h
                        ON h.scope_id = i.scope_id AND i.match_key IN (h.previous, h.current)
-                    WHERE i.contact_id = k.id)
+                    WHERE i.contact_id = k.id AND (h.kind <> 'parent' OR h.at >= {CONNECTED}))
+   AND NOT EXISTS (SELECT FROM identities i JOIN identity_sightings s
+                       ON s.scope_id = i.scope_id AND i.match_key IN (s.match_key, s.bsuid)
+                    WHERE i.contact_id = k.id AND s.first_at >= greatest({CONNECTED}, {SHARED}))
    AND NOT EXISTS (SELECT FROM identities i WHERE i.contact_id = k.id
-                      AND (i.marketing_wish IS NOT NULL OR i.marketing_rests_until IS NOT NULL))
+                      AND (i.marketing_wish IS NOT NULL OR i.marketing_rests_until IS NOT NULL
+                           OR greatest(i.profile_name_at, i.username_at) >= {CONNECTED}))
 """
 ONLY_THEY: Final = f"SELECT k.id FROM contacts k WHERE k.id = ANY(%(ids)s) AND {UNKNOWN} ORDER BY k.id"
 WITHOUT_A_CHAT: Final = f"""

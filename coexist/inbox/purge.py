@@ -178,6 +178,10 @@ GONE: Final = """
 SELECT c.inbox_id, c.id FROM conversations c WHERE c.contact_id = ANY(%s) ORDER BY 2
 """
 
+# A phone passes from one to the next, and its national forms may have two owners: what tells of somebody else stays.
+SOMEBODY_ELSES: Final = """EXISTS (
+       SELECT FROM identities o WHERE o.scope_id = h.scope_id AND {key} AND o.contact_id <> ALL(%(contacts)s))"""
+
 # Exported chats of the person: their file's name is often theirs. One that is being brought in is left to its own end.
 PEOPLE: Final = (
     """
@@ -190,13 +194,15 @@ DELETE FROM address_book_entries e USING inboxes x, identities i
  WHERE x.id = e.inbox_id AND x.scope_id = %(scope_id)s AND i.scope_id = x.scope_id
    AND i.kind = e.kind AND i.value = e.value AND i.contact_id = ANY(%(contacts)s)
 """,
-    """
-DELETE FROM identity_changes
+    f"""
+DELETE FROM identity_changes h
  WHERE scope_id = %(scope_id)s AND (previous = ANY(%(keys)s) OR current = ANY(%(keys)s))
+   AND (%(are_private)s OR NOT {SOMEBODY_ELSES.format(key="o.match_key IN (h.previous, h.current)")})
 """,
-    """
-DELETE FROM identity_sightings
+    f"""
+DELETE FROM identity_sightings h
  WHERE scope_id = %(scope_id)s AND (match_key = ANY(%(keys)s) OR bsuid = ANY(%(keys)s))
+   AND (%(are_private)s OR NOT {SOMEBODY_ELSES.format(key="o.kind = 'bsuid' AND o.value = h.bsuid")})
 """,
     "DELETE FROM conversations WHERE contact_id = ANY(%(contacts)s)",
     "DELETE FROM identities WHERE contact_id = ANY(%(contacts)s)",
@@ -211,12 +217,13 @@ async def remove_people(
 ) -> list[NewEvent]:
     """Remove contacts that have no message left, with all that is known of them and of ``ids``; return the events.
 
-    Needs the scope's locks on people and apply.
+    ``ids`` are those of a private person, of whom everything goes; without any, what tells of somebody else as well
+    stays. Needs the scope's locks on people and apply.
     """
     places = await (await conn.execute(GONE, (list(contacts),))).fetchall()
     cursor = await conn.execute("SELECT match_key FROM identities WHERE contact_id = ANY(%s)", (list(contacts),))
     keys = {*ids, *(key for (key,) in await cursor.fetchall())}
-    values = {"scope_id": scope_id, "contacts": list(contacts), "keys": sorted(keys)}
+    values = {"scope_id": scope_id, "contacts": list(contacts), "keys": sorted(keys), "are_private": bool(ids)}
     for statement in PEOPLE:
         await conn.execute(statement, values)
     events = [NewEvent(account_id, Kind.CONVERSATION_CHANGED, *place) for place in places]

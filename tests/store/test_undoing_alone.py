@@ -59,3 +59,71 @@ async def test_a_message_that_comes_while_its_conversation_is_removed_is_applied
     )
     assert await rows(pool, "SELECT error FROM quarantine") == []
     assert await rows(pool, "SELECT wamid FROM messages ORDER BY 1") == [("wamid.b1",), ("wamid.now",)]
+
+
+@pytest.mark.requirement("F3")
+@pytest.mark.parametrize(
+    "live",
+    [
+        wire.status("wamid.elsewhere", 5, "delivered", phone=RUI, bsuid=RUI_BSUID),
+        wire.message("wamid.v", 5, wire.edit("wamid.unknown", "Olá"), phone=RUI, bsuid=RUI_BSUID, name="Rui"),
+    ],
+    ids=["a status", "an edit"],
+)
+async def test_who_is_who_is_known_further_when_something_of_now_has_told_it(
+    pool: Pool, account_id: int, live: dict[str, Any]
+) -> None:
+    """What names nobody we have a message of tells of a pair of ids all the same, and the import tells only one."""
+    await intake.deliver(pool, [past(said("r1", 9, RUI)), body_of(live)])
+    assert (await undo(pool, account_id)).messages == 1
+    assert await rows(pool, "SELECT phone, bsuid FROM identity_sightings") == [(RUI, RUI_BSUID)]
+    names = await rows(pool, "SELECT profile_name FROM contacts")
+    await bring_back(pool)
+    await intake.deliver(pool, [body_of(wire.message("wamid.late", 9, wire.text("Sou eu"), bsuid=RUI_BSUID))])
+    assert await rows(pool, OWNER) == [(f"bsuid:{RUI_BSUID}",), (f"phone:{RUI}",)]
+    assert await rows(pool, "SELECT profile_name FROM contacts") == names
+
+
+@pytest.mark.requirement("F1")
+async def test_a_parent_id_that_the_import_told_keeps_nobody(pool: Pool, account_id: int) -> None:
+    told = {**said("r1", 9, RUI), "from_user_id": RUI_BSUID, "from_parent_user_id": PARENT}
+    await intake.deliver(pool, [past(told)])
+    assert await rows(pool, "SELECT kind FROM identity_changes") == [("parent",)]
+    done = await undo(pool, account_id)
+    assert (done.conversations, done.contacts) == (1, 1)
+    for table in ("contacts", "identities", "identity_sightings", "identity_changes"):
+        assert await rows(pool, f"SELECT FROM {table}") == [], table
+
+
+@pytest.mark.requirement("F5")
+async def test_who_had_a_number_before_is_known_further_when_who_has_it_now_was_only_imported(
+    pool: Pool, account_id: int
+) -> None:
+    """Two people had the phone one after the other; the former wrote since under their user id, the latter did not."""
+    former = {**said("r1", 9_000, RUI), "from_user_id": RUI_BSUID}
+    latter = {**said("r2", 9, RUI), "from_user_id": NEXT_BSUID}
+    await intake.deliver(pool, [past(former, bsuid=RUI_BSUID), past(latter, bsuid=NEXT_BSUID, order=2)])
+    await intake.deliver(pool, [body_of(wire.message("wamid.b1", 5, wire.text("Olá"), bsuid=RUI_BSUID))])
+    seen = await rows(pool, "SELECT phone, bsuid FROM identity_sightings ORDER BY 2")
+    assert seen == [(RUI, RUI_BSUID), (RUI, NEXT_BSUID)]
+    done = await undo(pool, account_id)
+    assert (done.conversations, done.messages, done.contacts) == (1, 1, 1)
+    assert await rows(pool, "SELECT phone, bsuid FROM identity_sightings ORDER BY 2") == seen[:1]
+    late = body_of(wire.history([wire.thread(RUI, None, [said("late", 8_000, RUI)])], order=3, progress=100))
+    await intake.deliver(pool, [late])
+    assert (f"bsuid:{RUI_BSUID}",) in await rows(pool, OWNER)
+
+
+@pytest.mark.requirement("F2", "C4")
+async def test_two_owners_of_national_forms_of_a_number_are_parted_cleanly(pool: Pool, account_id: int) -> None:
+    """One is in the address book under the short form; who has the long one has written, and stays whole."""
+    long, short = "5511985500111", "551185500111"
+    entry = wire.entry(5, phone=short, bsuid="BR.1001", name="Inês")
+    wrote = wire.message("wamid.b1", 5, wire.text("Olá"), phone=long, bsuid=RUI_BSUID)
+    await intake.deliver(pool, [body_of(wrote), body_of(entry)])
+    assert (await undo(pool, account_id)).contacts == 1
+    seen = await rows(pool, "SELECT phone, bsuid FROM identity_sightings")
+    assert seen == [(long, RUI_BSUID)]
+    await bring_back(pool)
+    assert await rows(pool, "SELECT error FROM quarantine") == []
+    assert await rows(pool, "SELECT display_name, phone FROM contacts ORDER BY 1") == [("", long), ("Inês", short)]
