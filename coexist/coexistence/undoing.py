@@ -206,11 +206,16 @@ async def connected_at(conn: Connection, inbox_id: int) -> datetime | None:
 
 
 # Brought back, or replayed with everything: what a worker is about to make would be there again after the undoing.
+# Whose a chunk is that nobody has applied yet is not known: it may be this number's.
 IN_LINE: Final = """
 SELECT FROM inboxes i, LATERAL (SELECT coalesce(i.moved_number, i.phone_number_id) AS number) n
   JOIN import_deliveries d ON d.phone_number_id IN (n.number, '')
   JOIN backlog b ON b.journal_id = d.journal_id AND b.only_for IN ('', n.number)
- WHERE i.id = %s LIMIT 1
+ WHERE i.id = %s
+ UNION ALL
+SELECT FROM backlog b JOIN journal j ON j.id = b.journal_id
+ WHERE b.lane = 1 AND j.lane = 1 AND NOT EXISTS (SELECT FROM import_deliveries d WHERE d.journal_id = j.id)
+ LIMIT 1
 """
 
 

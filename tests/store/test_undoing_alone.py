@@ -7,11 +7,12 @@ from typing import Any, Final
 import pytest
 
 from coexist.base.database import Pool, transaction
+from coexist.base.errors import Conflict
 from coexist.inbox import apply as inbox_apply
 from coexist.inbox.resolution import People, resolve
 from coexist.intake.replay import replay_import
 from tests.store.test_applying import rows
-from tests.store.test_undoing import RUI, said, undo
+from tests.store.test_undoing import ANA, RUI, said, undo
 from tests.support import intake, wire
 from tests.support.intake import BRANCH, ONBOARDED_AT, SHOP, Number, body_of
 
@@ -127,3 +128,20 @@ async def test_two_owners_of_national_forms_of_a_number_are_parted_cleanly(pool:
     await bring_back(pool)
     assert await rows(pool, "SELECT error FROM quarantine") == []
     assert await rows(pool, "SELECT display_name, phone FROM contacts ORDER BY 1") == [("", long), ("Inês", short)]
+
+
+@pytest.mark.requirement("B7")
+async def test_nothing_is_undone_while_a_chunk_waits_that_was_never_applied(pool: Pool, account_id: int) -> None:
+    """The chunk with 100 % has overtaken another one that came before it."""
+    await intake.deliver(pool, [past(said("r1", 9, RUI))])
+    await intake.journal(pool, [past(said("a1", 9, ANA), phone=ANA, order=2)])
+    with pytest.raises(Conflict, match="in line to be applied"):
+        await undo(pool, account_id)
+    await intake.apply_all(pool)
+    assert (await undo(pool, account_id)).conversations == 2
+
+
+async def test_what_waits_of_now_keeps_nobody_from_undoing(pool: Pool, account_id: int) -> None:
+    await intake.deliver(pool, [past(said("r1", 9, RUI))])
+    await intake.journal(pool, [body_of(wire.message("wamid.b1", 5, wire.text("Olá"), phone=ANA))])
+    assert (await undo(pool, account_id)).conversations == 1
