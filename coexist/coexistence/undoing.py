@@ -6,12 +6,10 @@ breaking off anywhere leaves nothing half done, and beginning again goes on wher
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
-
-from psycopg.rows import class_row
 
 from coexist.base import clock
 from coexist.base.database import Connection
@@ -51,6 +49,11 @@ class Stay:
     conversations: int
     messages: int
     stored_files: int
+
+    def plus(self, conversations: int, messages: int, stored_files: int) -> Stay:
+        """Return these with so many more."""
+        sums = (self.conversations + conversations, self.messages + messages, self.stored_files + stored_files)
+        return Stay(self.reason, *sums)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +149,7 @@ WITHOUT_A_CHAT: Final = f"""
                 WHERE i.contact_id = k.id AND e.inbox_id = %(inbox_id)s)
    AND {UNKNOWN}
 """
-COUNT_CONTACTS: Final = f"SELECT count(*) FROM contacts k WHERE k.scope_id = %(scope_id)s AND {WITHOUT_A_CHAT}"
+COUNT_CONTACTS: Final = f"SELECT count(*) FROM contacts k WHERE k.id = ANY(%(ids)s) AND {WITHOUT_A_CHAT}"
 LOOKED: Final = "SELECT id FROM contacts WHERE scope_id = %(scope_id)s AND id > %(after)s ORDER BY id LIMIT %(looked)s"
 NEXT_CONTACTS: Final = f"""
 SELECT k.id FROM contacts k
@@ -154,6 +157,7 @@ SELECT k.id FROM contacts k
  ORDER BY k.id LIMIT {STEP_CONTACTS} FOR UPDATE OF k
 """
 
+# Of a share at a time: an inbox has more messages than one statement may take.
 PLAN: Final = f"""
 SELECT t.reason, count(*)::int AS conversations, coalesce(sum(t.messages), 0)::int AS messages,
        coalesce(sum(t.files), 0)::int AS stored_files
@@ -163,8 +167,8 @@ SELECT t.reason, count(*)::int AS conversations, coalesce(sum(t.messages), 0)::i
                           FROM messages m
                           LEFT JOIN media f ON f.inbox_id = m.inbox_id AND f.wamid = m.wamid AND f.state = 'stored'
                          WHERE m.conversation_id = c.id AND m.imported) m
-         WHERE c.inbox_id = %s AND m.messages > 0) t
- GROUP BY t.reason ORDER BY t.reason
+         WHERE c.id = ANY(%(ids)s) AND m.messages > 0) t
+ GROUP BY t.reason
 """
 
 CAME_AT: Final = "SELECT min(first_arrival_at) FROM syncs WHERE inbox_id = %s AND kind = 'history'"
@@ -181,22 +185,32 @@ SELECT j.received_at FROM inboxes i
 async def plan(conn: Connection, account_id: int, inbox_id: int) -> Plan:
     """Return what undoing a number's import would remove, and what stays and why. Changes nothing.
 
-    Reads every conversation of the number and every contact of its scope. Raises NotFound.
+    Looks at every conversation of the number and every contact of its scope, a share at a time. Raises NotFound.
     """
     inbox = await inboxes.get(conn, account_id, inbox_id)
-    async with conn.cursor(row_factory=class_row(Stay)) as cursor:
-        await cursor.execute(PLAN, (inbox_id,))
-        found = await cursor.fetchall()
-    goes = [stay for stay in found if stay.reason is None] or [Stay(None, 0, 0, 0)]
+    goes, stays = Stay(None, 0, 0, 0), dict[str, Stay]()
+    async for ids in _shares(conn, LOOKED_CONVERSATIONS, inbox):
+        for reason, *counts in await (await conn.execute(PLAN, {"ids": ids})).fetchall():
+            if reason is None:
+                goes = goes.plus(*counts)
+            else:
+                stays[reason] = stays.get(reason, Stay(reason, 0, 0, 0)).plus(*counts)
+    alone = 0
+    async for ids in _shares(conn, LOOKED, inbox):
+        row = await (await conn.execute(COUNT_CONTACTS, {"ids": ids, "inbox_id": inbox.id})).fetchone()
+        alone += row[0] if row else 0
     came = await (await conn.execute(CAME_AT, (inbox_id,))).fetchone()
     kept = await (await conn.execute(JOURNAL_FROM, {"inbox_id": inbox_id})).fetchone()
-    stays = [stay for stay in found if stay.reason is not None]
-    alone = await (await conn.execute(COUNT_CONTACTS, _place(inbox))).fetchone()
-    return Plan(goes[0], stays, alone[0] if alone else 0, came[0] if came else None, kept[0] if kept else None)
+    return Plan(
+        goes, [stays[reason] for reason in sorted(stays)], alone, came[0] if came else None, kept[0] if kept else None
+    )
 
 
-def _place(inbox: Inbox) -> dict[str, int]:
-    return {"inbox_id": inbox.id, "scope_id": inbox.scope_id}
+async def _shares(conn: Connection, query: str, inbox: Inbox) -> AsyncIterator[list[int]]:
+    after = 0
+    while ids := await _ids(conn, query, inbox, after):
+        yield ids
+        after = ids[-1]
 
 
 async def connected_at(conn: Connection, inbox_id: int) -> datetime | None:

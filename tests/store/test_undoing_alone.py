@@ -8,11 +8,12 @@ import pytest
 
 from coexist.base.database import Pool, transaction
 from coexist.base.errors import Conflict
+from coexist.coexistence import undoing
 from coexist.inbox import apply as inbox_apply
 from coexist.inbox.resolution import People, resolve
 from coexist.intake.replay import replay_import
 from tests.store.test_applying import rows
-from tests.store.test_undoing import ANA, RUI, said, undo
+from tests.store.test_undoing import ANA, RUI, plan_of, said, undo
 from tests.support import intake, wire
 from tests.support.intake import BRANCH, ONBOARDED_AT, SHOP, Number, body_of
 
@@ -145,3 +146,17 @@ async def test_what_waits_of_now_keeps_nobody_from_undoing(pool: Pool, account_i
     await intake.deliver(pool, [past(said("r1", 9, RUI))])
     await intake.journal(pool, [body_of(wire.message("wamid.b1", 5, wire.text("Olá"), phone=ANA))])
     assert (await undo(pool, account_id)).conversations == 1
+
+
+async def test_a_plan_is_the_same_however_small_its_shares(
+    pool: Pool, account_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = [f"3519105591{n:02}" for n in range(7)]
+    await intake.deliver(pool, [past(said(phone, 9, phone), phone=phone, order=n) for n, phone in enumerate(people)])
+    book = [body_of(wire.entry(5, phone=f"3519105592{n:02}", name=f"Nr {n}")) for n in range(5)]
+    live = [body_of(wire.message(f"wamid.{n}", 5, wire.text("Olá"), phone=people[n])) for n in range(3)]
+    await intake.deliver(pool, [*book, *live])
+    whole = await plan_of(pool, account_id)
+    assert (whole.goes.conversations, [stay.conversations for stay in whole.stays], whole.contacts) == (4, [3], 5)
+    monkeypatch.setattr(undoing, "LOOKED_COUNT", 2)
+    assert await plan_of(pool, account_id) == whole
