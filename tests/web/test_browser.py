@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from playwright.async_api import Locator, Page, expect
@@ -12,7 +13,7 @@ from coexist.base import clock
 from coexist.base.database import transaction
 from coexist.inbox import summary
 from tests.support.business import BSUID, PHONE, change, conversation_of, echo, inbound, status
-from tests.support.waiting import PATIENCE_S
+from tests.support.waiting import until
 from tests.web.conftest import PHONE as NARROW
 from tests.web.conftest import OpenPage, Site, sideways
 
@@ -41,12 +42,17 @@ async def place_of(page: Page, words: str) -> float:
     return box["y"]
 
 
+TO_THE_TOP = "list => { list.scrollTop = 0; }"
+
+
 async def scroll_up_to(page: Page, words: str) -> None:
-    """Scroll up, as somebody does, until the page that has this bubble is loaded."""
-    async with asyncio.timeout(PATIENCE_S):
-        while await bubble(page, words).count() == 0:
-            await page.locator("message-list").evaluate("list => list.scrollTop = 0")
-            await page.wait_for_timeout(50)
+    """Scroll up again and again, as somebody does, until this bubble is loaded."""
+
+    async def is_there() -> bool:
+        await page.locator("message-list").evaluate(TO_THE_TOP)
+        return await bubble(page, words).count() > 0
+
+    await until(is_there, f"{words!r} is loaded")
 
 
 @pytest.mark.requirement("E3")
@@ -161,7 +167,8 @@ async def test_scrolling_up_loads_older_messages_and_holds_the_place(site: Site,
     page = await open_page(await talk(site))
     await expect(bubble(page, "old 119")).to_be_in_viewport()
     await expect(bubble(page, "old 0")).to_have_count(0)
-    await scroll_up_to(page, "old 30")
+    await page.locator("message-list").evaluate(TO_THE_TOP)
+    await expect(bubble(page, "old 30")).to_have_count(1)
     top = await place_of(page, "old 70")
     assert -400 < top < 900, "what was on top is still near"
     await scroll_up_to(page, "old 0")
@@ -212,11 +219,14 @@ async def test_resolving_and_reopening(site: Site, open_page: OpenPage) -> None:
     await expect(page.locator("#list .row")).to_have_count(1)
 
 
+IS_HEARING = "document.querySelector('live-line').line.source.readyState === EventSource.OPEN"
+
+
 async def test_a_lost_connection_says_so_and_catches_up(site: Site, open_page: OpenPage) -> None:
     await site.deliver(inbound("wamid.A", "Bom dia"))
     page = await open_page(await talk(site))
     await expect(page.locator(".bubble")).to_have_count(1)
-    await page.wait_for_function("document.querySelector('live-line').line.source.readyState === EventSource.OPEN")
+    await until(partial(page.evaluate, IS_HEARING), "the line is open")
     await page.context.route("**/live?*", lambda route: route.abort())
     await page.context.route("**/conversations/list?rows=0", lambda route: route.abort())
     await page.evaluate("document.querySelector('live-line').line.lose()")
