@@ -67,6 +67,10 @@ async def clone(server_url: str, template_name: str) -> AsyncIterator[str]:
         try:
             yield _url_of(server_url, name)
         finally:
+            # Whoever has lost a session tries to have another, in between the two statements as well.
+            await connection.execute(
+                sql.SQL("alter database {} with allow_connections false").format(sql.Identifier(name))
+            )
             # Not WITH (FORCE): it gives up when autovacuum, which runs as somebody else, is there. Without it
             # PostgreSQL sends autovacuum away by itself and waits for sessions that are just ending.
             await connection.execute(END_SESSIONS, (name,))
