@@ -5,6 +5,7 @@ The test itself plays Meta and the load balancer, from the outside. Needs root a
 
 from __future__ import annotations
 
+import fcntl
 import ipaddress
 import json
 import os
@@ -14,6 +15,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -74,17 +76,27 @@ def open_namespaces() -> Iterator[Namespaces]:
     if shutil.which("ip") is None:
         raise Refused("there is no `ip`: install iproute2")
     _sweep()
-    made = Namespaces(f"coexist{os.getpid()}", _free_subnet())
+    run = f"coexist{os.getpid()}"
     try:
         try:
-            _wire(made)
+            with _one_at_a_time():  # a subnet counts as used once it is wired
+                made = Namespaces(run, _free_subnet())
+                _wire(made)
             _prove_reach(made)
         except (subprocess.CalledProcessError, OSError) as error:
             words = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else str(error)
             raise Refused(f"this machine does not let root make network namespaces: {words}") from error
         yield made
     finally:
-        _remove([made._name(host) for host in (DATABASE, *HOSTS)])
+        _remove([f"{run}-{host}" for host in (DATABASE, *HOSTS)])
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Nobody else on this machine is inside the block."""
+    with (Path(tempfile.gettempdir()) / f"coexist-namespaces-{os.getuid()}").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _wire(made: Namespaces) -> None:
