@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from coexist.base import clock
 from coexist.base.config import Settings
 from coexist.base.database import Pool, transaction
 from coexist.media import fetch as fetching
@@ -20,7 +21,8 @@ from coexist.media.model import Name, Reason, Wanted
 from coexist.meta.graph import Graph
 from tests.support.business import TOKEN, Business, open_business
 from tests.support.kept_files import drain, fetch, means_of, media_rows, picture, read, tell, tell_some
-from tests.support.scripted_graph import ScriptedGraph, error, scripted_graph
+from tests.support.scripted_graph import Asked, ScriptedGraph, error, scripted_graph
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -219,22 +221,33 @@ async def test_two_workers_fetch_each_file_once_and_a_dead_one_gives_its_claim_b
 async def test_a_file_that_takes_long_stays_with_whoever_fetches_it(
     business: Business, graphs: tuple[ScriptedGraph, Graph], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """It lasts for many leases, and each sign of life comes just before one is over."""
     scripted, graph = graphs
-    scripted.delay_s = 1.0  # twice: for the look-up and for the bytes
+    may_come, usual = asyncio.Event(), scripted._usual
+
+    async def slow(asked: Asked) -> Any:
+        await may_come.wait()
+        return usual(asked)
+
+    async def is_renewed() -> bool:
+        assert not under_way.done()
+        async with business.pool.connection() as conn:
+            return await (await conn.execute("SELECT claimed_until FROM media")).fetchone() == (at + lease,)
+
+    scripted.answers.append(slow)
     scripted.files["880"] = ({}, picture())
     await tell(business, picture())
-    monkeypatch.setattr(store, "LEASE_S", 1.5)
-    monkeypatch.setattr(fetching, "RENEW_EVERY_S", 0.1)
+    at, lease = clock.now(), timedelta(seconds=store.LEASE_S)
+    monkeypatch.setattr(fetching, "RENEW_EVERY_S", 0.01)
     means = means_of(business.pool, graph, settings)
-    under_way = asyncio.create_task(worker.fetch_next(means))
-    while not scripted.asked:
-        assert not under_way.done()
-        await asyncio.sleep(0.01)
-    taken_by_others = 0
-    while not under_way.done():
-        taken_by_others += await worker.fetch_next(means)
-        await asyncio.sleep(0.02)
-    assert (await under_way, taken_by_others) == (True, 0)
+    with clock.reading(lambda: at):
+        under_way = asyncio.create_task(worker.fetch_next(means))
+        for _ in range(10):
+            await until(is_renewed, "a sign of life")
+            at += lease - timedelta(milliseconds=1)
+            assert not await worker.fetch_next(means), "somebody else took it"
+        may_come.set()
+        assert await under_way
     assert [row[0] for row in await media_rows(business)] == ["stored"]
 
 

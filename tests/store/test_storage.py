@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import tracemalloc
@@ -24,6 +23,7 @@ from coexist.media.s3 import PART_BYTES, S3
 from coexist.media.storage import Storage, open_storage
 from tests.support.kept_files import read
 from tests.support.s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, s3_server
+from tests.support.waiting import until
 
 MIB = 1024 * 1024
 
@@ -47,12 +47,15 @@ async def settings(s3_address: str, tmp_path: Path) -> Settings:
         s3_secret_key=SECRET_KEY,
     )
     async with aclosing(S3(chosen)) as storage:
-        for _ in range(100):  # the bucket is made a moment after the port is open
+
+        async def has_bucket() -> bool:
             try:
                 await storage.delete(Name(1, "0" * 64))
-                break
             except Unavailable:
-                await asyncio.sleep(0.1)
+                return False
+            return True
+
+        await until(has_bucket, "the bucket is there, which is made a moment after the port is open")
     return chosen
 
 
