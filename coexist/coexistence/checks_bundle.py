@@ -23,6 +23,7 @@ from coexist.base.database import Connection
 from coexist.coexistence import checks_doctor, checks_evidence, checks_rules, checks_store, store
 from coexist.coexistence.checks_model import Diagnosis
 from coexist.inbox import inboxes
+from coexist.inbox.inboxes import Inbox
 
 TIMELINE_COUNT: Final = 50
 QUARANTINE_COUNT: Final = 20
@@ -108,22 +109,24 @@ async def _inbox(
         "failures": [asdict(one) for one in await checks_evidence.failures(conn, inbox_id)],
         "files_missing": [asdict(one) for one in await checks_evidence.lacks(conn, inbox_id)],
         "waiting": asdict(await checks_evidence.waiting(conn, inbox)),
+        "kept_back": [asdict(one) for one in await checks_evidence.kept_back(conn, inbox)],
         "line": asdict(await checks_evidence.line(conn, inbox_id)),
-        "quarantine": await _quarantine(conn, inbox.phone_number_id),
+        "quarantine": await _quarantine(conn, inbox),
         "timeline": await _timeline(conn, inbox_id),
         "doctor": _diagnosis(diagnosis, {inbox.phone_number_id, inbox.waba_id, settings.app_id or ""}),
     }
 
 
-QUARANTINE: Final = """
+QUARANTINE: Final = f"""
 SELECT kind, substring(error FROM '^[A-Za-z]+(?=:|$)') AS error, attempts, since, last_at
-  FROM quarantine WHERE phone_number_id = %s AND dismissed_at IS NULL ORDER BY id DESC LIMIT %s
+  FROM quarantine WHERE {checks_evidence.OF_NUMBER} ORDER BY id DESC LIMIT %(limit)s
 """
 
 
-async def _quarantine(conn: Connection, phone_number_id: str) -> list[dict[str, Any]]:
+async def _quarantine(conn: Connection, inbox: Inbox) -> list[dict[str, Any]]:
     """The newest parts that could not be applied; of their errors the type alone, for the rest may quote the part."""
-    rows = await (await conn.execute(QUARANTINE, (phone_number_id, QUARANTINE_COUNT))).fetchall()
+    values = checks_evidence.number_of(inbox) | {"limit": QUARANTINE_COUNT}
+    rows = await (await conn.execute(QUARANTINE, values)).fetchall()
     return [dict(zip(("kind", "error", "attempts", "since", "last_at"), row, strict=True)) for row in rows]
 
 

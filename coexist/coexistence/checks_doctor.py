@@ -15,6 +15,7 @@ from coexist.base.database import Connection
 from coexist.coexistence import (
     checks,
     checks_evidence,
+    checks_kept_back,
     checks_rules,
     checks_store,
     lost_requests,
@@ -57,7 +58,8 @@ QUESTIONS: Final[Mapping[str, tuple[str, Name, Sequence[Name]]]] = {
     ),
     "sending": (
         "Sending fails", Name.FAILURES,
-        (Name.CONNECTION, Name.HELD, Name.ACCESS, Name.TOKEN, Name.WORKER, Name.NUMBER, Name.OUTBOX, Name.FAILURES),
+        (Name.CONNECTION, Name.HELD, Name.ACCESS, Name.TOKEN, Name.WORKER, Name.NUMBER, Name.OUTBOX, Name.FAILURES,
+         Name.QUARANTINE),
     ),
 }  # fmt: skip
 """Each question in words, the check that answers it when all is well, and all that it rests on."""
@@ -117,6 +119,7 @@ async def diagnose(conn: Connection, keyring: Keyring, settings: Settings, accou
     missing_count = sum(len(phase.missing) for phase in phases)
     lost = await lost_requests.find(conn, inbox_id)
     failed = await checks_evidence.failures(conn, inbox_id)
+    parts = await checks_evidence.kept_back(conn, inbox)
     ours = [
         _connection(inbox, now),
         _held(inbox, now),
@@ -126,17 +129,21 @@ async def diagnose(conn: Connection, keyring: Keyring, settings: Settings, accou
             for kind, sync in syncs.items()
         ),
         *_sightings(inbox, syncs, seen, now),
-        *_kept_back(await checks_evidence.waiting(conn, inbox), now),
+        _unrouted(await checks_evidence.waiting(conn, inbox), now),
         _media(await checks_evidence.lacks(conn, inbox_id), inbox, now),
         _outbox(await checks_evidence.line(conn, inbox_id), inbox, now),
         _failures(failed, await checks_evidence.last_sent_at(conn, inbox_id), now),
     ]
     found |= {check.name: check for check in ours}
+    kept_back = {name: checks_kept_back.check(name, parts, now) for name in QUESTIONS}
     if inbox.is_moved:
-        found = {Name.CONNECTION: found[Name.CONNECTION]}
+        found, kept_back = {Name.CONNECTION: found[Name.CONNECTION]}, {}
     over = {name for kind, name in ((SyncKind.HISTORY, "history"), (SyncKind.CONTACTS, "contacts"))
             if kind in syncs and syncs[kind].state in OVER}  # fmt: skip
-    questions = [_question(name, _concerning(name, inbox, found), is_over=name in over) for name in QUESTIONS]
+    questions = [
+        _question(name, _concerning(name, inbox, found, kept_back.get(name)), is_over=name in over)
+        for name in QUESTIONS
+    ]
     level = max((Level(one.level) for one in questions), key=SEVERITY.index)
     return Diagnosis(inbox_id, now, level, questions, look.checked_at if look and look.checks else None)
 
@@ -156,7 +163,9 @@ def _question(name: str, found: Mapping[str, Check], *, is_over: bool) -> Questi
     return Question(name, asked, level, verdict, rests_on)
 
 
-def _concerning(question: str, inbox: Inbox, found: Mapping[str, Check]) -> Mapping[str, Check]:
+def _concerning(
+    question: str, inbox: Inbox, found: Mapping[str, Check], kept_back: Check | None
+) -> Mapping[str, Check]:
     """Return the checks that may tell why.
 
     A field that is missing keeps back what comes under it alone; and what comes by itself needs no access of ours.
@@ -165,7 +174,8 @@ def _concerning(question: str, inbox: Inbox, found: Mapping[str, Check]) -> Mapp
     needless = {name for name, check in found.items() if check.fields and not set(check.fields) - others}
     if question == "app_messages" and inbox.state == connection.State.TOKEN_INVALID:
         needless.add(Name.CONNECTION)
-    return {name: check for name, check in found.items() if name not in needless}
+    concerning = {name: check for name, check in found.items() if name not in needless}
+    return concerning | ({kept_back.name: kept_back} if kept_back else {})
 
 
 # ── one check each ────────────────────────────────────────────────────────────────────────────────────────
@@ -286,22 +296,14 @@ def _seen(
     return Check(name, missing, title, none, now, step if missing is not Level.GREEN else "")
 
 
-def _kept_back(waiting: Waiting, now: datetime) -> list[Check]:
-    parts = Check(Name.QUARANTINE, Level.GREEN, "Quarantine", "All that came could be applied.", now)
-    if waiting.quarantined and waiting.quarantined_at:
-        last = _at(waiting.quarantined_at)
-        parts_count = counted(waiting.quarantined, "part of a delivery", "parts of deliveries")
-        seen = f"{parts_count} could not be applied, the last at {last}."
-        parts = replace(
-            parts, level=Level.AMBER, seen=seen, next_step="Open Quarantine: it has the reasons, and Retry."
-        )
+def _unrouted(waiting: Waiting, now: datetime) -> Check:
     strangers = f" Numbers or accounts that are not connected here: {waiting.strangers:,}." if waiting.strangers else ""
     routed = Check(Name.UNROUTED, Level.GREEN, "Deliveries without an inbox", f"None for this number.{strangers}", now)
     if waiting.unrouted:
         deliveries = counted(waiting.unrouted, "delivery", "deliveries")
         seen = f"To be put in line for this number: {deliveries}.{strangers}"
         routed = replace(routed, level=Level.AMBER, seen=seen, next_step="They apply by themselves within seconds.")
-    return [parts, routed]
+    return routed
 
 
 def _media(lacks: Sequence[Lack], inbox: Inbox, now: datetime) -> Check:

@@ -60,34 +60,69 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What could not be applied for a number, and what came for names that are not connected here."""
+    """What came for a number and waits to be put in line, and what came for names that are not connected here."""
 
-    quarantined: int
-    quarantined_at: datetime | None
     unrouted: int
     strangers: int
 
 
 WAITING: Final = """
-SELECT q.count::int AS quarantined, q.last_at AS quarantined_at,
-       (SELECT count(*)::int FROM (SELECT FROM unrouted
+SELECT (SELECT count(*)::int FROM (SELECT FROM unrouted
                                     WHERE phone_number_id = ANY(%(names)s) LIMIT %(most)s) u) AS unrouted,
        (SELECT count(DISTINCT u.phone_number_id)::int FROM unrouted u
          WHERE u.phone_number_id <> ALL(%(names)s)
            AND NOT EXISTS (SELECT FROM unrouted_dismissals d WHERE d.phone_number_id = u.phone_number_id)) AS strangers
-  FROM (SELECT count(*), max(last_at) AS last_at FROM quarantine
-         WHERE phone_number_id = %(number)s AND dismissed_at IS NULL) q
 """
 
 
 async def waiting(conn: Connection, inbox: Inbox) -> Waiting:
-    """Count what waits because it could not be applied."""
-    values = {"names": [inbox.phone_number_id, inbox.waba_id], "number": inbox.phone_number_id, "most": COUNTED}
+    """Count what waits because nobody it names was connected here."""
+    values = {"names": [inbox.phone_number_id, inbox.waba_id], "most": COUNTED}
     async with conn.cursor(row_factory=class_row(Waiting)) as cursor:
         await cursor.execute(WAITING, values)
         found = await cursor.fetchone()
     assert found is not None
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class KeptBack:
+    """Parts of one kind that could not be applied. ``field`` is the webhook field they stood under, if it can be told.
+
+    ``is_written``: they are messages or who wrote them. ``is_of_any_number``: they name none, but are of this account.
+    """
+
+    field: str | None
+    kind: str | None
+    is_written: bool
+    is_of_any_number: bool
+    count: int
+    last_at: datetime
+
+
+# What names no number is of the only account, if there is only one (see ``quarantine.store``).
+OF_NUMBER: Final = """
+dismissed_at IS NULL AND (phone_number_id = %(number)s OR (
+    phone_number_id IS NULL AND NOT EXISTS (SELECT FROM accounts WHERE id <> %(account_id)s)))
+"""
+KEPT_BACK: Final = rf"""
+SELECT field, kind, part ~ '\.(messages|contacts)\[' AS is_written, phone_number_id IS NULL AS is_of_any_number,
+       count(*)::int AS count, max(last_at) AS last_at
+  FROM quarantine WHERE {OF_NUMBER}
+ GROUP BY 1, 2, 3, 4 ORDER BY count DESC, kind, field
+"""
+
+
+def number_of(inbox: Inbox) -> dict[str, Any]:
+    """The values that ``OF_NUMBER`` asks for."""
+    return {"number": inbox.phone_number_id, "account_id": inbox.account_id}
+
+
+async def kept_back(conn: Connection, inbox: Inbox) -> Sequence[KeptBack]:
+    """Count a number's parts of deliveries that could not be applied, the most frequent kind first."""
+    async with conn.cursor(row_factory=class_row(KeptBack)) as cursor:
+        await cursor.execute(KEPT_BACK, number_of(inbox))
+        return await cursor.fetchall()
 
 
 LACKS: Final = """

@@ -120,10 +120,10 @@ def _page(inbox: Inbox, diagnosis: Diagnosis) -> str:
         f"Meta was asked at {asked_at:%Y-%m-%d %H:%M} UTC." if asked_at else "Meta was never asked.",
         "",
     ]
-    told: dict[str, Check] = {}
+    told: dict[tuple[str, str], Check] = {}
     for question in diagnosis.questions:
         lines += [f"  {SIGNS[question.level]} {question.asked}?", f"        {question.verdict}"]
-        told |= {check.name: check for check in question.checks}
+        told |= {(check.name, check.seen): check for check in question.checks}
     lines += ["", "  What this rests on:"]
     for check in sorted(told.values(), key=lambda one: -SEVERITY.index(Level(one.level))):
         lines.append(f"    {SIGNS[check.level]} {check.title}: {check.seen}")

@@ -44,7 +44,7 @@ def _failed(keyring: Keyring, deliveries: Sequence[Delivery], guilty: Sequence[G
         if known is None:
             found = part_at(bodies[one.journal_id], part)
             failed[one.journal_id, part] = Failed(
-                one.journal_id, part, one.problem.phone_number_id, error, found.kind, len(found.json)
+                one.journal_id, part, one.problem.phone_number_id, error, found.kind, found.field, len(found.json)
             )
         elif error not in known.error:
             both = "; ".join(sorted([*known.error.split("; "), error]))

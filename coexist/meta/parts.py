@@ -38,9 +38,13 @@ _TYPED: Final = frozenset({"messages", "message_echoes"})
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a delivery: ``kind`` such as ``text message`` or ``chat in history``, and its JSON, untouched."""
+    """A part of a delivery: ``kind`` such as ``text message`` or ``chat in history``, and its JSON, untouched.
+
+    ``field`` is the webhook field that it stands under; None where none can be told.
+    """
 
     kind: str
+    field: str | None
     json: bytes
 
 
@@ -54,7 +58,8 @@ def part_at(body: bytes, path: str) -> Part:
     steps: list[str | int] = [step[1] or int(step[2]) for step in _STEP.finditer(path.removesuffix("body"))]
     place = steps.pop(0) if steps and isinstance(steps[0], int) else 0
     found = bodies[int(place)] if len(bodies) > int(place) and path else Raw(body)
-    field, noun, name = "", "", ""
+    is_bare_history = steps[:1] == ["value"] and "history" in members(found)  # a declined one, see ``parse``
+    field, noun, name = "history" if is_bare_history else "", "", ""
     for step in steps:
         inside = members(found)
         field = _word(inside, "field") or field
@@ -68,7 +73,7 @@ def part_at(body: bytes, path: str) -> Part:
         if name in _TYPED and isinstance(step, int) and (type_ := _word(members(found), "type")):
             noun = f"{type_} {noun}"
     field = _word(members(found), "field") or field
-    return Part(_in_words(field, noun), bytes(found))
+    return Part(_in_words(field, noun), field or None, bytes(found))
 
 
 def _below(found: Raw, inside: dict[Any, Raw], step: str | int) -> Raw | None:

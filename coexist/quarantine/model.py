@@ -22,7 +22,8 @@ class Keeper:
 class Failed:
     """A part of a delivery that was tried and could not be applied, or not wholly.
 
-    ``kind`` is what the part is, in words; ``part_bytes`` the size of its JSON.
+    ``kind`` is what the part is, in words; ``field`` the webhook field that it stood under, if that can be told;
+    ``part_bytes`` the size of its JSON.
     """
 
     journal_id: int
@@ -30,6 +31,7 @@ class Failed:
     phone_number_id: str | None
     error: str
     kind: str
+    field: str | None
     part_bytes: int
 
 

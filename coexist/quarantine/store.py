@@ -44,13 +44,13 @@ SELECT DISTINCT phone_number_id FROM gone
 """
 
 QUARANTINE = """
-INSERT INTO quarantine AS old (journal_id, part, phone_number_id, error, kind, part_bytes)
-SELECT journal_id, part, phone_number_id, error, kind, part_bytes
+INSERT INTO quarantine AS old (journal_id, part, phone_number_id, error, kind, field, part_bytes)
+SELECT journal_id, part, phone_number_id, error, kind, field, part_bytes
   FROM json_to_recordset(%s::json) AS q
-       (journal_id bigint, part text, phone_number_id text, error text, kind text, part_bytes int)
+       (journal_id bigint, part text, phone_number_id text, error text, kind text, field text, part_bytes int)
     ON CONFLICT (journal_id, part) DO UPDATE
    SET error = excluded.error, attempts = old.attempts + 1, last_at = now(),
-       kind = excluded.kind, part_bytes = excluded.part_bytes,
+       kind = excluded.kind, field = excluded.field, part_bytes = excluded.part_bytes,
        phone_number_id = coalesce(excluded.phone_number_id, old.phone_number_id),
        previous_error = CASE WHEN old.error <> excluded.error THEN old.error END,
        retried_at = CASE WHEN old.retry_wanted_at IS NULL THEN old.retried_at ELSE now() END,

@@ -63,7 +63,7 @@ def test_a_part_is_found_and_named(path: str, kind: str, start: bytes) -> None:
     [
         (b'[{"entry":[]},{"field":"messages","value":{"messages":[{"type":"text"}]}}]', "[1].value.messages[0]",
          "text message", b'{"type":"text"}'),
-        (b'{"history":[{"errors":[{"code":1}]}]}', "value.history[0].errors[0]", "error", b'{"code":1}'),
+        (b'{"history":[{"errors":[{"code":1}]}]}', "value.history[0].errors[0]", "error in history", b'{"code":1}'),
         (b"{", "body", "whole delivery", b"{"),
         (b"", "", "whole delivery", b""),
         (b"[1", "[3].body", "whole delivery", b"[1"),
@@ -74,6 +74,23 @@ def test_a_part_is_found_and_named(path: str, kind: str, start: bytes) -> None:
 def test_whatever_is_broken_above_it(body: bytes, path: str, kind: str, found: bytes) -> None:
     part = part_at(body, path)
     assert (part.kind, part.json) == (kind, found)
+
+
+@pytest.mark.requirement("G12")
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("", None),
+        ("body", None),
+        ("entry[0].changes[0].history[0].threads[0]", "history"),
+        ("entry[0].changes[1].statuses[0]", "messages"),
+        ("entry[0].changes[1]", "messages"),
+        ("entry[0].changes[2]", None),
+        ("entry[1].value", "account_update"),
+    ],
+)
+def test_a_part_says_under_which_field_it_stands(path: str, field: str | None) -> None:
+    assert part_at(BODY, path).field == field
 
 
 def test_every_part_that_the_parser_makes_a_problem_of_is_found() -> None:
