@@ -178,7 +178,7 @@ def token(info: TokenInfo, app_id: str, waba_id: str, at: datetime) -> Check:
     """What Meta says about the access token: valid, ours, allowed enough, and until when (meta-protocol 2.5)."""
     renew = "Connect the number again (Numbers > its name > Renew access)."
     expires_at = info.ends_at
-    if not info.is_valid or (expires_at and expires_at <= at):
+    if not info.is_valid or info.has_ended(at):
         return made(Name.TOKEN, Level.RED, "Meta does not accept the access token any more.", at, renew)
     if info.app_id != app_id:
         return made(Name.TOKEN, Level.RED, f"The token is of app {info.app_id}; ours is {app_id}.", at, renew)

@@ -85,9 +85,14 @@ def goes_on(health: Health, since: datetime, now: datetime) -> bool:
     return health.can_send_message == AVAILABLE and now - since >= HEALTH_LAGS
 
 
-def token_evidence(info: TokenInfo) -> dict[str, Any]:
-    """Return what Meta says of a token that was refused, for the timeline: whether it is valid, and what it may do."""
+def token_evidence(info: TokenInfo, now: datetime) -> dict[str, Any]:
+    """Return what Meta says of a token that was refused, for the timeline: whether it is valid, and what it may do.
+
+    One whose end has come is not valid, and ``ended_at`` says since when.
+    """
     missing = [scope for scope in (MESSAGING, MANAGING) if scope not in info.scopes]
+    if info.ends_at is not None and info.has_ended(now):
+        return {"is_valid": False, "missing": missing, "ended_at": info.ends_at.isoformat()}
     return {"is_valid": info.is_valid, "missing": missing}
 
 

@@ -308,7 +308,8 @@ async def token_watch(conn: Connection, inbox_id: int) -> TokenWatch | None:
         return await cursor.fetchone()
 
 
-# A token that was given since the last look is looked at now, and so is one that was refused since: Meta says why.
+# A token that was given since the last look is looked at now, and so is one that was refused since: Meta says why, and
+# is asked again if it did not.
 CLAIM_TOKENS: Final = f"""
 INSERT INTO token_watch (inbox_id, asked_at, next_at)
 SELECT i.id, %(now)s, %(again)s FROM inboxes i LEFT JOIN token_watch w ON w.inbox_id = i.id
@@ -317,7 +318,8 @@ SELECT i.id, %(now)s, %(again)s FROM inboxes i LEFT JOIN token_watch w ON w.inbo
             AND (w.next_at IS NULL OR w.next_at <= %(now)s
                  OR EXISTS (SELECT FROM inbox_timeline t WHERE t.inbox_id = i.id AND t.field = 'coexist'
                                AND t.event IN ('CONNECTED', 'AUTHORISED') AND t.at > w.asked_at))
-        OR i.state = 'token_invalid' AND (w.asked_at IS NULL OR w.asked_at <= i.state_at))
+        OR i.state = 'token_invalid' AND (w.asked_at IS NULL OR w.asked_at <= i.state_at
+                                          OR w.problem IS NOT NULL AND w.next_at <= %(now)s))
  ORDER BY i.id
  LIMIT %(count)s
     ON CONFLICT (inbox_id) DO UPDATE SET asked_at = EXCLUDED.asked_at, next_at = EXCLUDED.next_at
@@ -325,25 +327,25 @@ RETURNING inbox_id
 """
 
 
-async def claim_tokens(conn: Connection, count: int, again: datetime) -> list[int]:
-    """Return the inboxes whose token is to be looked at now. Until that is noted, each is due again at ``again``."""
-    cursor = await conn.execute(CLAIM_TOKENS, {"now": clock.now(), "again": again, "count": count})
+async def claim_tokens(conn: Connection, count: int, now: datetime, again: datetime) -> list[int]:
+    """Return the inboxes whose token is to be looked at ``now``. Until that is noted, each is due ``again``."""
+    cursor = await conn.execute(CLAIM_TOKENS, {"now": now, "again": again, "count": count})
     return [int(row[0]) for row in await cursor.fetchall()]
 
 
 NOTE: Final = """
 UPDATE token_watch w SET next_at = %s, checked_at = %s, expires_at = %s, problem = NULL
   FROM inboxes i WHERE i.id = w.inbox_id AND w.inbox_id = %s
-RETURNING i.account_id, i.state::text
+RETURNING i.account_id, i.state::text, i.state_at
 """
 
 
 async def note_token(
     conn: Connection, inbox_id: int, next_at: datetime, expires_at: datetime | None
-) -> tuple[int, str] | None:
-    """Keep what Meta told of a token; return the number's account id and state, None when it is gone."""
+) -> tuple[int, str, datetime] | None:
+    """Keep what Meta told of a token; return the number's account id, state and since when, None when it is gone."""
     row = await (await conn.execute(NOTE, (next_at, clock.now(), expires_at, inbox_id))).fetchone()
-    return None if row is None else (row[0], row[1])
+    return None if row is None else (row[0], row[1], row[2])
 
 
 async def note_token_problem(conn: Connection, inbox_id: int, problem: str) -> None:

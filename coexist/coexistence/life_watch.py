@@ -174,11 +174,12 @@ async def watch_tokens(pool: Pool, graph: Graph, keyring: Keyring, settings: Set
     """
     if not settings.app_id or not settings.app_secrets:
         return 0
+    asked_at = clock.now()
     async with transaction(pool) as conn:
-        due = await store.claim_tokens(conn, CLAIMED_COUNT, clock.now() + TOKEN_AGAIN)
+        due = await store.claim_tokens(conn, CLAIMED_COUNT, asked_at, asked_at + TOKEN_AGAIN)
     for inbox_id in due:
         try:
-            await _watch_token(pool, graph, keyring, settings, inbox_id)
+            await _watch_token(pool, graph, keyring, settings, inbox_id, asked_at)
         except AppError as error:
             logger.warning("token_not_checked", inbox_id=inbox_id, error=str(error))
             if isinstance(error, GraphFailed):  # the app itself asked
@@ -189,7 +190,10 @@ async def watch_tokens(pool: Pool, graph: Graph, keyring: Keyring, settings: Set
     return len(due)
 
 
-async def _watch_token(pool: Pool, graph: Graph, keyring: Keyring, settings: Settings, inbox_id: int) -> None:
+async def _watch_token(
+    pool: Pool, graph: Graph, keyring: Keyring, settings: Settings, inbox_id: int, asked_at: datetime
+) -> None:
+    """Look at one token. The answer counts from when it was asked for: a renewal or a refusal since then is newer."""
     async with pool.connection() as conn:
         token = await credentials.token_of(conn, keyring, inbox_id)
     if token is None:
@@ -204,12 +208,14 @@ async def _watch_token(pool: Pool, graph: Graph, keyring: Keyring, settings: Set
         noted = await store.note_token(conn, inbox_id, now + TOKEN_EVERY, info.ends_at)
         if noted is None:
             return
-        account_id, state = noted
+        account_id, state, state_at = noted
         if state == State.TOKEN_INVALID:  # why is worth knowing, whatever Meta says
-            line = Line(inbox_id, now, connection.OURS, TOKEN_LOOKED_AT, rules.token_evidence(info))
+            if asked_at <= state_at:
+                return  # it was refused since Meta was asked, which is asked about that once more
+            line = Line(inbox_id, asked_at, connection.OURS, TOKEN_LOOKED_AT, rules.token_evidence(info, now))
         elif not info.is_valid:
             why = {"reason": "Meta says that the access token is not valid any more."}
-            line = Line(inbox_id, now, connection.OURS, connection.TOKEN_REFUSED, why)
+            line = Line(inbox_id, asked_at, connection.OURS, connection.TOKEN_REFUSED, why)
         else:
             return
         await connection.record(conn, [line])

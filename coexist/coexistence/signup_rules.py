@@ -28,7 +28,7 @@ def proven_wabas(info: TokenInfo, app_id: str, told: str | None, now: datetime) 
     Raises Stopped when token, app and WABA do not belong together (meta-protocol 2.5, step 1). Without
     granular targets, as a system user's token has it, the WABA must be named, and Graph decides.
     """
-    is_over = 0 < info.expires_at < now.timestamp()
+    is_over = info.has_ended(now)
     if not info.is_valid or is_over:
         raise Stopped(Problem.TOKEN_REFUSED, "It has expired." if is_over else None)
     if info.app_id != app_id:

@@ -244,6 +244,10 @@ class TokenInfo(Answer, frozen=True):
         except (OverflowError, ValueError, OSError):
             return None
 
+    def has_ended(self, now: datetime) -> bool:
+        """Whether its end has come, whatever ``is_valid`` says: Meta may call it valid a little longer."""
+        return self.ends_at is not None and self.ends_at <= now
+
 
 class TokenAnswer(Answer, frozen=True):
     data: TokenInfo

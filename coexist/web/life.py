@@ -118,6 +118,11 @@ class Life:
         return max(0, -((clock.now() - self.phone.ends_at) // timedelta(days=1)))
 
     @property
+    def is_token_over(self) -> bool:
+        """Whether the access token has come to its end, which nothing that was refused has told yet."""
+        return self.token.ends_at is not None and self.token.ends_at <= clock.now()
+
+    @property
     def is_held(self) -> bool:
         """Whether messages wait until a trouble is over; the others are only told of."""
         return bool(self.held) or any(trouble.action in HOLDING for trouble in self.troubles)

@@ -191,14 +191,17 @@ def details(entry: Entry, zone: tzinfo) -> str:
     if entry.event in ("PHONE_QUIET", "TOKEN_ENDS"):
         parts.append(_reminder(entry.event, value, zone))
     if entry.event == "TOKEN_LOOKED_AT":
-        parts.append(_token_words(value))
+        parts.append(_token_words(value, zone))
     parts += [word for word in value.get("problems") or () if isinstance(word, str)]
     if isinstance(value.get("reason"), str):
         parts.append(value["reason"])
     return " · ".join(part for part in parts if part)
 
 
-def _token_words(value: Mapping[str, Any]) -> str:
+def _token_words(value: Mapping[str, Any], zone: tzinfo) -> str:
+    if isinstance(value.get("ended_at"), str):
+        ended_on = words.plain_date(datetime.fromisoformat(value["ended_at"]), zone)
+        return f"Meta says: the access token ended on {ended_on}."
     if not value.get("is_valid"):
         return "Meta says: the access token is not valid any more."
     missing = " and ".join(str(scope) for scope in value.get("missing") or ())
