@@ -162,7 +162,10 @@ async def request_syncs(
         await feed.append(conn, [changed])
         return 0
     if inbox.state != State.CONNECTED:
-        raise Conflict("The number is not connected at the moment.", next_step="Reconnect it, then ask again.")
+        raise Conflict(
+            "The number is not connected at the moment.",
+            next_step="Its page (Numbers > its name) says how it is connected again. Then ask.",
+        )
     if clock.now() >= rules.deadline(inbox.onboarded_at):
         await store.give_up(conn, inbox_id, inbox.onboarded_at, on, rules.TOO_LATE, words.TOO_LATE_WORDS)
         await feed.append(conn, [changed])

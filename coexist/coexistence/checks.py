@@ -21,6 +21,7 @@ from coexist.inbox import connection, credentials, refusals
 from coexist.inbox.connection import Line
 from coexist.inbox.inboxes import Inbox
 from coexist.meta import graph as meta
+from coexist.meta.errors import RENEW
 from coexist.meta.graph import Graph, GraphError, GraphFailed, GraphUnclear
 
 META_S: Final = 12.0
@@ -100,9 +101,8 @@ async def _at_meta(
     app_id, secret = settings.app_id, settings.app_secrets[0].decode() if settings.app_secrets else None
     if token is None:
         missing = "There is no access token here, so Meta could not be asked."
-        step = "Connect the number again (Numbers > its name > Renew access)."
         names = (Name.SUBSCRIBED, Name.TOKEN, Name.NUMBER)
-        return [rules.made(name, Level.RED, missing, now, step) for name in names], []
+        return [rules.made(name, Level.RED, missing, now, RENEW) for name in names], []
     accounts, number = await asyncio.gather(
         _asked(meta.subscriptions(graph, inbox.waba_id, token)),
         _asked(meta.phone_number(graph, inbox.phone_number_id, token)),

@@ -31,7 +31,7 @@ from coexist.inbox import connection, credentials, inboxes
 from coexist.inbox.inboxes import Inbox
 from coexist.inbox.restrictions import FOREVER
 from coexist.inbox.switches import Switch, allowed
-from coexist.meta.errors import ErrorClass, explain
+from coexist.meta.errors import RENEW, ErrorClass, explain
 
 FIRST_ECHO: Final = timedelta(hours=24)
 """After this long without one, an owner who writes on the phone would have been seen."""
@@ -78,8 +78,8 @@ STATES: Final = {
 }
 STEPS: Final = {
     connection.State.OFFBOARDED: "Open the WhatsApp Business app on the phone: it usually comes back within minutes.",
-    connection.State.REMOVED: "Connect the number again (Numbers > its name > Connect again).",
-    connection.State.TOKEN_INVALID: "Connect the number again (Numbers > its name > Renew access).",
+    connection.State.REMOVED: f"{words.CONNECT_AGAIN[0].upper()}{words.CONNECT_AGAIN[1:]}",
+    connection.State.TOKEN_INVALID: RENEW,
     connection.State.RESTRICTED: "Look at the app or at Meta Business Suite for the reason.",
 }
 MOVED_STEP: Final = "Nothing: it is that account's now. The chats so far stay here."
@@ -87,8 +87,7 @@ KEEP_OPEN: Final = (
     "Keep the WhatsApp Business app open on the phone. If nothing comes, Meta's support can look up the request id."
 )
 ANOTHER_CHANCE: Final = (
-    "For another chance: on the phone, Settings > Account > Business Platform > Disconnect; "
-    "then connect the number again."
+    f"For another chance: on the phone, Settings > Account > Business Platform > Disconnect; then {words.CONNECT_AGAIN}"
 )
 WHY_AGAIN: Final = (
     "nobody knows whether WhatsApp heard of the request. If it did, asking changes nothing; if not, it saves the one "
@@ -172,6 +171,8 @@ def _concerning(
     """
     others = {field for name, field in OWN_FIELDS.items() if name != question}
     needless = {name for name, check in found.items() if check.fields and not set(check.fields) - others}
+    if inbox.state == connection.State.REMOVED:  # connecting it again brings a new one
+        needless |= {Name.ACCESS, Name.TOKEN}
     if question == "app_messages" and inbox.state == connection.State.TOKEN_INVALID:
         needless.add(Name.CONNECTION)
     concerning = {name: check for name, check in found.items() if name not in needless}
@@ -213,13 +214,13 @@ def _held(inbox: Inbox, now: datetime) -> Check:
 
 
 async def _access(conn: Connection, keyring: Keyring, inbox: Inbox, now: datetime) -> Check:
-    title, renew = "Our access", "Connect the number again (Numbers > its name > Renew access)."
+    title = "Our access"
     try:
         token = await credentials.token_of(conn, keyring, inbox.id)
     except SecretUnreadable as error:
-        return Check(Name.ACCESS, Level.RED, title, error.message, now, error.next_step or renew)
+        return Check(Name.ACCESS, Level.RED, title, error.message, now, error.next_step or RENEW)
     if token is None:
-        return Check(Name.ACCESS, Level.RED, title, "There is no access token here.", now, renew)
+        return Check(Name.ACCESS, Level.RED, title, "There is no access token here.", now, RENEW)
     return Check(Name.ACCESS, Level.GREEN, title, "There is an access token, and it can be read.", now)
 
 
@@ -333,7 +334,7 @@ def _outbox(line: Line, inbox: Inbox, now: datetime) -> Check:
         return Check(Name.OUTBOX, Level.RED, title, seen, now, "Look at what is not in order above: it holds them up.")
     seen = f"Waiting to be sent: {line.queued:,}.{besides}"
     if line.unclear:
-        step = "Look at the phone whether they are there, then retry or discard each where it stands."
+        step = "Look at the phone whether they are there, then press Retry or Discard at each where it stands."
         return Check(Name.OUTBOX, Level.AMBER, title, seen, now, step)
     if line.paused:
         step = "They go out when WhatsApp resumes the template. Discard those that must not go out so late."

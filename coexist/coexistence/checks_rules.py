@@ -14,7 +14,7 @@ from coexist.base.counts import counted
 from coexist.coexistence.checks_model import Beat, Check, DatabaseState, Level, Name, Sent
 from coexist.coexistence.signup_rules import DEAD_TOKEN, MANAGING, MESSAGING
 from coexist.inbox.inboxes import Inbox
-from coexist.meta.errors import ErrorClass
+from coexist.meta.errors import RENEW, ErrorClass
 from coexist.meta.graph import (
     AppSubscription,
     GraphError,
@@ -74,8 +74,7 @@ def not_asked(name: Name, error: GraphFailed, at: datetime) -> Check:
 
 
 def _reauthorise(code: int | None) -> str:
-    renew = "Connect the number again (Numbers > its name > Renew access)."
-    return renew if code in DEAD_TOKEN else f"Check the app's permissions at Meta. Otherwise: {renew}"
+    return RENEW if code in DEAD_TOKEN else f"Check the app's permissions at Meta. Otherwise: {RENEW}"
 
 
 def app_not_named(name: Name, at: datetime) -> Check:
@@ -160,7 +159,7 @@ def fields(apps: Sequence[AppSubscription], app_id: str, address: str, override:
 def subscribed(apps: Sequence[SubscribedApp], app_id: str | None, waba_id: str, address: str, at: datetime) -> Check:
     """Whether the WhatsApp account sends its webhooks to our app, and to no address that is not ours."""
     ours = [app for app in apps if app.app_id == app_id]
-    again = "Connect the number again (Numbers > its name > Renew access): that subscribes the app."
+    again = f"{RENEW} That subscribes the app, too."
     if app_id is None and apps:
         return app_not_named(Name.SUBSCRIBED, at)
     if not ours:
@@ -176,23 +175,22 @@ def subscribed(apps: Sequence[SubscribedApp], app_id: str | None, waba_id: str, 
 
 def token(info: TokenInfo, app_id: str, waba_id: str, at: datetime) -> Check:
     """What Meta says about the access token: valid, ours, allowed enough, and until when (meta-protocol 2.5)."""
-    renew = "Connect the number again (Numbers > its name > Renew access)."
     expires_at = info.ends_at
     if not info.is_valid or info.has_ended(at):
-        return made(Name.TOKEN, Level.RED, "Meta does not accept the access token any more.", at, renew)
+        return made(Name.TOKEN, Level.RED, "Meta does not accept the access token any more.", at, RENEW)
     if info.app_id != app_id:
-        return made(Name.TOKEN, Level.RED, f"The token is of app {info.app_id}; ours is {app_id}.", at, renew)
+        return made(Name.TOKEN, Level.RED, f"The token is of app {info.app_id}; ours is {app_id}.", at, RENEW)
     missing = [scope for scope in (MANAGING, MESSAGING) if scope not in info.scopes]
     if missing:
-        return made(Name.TOKEN, Level.RED, f"The token lacks the permission {_listed(missing)}.", at, renew)
+        return made(Name.TOKEN, Level.RED, f"The token lacks the permission {_listed(missing)}.", at, RENEW)
     targets = {one.scope: one.target_ids for one in info.granular_scopes if one.target_ids}
     if any(waba_id not in targets.get(scope, [waba_id]) for scope in (MANAGING, MESSAGING)):
-        return made(Name.TOKEN, Level.RED, f"The token does not cover WhatsApp account {waba_id}.", at, renew)
+        return made(Name.TOKEN, Level.RED, f"The token does not cover WhatsApp account {waba_id}.", at, RENEW)
     may = f"The token is valid, ours, and may manage and message for account {waba_id}."
     if expires_at is None:
         return made(Name.TOKEN, Level.GREEN, f"{may} It does not expire.", at)
     level = Level.AMBER if expires_at - at < TOKEN_WARNING else Level.GREEN
-    step = f"{renew} A token that never expires is chosen in the sign-up configuration." if level == Level.AMBER else ""
+    step = f"{RENEW} A token that never expires is chosen in the sign-up configuration." if level == Level.AMBER else ""
     return made(Name.TOKEN, level, f"{may} It expires at {expires_at:%Y-%m-%d %H:%M} UTC.", at, step)
 
 

@@ -65,7 +65,9 @@ async def want_again(conn: Connection, by: str, account_id: int, inbox_id: int) 
     if not rows:
         raise Conflict(
             "There is no request whose answer is missing for long enough, and that was not repeated yet.",
-            next_step="Wait for what arrives." if inbox.state == State.CONNECTED else "Connect the number first.",
+            next_step="Wait for what arrives."
+            if inbox.state == State.CONNECTED
+            else "Its page (Numbers > its name) says how it is connected again.",
         )
     told = {"by": by, "kinds": sorted(kind for (kind,) in rows)}
     await connection.record(conn, [Line(inbox_id, clock.now(), connection.OURS, ASKED_AGAIN, told)])

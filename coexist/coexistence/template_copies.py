@@ -11,6 +11,7 @@ from coexist.base.errors import Conflict, Forbidden, NotFound
 from coexist.inbox import credentials, inboxes, refusals
 from coexist.meta import graph as meta
 from coexist.meta import new_templates
+from coexist.meta.errors import RENEW
 from coexist.meta.graph import Graph, GraphError, GraphUnclear
 from coexist.meta.new_templates import FIELD_OF_CODE, NewTemplate
 from coexist.meta.templates import NotFilled
@@ -47,7 +48,7 @@ async def create(
     if copy_of is not None and original is None:
         raise NotFound("The template to copy is not there any more.")
     if token is None:
-        raise Conflict("There is no access to this number.", next_step="Connect it again.")
+        raise Conflict("There is no access to this number.", next_step=RENEW)
     body = new_templates.body_of(new, original.components if original else None)
     try:
         await meta.create_template(graph, inbox.waba_id, token, body)

@@ -15,10 +15,11 @@ from coexist.coexistence.rules import (
     was_refused,
 )
 
+CONNECT_AGAIN: Final = "an owner or admin connects the number again (Numbers > its name > Connect again)."
 TOO_LATE_WORDS: Final = (
     "More than 24 hours have passed since the number was connected, and Meta shares nothing after that. To "
     "get another chance, disconnect in the WhatsApp Business app (Settings > Account > Business Platform), "
-    "then connect the number again."
+    f"then {CONNECT_AGAIN}"
 )
 KEEP_OPEN: Final = "Keep the WhatsApp Business app open on the phone: this takes minutes, sometimes hours."
 UNKNOWN: Final = "the answer is not known. We wait for what arrives, and never ask twice by ourselves."
@@ -35,13 +36,12 @@ STALLED: Final = (
 )
 
 REFUSED: Final = (
-    "WhatsApp has refused this several times, so it is not asked again by itself. Once the reason is mended, check "
-    "again (Numbers > Sync): it is asked then."
+    "WhatsApp has refused this several times, so it is not asked again by itself. Once the reason is mended, an owner "
+    "or admin presses Check again (Numbers > its name > Sync): it is asked then."
 )
 REFUSED_IN_ALL: Final = (
     f"WhatsApp has refused this {REFUSALS_IN_ALL} times, so it is not asked any more. To get another chance, "
-    "disconnect in the WhatsApp Business app (Settings > Account > Business Platform), then connect the number "
-    "again."
+    f"disconnect in the WhatsApp Business app (Settings > Account > Business Platform), then {CONNECT_AGAIN}"
 )
 
 SENTENCES: Final[dict[SyncState, dict[SyncKind, str]]] = {

@@ -46,7 +46,7 @@ def reseal(
             raise Conflict(
                 "Not everything could be read: no former key may go.",
                 next_step="Put every key that was ever used into COEXIST_SECRET_KEY, and run this again. A number's "
-                "token that is damaged is renewed by connecting the number again.",
+                "token that is damaged is renewed on its page (Numbers > its name > Renew access).",
             )
         typer.echo("Everything is encrypted with the first key now: COEXIST_SECRET_KEY needs no other.")
 

@@ -137,7 +137,7 @@ async def check_public(conn: Connection, keyring: Keyring, inbox: Inbox, person:
     own = [person.any_bsuid or "", match_key(person.phone) if person.phone else ""]
     rows = await (await conn.execute(THEIR_IDS, (inbox.scope_id, own))).fetchall()
     if any(is_private(key) for key in (*own, *(row[0] for row in rows)) if key):
-        raise WithPrivateNumber(PRIVATE, next_step="Throw the file away, or take the number off the list.")
+        raise WithPrivateNumber(PRIVATE, next_step=f"Throw the file away. {private.OFF_THE_LIST}")
 
 
 async def chosen_contact(

@@ -22,6 +22,9 @@ from coexist.meta.phones import digits, match_key, same_number
 from coexist.meta.private import PHONE_DIGITS
 
 NOT_SENT: Final = "This is a private number: what is written with it is not kept here, so nothing was sent."
+OFF_THE_LIST: Final = (
+    "An owner or admin can take the number off the list (Numbers > its name > Choices > Private numbers)."
+)
 
 # ── keeping the list ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -268,7 +271,7 @@ async def check_may_write(conn: Connection, keyring: Keyring, account_id: int, c
         return
     peers = await (await conn.execute(PEERS, (conversation_id, account_id))).fetchall()
     if any(is_private(key) for (key,) in peers):
-        raise Conflict(NOT_SENT, next_step="Write to them in the phone app, or take the number off the list.")
+        raise Conflict(NOT_SENT, next_step=f"Write to them in the phone app. {OFF_THE_LIST}")
 
 
 async def is_listed(conn: Connection, keyring: Keyring, account_id: int, raw_phone: str | None) -> bool:

@@ -103,12 +103,22 @@ class ErrorMeaning:
         return f"{self.what} {self.once_failed}".strip()
 
 
+TEMPLATE_COPY: Final = (
+    "An owner or admin makes a copy of it with other words (Numbers > its name > Templates > Make a copy)."
+)
+"""What helps where Meta does not take a template any more."""
+
 T, A, P, H = ErrorClass.TRANSIENT, ErrorClass.AMBIGUOUS, ErrorClass.PERMANENT, ErrorClass.HUMAN
 R, W, C, L = ErrorClass.REAUTHORISE, ErrorClass.WINDOW, ErrorClass.CALLER, ErrorClass.LIMIT
 N = ErrorClass.NOTICE
 
-_RECONNECT: Final = "Connect the number again."
-_ASKED: Final = "Meta is asked about it; if the phone app still shows the connection, connect the number again."
+RENEW: Final = "An owner or admin renews the access (Numbers > its name > Renew access)."
+"""What helps where Meta does not take our access to a number any more."""
+_SIGN_UP: Final = "An owner or admin signs the number up again (Numbers > its name > Renew access)."
+_ASKED: Final = (
+    "Meta is asked about it; if the phone app still shows the connection, an owner or admin connects the number again "
+    "on its page (Numbers > its name)."
+)
 _AGAIN: Final = "It is tried again by itself."
 _ONCE_FAILED: Final = "Send it again in a few minutes."
 _CHECK: Final = "Check the details below and correct the message."
@@ -119,14 +129,14 @@ _APPEAL: Final = "Ask Meta for a review in Business Support Home (business.faceb
 
 MEANINGS: Final[dict[int, tuple[ErrorClass, str, str]]] = {
     # --- authorisation and integrity
-    0: (R, "Meta no longer accepts the access token.", _RECONNECT),
+    0: (R, "Meta no longer accepts the access token.", RENEW),
     3: (R, "The app lacks a permission for this.", "Check the app's permissions and its review at Meta."),
-    10: (R, "The permission for this was not given or was taken back.", _RECONNECT),
+    10: (R, "The permission for this was not given or was taken back.", RENEW),
     33: (R, "The number does not exist any more, or our access to it was removed.", _ASKED),
-    190: (R, "The access token has expired or was revoked.", _RECONNECT),
+    190: (R, "The access token has expired or was revoked.", RENEW),
     368: (H, "Meta blocked this WhatsApp Business account for breaking its policies.", _APPEAL),
     130497: (P, "This business may not write to people in that country.", "Reach the person in another way."),
-    131005: (R, "Meta denied access.", _RECONNECT),
+    131005: (R, "Meta denied access.", RENEW),
     131031: (H, "Meta locked this WhatsApp Business account.", _APPEAL),
     # --- throttling
     4: (L, "The app made too many calls to Meta.", _AGAIN),
@@ -184,7 +194,7 @@ MEANINGS: Final[dict[int, tuple[ErrorClass, str, str]]] = {
     132007: (H, "The template's content breaks a rule of Meta.", "Change the template."),
     132012: (C, "A value has the wrong form for the template.", _TEMPLATE),
     132015: (P, "The template is paused because people reported it.", "Use another until it is resumed."),
-    132016: (P, "The template was disabled for good.", "Make a copy of it with other words, and use that."),
+    132016: (P, "The template was disabled for good.", TEMPLATE_COPY),
     132018: (C, "The values of one part of the template are not right.", _TEMPLATE),
     132068: (H, "The form in this message is blocked.", "Repair the form."),
     132069: (H, "The form in this message is slowed down because it fails too often.", "Repair the form."),
@@ -200,9 +210,9 @@ MEANINGS: Final[dict[int, tuple[ErrorClass, str, str]]] = {
     2388293: (C, "The template has too many variables for so little text.", _CHECK),
     2388299: (C, "A variable may not stand at the start or the end of the template.", _CHECK),
     # --- registration, groups, other
-    133000: (H, "An earlier deregistration did not finish.", _RECONNECT),
+    133000: (H, "An earlier deregistration did not finish.", _SIGN_UP),
     133005: (H, "The two-step PIN is wrong.", "Enter the right one."),
-    133006: (H, "The number must be verified first.", _RECONNECT),
+    133006: (H, "The number must be verified first.", _SIGN_UP),
     133008: (L, "The two-step PIN was tried too often.", "Wait before trying again."),
     133009: (L, "The two-step PIN was entered too fast.", "Wait before trying again."),
     133015: (L, "The number was deleted a moment ago.", "Wait five minutes."),
@@ -230,7 +240,7 @@ MEANINGS: Final[dict[int, tuple[ErrorClass, str, str]]] = {
 }
 
 RANGES: Final[tuple[tuple[range, tuple[ErrorClass, str, str]], ...]] = (
-    (range(200, 300), (R, "A permission is missing.", _RECONNECT)),
+    (range(200, 300), (R, "A permission is missing.", RENEW)),
     (range(131201, 131216), (P, "This cannot be done in a group.", "")),
     (range(2388001, 2388104), (H, "Moving the number is not possible.", "Such numbers stay in the phone app.")),
 )

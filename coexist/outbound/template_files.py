@@ -10,6 +10,7 @@ from coexist.base.database import Pool, transaction
 from coexist.base.errors import Conflict, Invalid, TooLarge
 from coexist.inbox import credentials, inboxes, refusals
 from coexist.meta import graph as meta
+from coexist.meta.errors import RENEW
 from coexist.meta.graph import Graph, GraphError
 from coexist.meta.templates import Takes
 from coexist.outbound.model import SentFile
@@ -67,7 +68,7 @@ async def upload(
         inbox = await inboxes.get(conn, member.account_id, inbox_id)
         token = await credentials.token_of(conn, keyring, inbox_id)
     if token is None:
-        raise Conflict("There is no access to this number.", next_step="Connect it again.")
+        raise Conflict("There is no access to this number.", next_step=RENEW)
     name = file_name.replace("\0", "").strip()[-FILE_NAME_CHARS_MAX:] or takes.value
     number = inbox.phone_number_id
     try:

@@ -26,6 +26,7 @@ SHUT: Final = {
     State.RESTRICTED: "WhatsApp has restricted this business account: nothing can be sent from here.",
 }
 """States in which nothing new is taken in. Offboarded is not among them: there, messages wait (requirement G3)."""
+SEE_NUMBER: Final = "What helps stands on the number's page (Numbers > its name); the phone app can write meanwhile."
 SENDER_IS_RECIPIENT: Final = 131021
 OURSELVES: Final = explain(SENDER_IS_RECIPIENT).what
 NO_CONVERSATION: Final = "This conversation does not exist, or it belongs to another account."
@@ -58,7 +59,7 @@ def check_open(target: Target, *, needs_window: bool = True) -> str:
     ``needs_window``: what is written freely does, a template does not (meta-protocol 7.3).
     """
     if target.inbox_state in SHUT:
-        raise Conflict(SHUT[State(target.inbox_state)], next_step="Connect the number again; the phone app can write.")
+        raise Conflict(SHUT[State(target.inbox_state)], next_step=SEE_NUMBER)
     if target.peer is not None and same_number(digits(target.peer), target.display_phone_number):
         raise Conflict(OURSELVES, next_step=explain(SENDER_IS_RECIPIENT).next_step)
     window = window_of(target.window_opened_at, clock.now(), target.window_refused_at)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from coexist.meta.errors import Action, codes_of
+from coexist.meta.errors import TEMPLATE_COPY, Action, codes_of
 
 APPROVED: Final = "APPROVED"
 PAUSED: Final = "PAUSED"
@@ -62,11 +62,11 @@ WHY_NOT: Final = {
 }
 NEXT_STEP: Final = {
     PAUSED: "Use another until it is resumed; that shows here by itself.",
-    DISABLED: "Make a copy of it with other words, and use that.",
+    DISABLED: TEMPLATE_COPY,
     MISSING: "It is checked with Meta by itself; look at it in WhatsApp Manager if it stays so.",
     "PENDING": "That takes minutes as a rule, and up to a day.",
     "IN_APPEAL": "Use another until then.",
-    "REJECTED": "Make a copy of it with other words.",
+    "REJECTED": TEMPLATE_COPY,
     "ARCHIVED": "Take it out of the archive in WhatsApp Manager.",
 }
 

@@ -7,6 +7,8 @@ from datetime import datetime, tzinfo
 from typing import Final
 from uuid import UUID, uuid4
 
+from coexist.coexistence import words as connection_words
+from coexist.inbox.connection import MOVED_AWAY
 from coexist.inbox.model import Conversation
 from coexist.inbox.window import Why, Window
 from coexist.meta.errors import explain
@@ -15,10 +17,13 @@ from coexist.outbound.writing import OURSELVES
 from coexist.web import words
 
 SHUT: Final = {
-    "removed": "This number was disconnected from here. Connect it again to send.",
-    "token_invalid": "WhatsApp no longer accepts our access. Connect the number again to send.",
+    "removed": "This number was disconnected from here. To send again, an owner or admin connects it "
+    "(Numbers > its name > Connect again).",
+    "token_invalid": "WhatsApp no longer accepts our access. To send again, an owner or admin renews it "
+    "(Numbers > its name > Renew access).",
     "restricted": "WhatsApp has restricted this number. Look at the WhatsApp Business app or Meta Business Suite.",
 }
+MOVED: Final = "This number is another account's now. The chats so far stay here, to be read."
 OFFBOARDED: Final = ". The number is disconnected for now: what you send waits until it is back"
 HELD: Final = ". WhatsApp keeps the number from answering: what you send waits"
 
@@ -44,10 +49,12 @@ class Composer:
 def composer_of(conversation: Conversation, window: Window, zone: tzinfo, now: datetime) -> Composer:
     """The composer of a conversation at ``now``, with a new reference under which a text is sent once."""
     if conversation.inbox_state in SHUT:
-        said = SHUT[conversation.inbox_state]
-        reason = conversation.inbox_state_reason or ""
+        if conversation.inbox_state_reason == MOVED_AWAY:
+            return _closed(conversation, MOVED, "")
+        reason = connection_words.why(conversation.inbox_state_reason, None).rstrip(".")
         steps = [explain(code).next_step for code in conversation.inbox_standing_codes]
-        return _closed(conversation, said, " ".join([reason and f"WhatsApp's reason: {reason}.", *steps]).strip())
+        reasons = " ".join([reason and f"WhatsApp's reason: {reason}.", *steps]).strip()
+        return _closed(conversation, SHUT[conversation.inbox_state], reasons)
     on_phone = " On the phone you can always answer." if conversation.is_coexistence else ""
     if conversation.is_ourselves:
         return _closed(conversation, f"{OURSELVES}{on_phone}", "")

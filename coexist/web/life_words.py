@@ -21,8 +21,16 @@ INBOX_STATES: Final = {
         "Disconnected for now",
         "The phone was changed or set up again. It usually comes back by itself within minutes.",
     ),
-    "removed": ("bad", "Disconnected", "The number was disconnected from here. Connect it again to go on."),
-    "token_invalid": ("bad", "Access refused", "WhatsApp no longer accepts our access. Connect the number again."),
+    "removed": (
+        "bad",
+        "Disconnected",
+        "The number was disconnected from here. An owner or admin can connect it again.",
+    ),
+    "token_invalid": (
+        "bad",
+        "Access refused",
+        "WhatsApp no longer accepts our access. An owner or admin can renew it.",
+    ),
     "restricted": (
         "bad",
         "Restricted by WhatsApp",

@@ -290,7 +290,7 @@ async def test_meta_is_asked_again_by_whoever_answers(closed: Site) -> None:
     _, page = await closed.get("/inboxes/1/templates")
     assert "New template" not in page
     assert "Make a copy</a>" not in page
-    assert "An owner or admin makes copies." in page
+    assert "An owner or admin makes a copy of it with other words" in page
 
 
 async def test_nothing_of_another_account_can_be_reached(closed: Site, stranger: Member) -> None:

@@ -73,8 +73,8 @@ async def is_asked(site: Site) -> bool:
     ("status", "word", "said"),
     [
         ("APPROVED", "Ready", ""), ("PAUSED", "Paused until WhatsApp resumes it", "Use another until it is resumed"),
-        ("PENDING", "In review", "minutes as a rule"), ("REJECTED", "Not approved", "Make a copy of it"),
-        ("DISABLED", "Disabled for good", "Make a copy of it"), ("ARCHIVED", "Archived", "Take it out of the archive"),
+        ("PENDING", "In review", "minutes as a rule"), ("REJECTED", "Not approved", "makes a copy of it"),
+        ("DISABLED", "Disabled for good", "makes a copy of it"), ("ARCHIVED", "Archived", "Take it out of the archive"),
         ("SOME_NEW_WORD", "Some new word", "Choose another template."),
     ],
 )  # fmt: skip

@@ -307,7 +307,7 @@ async def test_the_number_is_removed_and_connected_again(walk: Walk) -> None:
     await open_talk(page, name)
     await walk.shop.tell("disconnect")
     await expect(page.locator(".notice-line.bad")).to_contain_text("was disconnected")
-    await expect(page.locator("#composer")).to_contain_text("Connect it again to send")
+    await expect(page.locator("#composer")).to_contain_text("Numbers > its name > Connect again")
     await expect(number.locator("#life")).to_contain_text("How it comes back")
     await expect(number.locator("#life")).to_contain_text("by the business, on the phone")
     again = await walk.synced()

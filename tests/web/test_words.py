@@ -99,11 +99,13 @@ def test_the_composer_says_until_when_or_why_not(age: timedelta | None, is_open:
 def test_a_number_that_is_off_keeps_the_draft_and_says_why() -> None:
     window = window_of(NOW, NOW)
     removed = composer_of(
-        conversation(inbox_state="removed", inbox_state_reason="USER_DISCONNECTED", draft="Oi"), window, UTC, NOW
+        conversation(inbox_state="removed", inbox_state_reason="CHANGE_NUMBER", draft="Oi"), window, UTC, NOW
     )
     assert not removed.is_open
     assert removed.draft == "Oi"
-    assert "USER_DISCONNECTED" in removed.why
+    assert removed.why == "WhatsApp's reason: the phone changed its number."
+    moved = composer_of(conversation(inbox_state="removed", inbox_state_reason="MOVED_AWAY"), window, UTC, NOW)
+    assert (moved.said.startswith("This number is another account's now."), moved.why) == (True, "")
     waiting = composer_of(conversation(inbox_state="offboarded", draft="Oi"), window, UTC, NOW)
     assert waiting.is_open, "what is sent waits in the outbox"
     assert "waits until it is back" in waiting.said
