@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 import pytest
-from playwright.async_api import Page
+from playwright.async_api import Browser, Page, expect
 
 from coexist.base import clock
 from coexist.base.database import in_transaction
 from coexist.inbox import refusals
 from coexist.inbox.refusals import Refusal
+from coexist.web.access import SESSION_COOKIE
 from tests.support.business import change, conversation_of, echo, inbound
 from tests.support.outbox import execute
 from tests.support.templates import keep, listed
@@ -97,3 +98,50 @@ async def test_a_conversation_fits_a_finger(busy: Site, open_page: OpenPage) -> 
     page = await open_page(f"/conversations/{await conversation_of(busy.pool)}", size=PHONE)
     assert await sideways(page) == 0
     assert await small(page) == []
+
+
+@pytest.mark.parametrize("has_scripts", [True, False])
+async def test_the_pages_of_a_number_are_one_line_that_opens_by_finger_and_by_key(
+    busy: Site, browser: Browser, has_scripts: bool
+) -> None:
+    context = await browser.new_context(
+        viewport={"width": PHONE[0], "height": PHONE[1]}, java_script_enabled=has_scripts, reduced_motion="reduce"
+    )
+    await context.add_cookies([{"name": SESSION_COOKIE, "value": busy.cookie, "url": busy.url}])
+    page = await context.new_page()
+    await page.goto(f"{busy.url}/inboxes/1/sync")
+    opens, pages = page.locator(".tabs-open"), page.get_by_role("navigation", name="Pages of this number")
+    await expect(opens).to_have_text("Pages of this number, now: Sync", use_inner_text=False)
+    await expect(pages).to_be_hidden()
+    await opens.click()
+    links = pages.get_by_role("link")
+    await expect(links).to_have_text(["The number", "Sync", "Receipt", "Coverage", "Templates", "Choices", "Doctor"])
+    await expect(pages.locator("[aria-current]")).to_have_text("Sync")
+    for link in await links.all():
+        box = await link.bounding_box()
+        assert box is not None
+        assert box["height"] >= FINGER_PX
+        assert box["x"] + box["width"] <= PHONE[0]
+        assert box["y"] + box["height"] <= PHONE[1]
+    await page.keyboard.press("Escape")
+    await expect(pages).to_be_hidden()
+    await opens.focus()
+    await page.keyboard.press("Enter")
+    await expect(pages).to_be_visible()
+    await page.keyboard.press("Tab")
+    await expect(pages.get_by_role("link", name="The number")).to_be_focused()
+    for _ in range(6):
+        await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
+    await expect(page).to_have_url(f"{busy.url}/inboxes/1/doctor")
+    await expect(opens).to_have_text("Pages of this number, now: Doctor", use_inner_text=False)
+
+
+@pytest.mark.parametrize("width", [900, 1440])
+async def test_on_a_desk_the_pages_of_a_number_stand_in_a_line(busy: Site, open_page: OpenPage, width: int) -> None:
+    page = await open_page("/inboxes/1/sync", size=(width, 900))
+    await expect(page.locator(".tabs-open")).to_be_hidden()
+    links = page.get_by_role("navigation", name="Pages of this number").get_by_role("link")
+    assert await links.evaluate_all("all => new Set(all.map(each => each.getBoundingClientRect().top)).size") == 1
+    await links.filter(has_text="Doctor").click()
+    await expect(page).to_have_url(f"{busy.url}/inboxes/1/doctor")
