@@ -15,14 +15,18 @@ from typing import Any, Final
 import msgspec
 
 from coexist.base.errors import Invalid
+from coexist.meta.addresses import encoded
 
 HEADER_CHARS_MAX: Final = 60
 BODY_CHARS_MAX: Final = 1_024
 URL_CHARS_MAX: Final = 2_000
+CODE_CHARS_MAX: Final = 15
+"""Of a code to be copied, in a coupon and in an authentication template."""
 SPACES_MAX: Final = 4
 """Spaces one after the other in a value (132018)."""
 PLACE: Final = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 LATITUDE_MAX, LONGITUDE_MAX = 90, 180
+DEGREES: Final = re.compile(r"[+-]?\d{1,3}(\.\d+)?", re.ASCII)
 AUTHENTICATION: Final = "AUTHENTICATION"
 MARKETING: Final = "MARKETING"
 UTILITY: Final = "UTILITY"
@@ -34,6 +38,8 @@ class Takes(StrEnum):
 
     TEXT = "text"
     NUMBER = "number"
+    ADDRESS = "address"
+    """The end of a web address."""
     IMAGE = "image"
     VIDEO = "video"
     DOCUMENT = "document"
@@ -129,7 +135,7 @@ def form_of(components: bytes, *, category: str | None = None, parameter_format:
         told = msgspec.json.decode(components)
     except msgspec.DecodeError:
         told = None
-    reader = _Reader(category or "", is_named=parameter_format == "NAMED")
+    reader = _Reader(category or "", is_named=(parameter_format or "").upper() == "NAMED")
     if not isinstance(told, list):
         reader.why_not = UNREADABLE
         told = []
@@ -160,7 +166,8 @@ class _Reader:
             self._read_header(component, text)
         elif kind == "BODY":
             self.body = text
-            self.of_body = self._places("body", text, _examples(component, "body"), BODY_CHARS_MAX)
+            most = CODE_CHARS_MAX if self.category == AUTHENTICATION else BODY_CHARS_MAX
+            self.of_body = self._places("body", text, _examples(component, "body"), most)
         elif kind == "FOOTER":
             self.footer = text
         elif kind == "BUTTONS":
@@ -201,13 +208,13 @@ class _Reader:
         self.buttons.append(Button(place, kind, text, url, phone))
         key, example = f"button.{place}", button.get("example")
         example = _word(example[0] if isinstance(example, list) and example else example)
-        if kind == "URL" and PLACE.search(url) and self.category != AUTHENTICATION:
-            start = url[: url.index("{{")]
-            example = example.removeprefix(start)
-            label = f"End of the address of “{text}”"
-            self.of_buttons.append(Field(key, label, example=example, chars_max=URL_CHARS_MAX - len(start)))
+        if kind == "URL" and (found := PLACE.search(url)) and self.category != AUTHENTICATION:
+            start, label = url[: found.start()], f"End of the address of “{text}”"
+            example, most = example.removeprefix(start), URL_CHARS_MAX - len(start)
+            self.of_buttons.append(Field(key, label, found[1], Takes.ADDRESS, example, most))
         elif kind == "COPY_CODE":
-            self.of_buttons.append(Field(key, f"Code for “{text or 'Copy code'}”", example=example))
+            label = f"Code for “{text or 'Copy code'}”"
+            self.of_buttons.append(Field(key, label, example=example, chars_max=CODE_CHARS_MAX))
         elif kind not in WITHOUT_VALUES and kind not in {"URL", "OTP", "FLOW"}:
             self._refuse(f"{kind} button")
 
@@ -250,10 +257,11 @@ def check(form: Form, values: Mapping[str, str]) -> dict[str, str]:
     kept, problems = {}, {}
     for each in form.fields:
         value = values.get(each.key, "").replace("\0", "").strip()
-        if problem := _problem(each, value):
+        goes_out = encoded(value) if each.takes is Takes.ADDRESS else value
+        if problem := _problem(each, value) or _over(each, goes_out):
             problems[each.key] = problem
         if value:
-            kept[each.key] = value
+            kept[each.key] = goes_out
     if not problems:
         problems = _too_long(form, kept)
     if problems:
@@ -272,17 +280,17 @@ def _problem(field: Field, value: str) -> str:
         return f"{field.label}: WhatsApp takes no line breaks and no tabs in a value."
     if " " * (SPACES_MAX + 1) in value:
         return f"{field.label}: WhatsApp takes {SPACES_MAX} spaces in a row at most."
-    if len(value) > field.chars_max:
-        return f"{field.label}: {field.chars_max:,} characters at most; this has {len(value):,}."
     return ""
+
+
+def _over(field: Field, value: str) -> str:
+    over = len(value) > field.chars_max and not field.takes.is_file
+    return f"{field.label}: {field.chars_max:,} characters at most; this has {len(value):,}." if over else ""
 
 
 def _not_a_place(field: Field, value: str) -> str:
     most = LATITUDE_MAX if field.name == "latitude" else LONGITUDE_MAX
-    try:
-        is_right = abs(float(value)) <= most
-    except ValueError:
-        is_right = False
+    is_right = DEGREES.fullmatch(value) and abs(float(value)) <= most
     return "" if is_right else f"{field.label}: degrees between -{most} and {most}, such as {field.example}."
 
 
@@ -334,7 +342,8 @@ def place(form: Form, values: Mapping[str, str]) -> dict[str, str]:
 
 
 def _text(field: Field, value: str, form: Form) -> dict[str, Any]:
-    named = {"parameter_name": field.name} if form.is_named else {}
+    is_named = form.is_named and not field.name.isdecimal()  # Meta's own buttons number theirs in any template
+    named = {"parameter_name": field.name} if is_named else {}
     return {"type": "text", **named, "text": value}
 
 
@@ -349,7 +358,8 @@ def _button(form: Form, button: Button, values: Mapping[str, str]) -> list[dict[
         return []
     if button.kind == "COPY_CODE":
         return [{"type": "coupon_code", "coupon_code": value}]
-    return [{"type": "text", "text": value}]
+    field = form.field(f"button.{button.place}")
+    return [_text(field, value, form)] if field else []
 
 
 def _sub_type(button: Button) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
+from urllib.parse import unquote
 
 import msgspec
 import pytest
@@ -71,6 +72,59 @@ def test_header_body_footer_and_buttons_are_read_and_said() -> None:
     ]  # fmt: skip
 
 
+def with_button(button: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    return {"type": "BODY", "text": "Obrigado."}, {"type": "BUTTONS", "buttons": [{"text": "Ver", **button}]}
+
+
+URL_END: Final = {"type": "URL", "url": "https://loja.example/p?n={{1}}"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "sent"),
+    [
+        ("Gonçalves", "Gon%C3%A7alves"),
+        ("New York", "New%20York"),
+        ("x:key|9", "x%3Akey%7C9"),
+        ("7/itens?cor=azul&q=10%25#fim", "7/itens?cor=azul&q=10%25#fim"),
+        ("100%", "100%25"),
+    ],
+)
+def test_the_end_of_an_address_goes_out_encoded(typed: str, sent: str) -> None:
+    read = form(*with_button(URL_END))
+    values = check(read, {"button.0": typed})
+    assert fill(read, values)[0]["parameters"] == [{"type": "text", "text": sent}]
+    assert templates.buttons_said(read, values)[0]["url"] == f"https://loja.example/p?n={sent}"
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=300))
+def test_whatever_is_typed_into_an_address_goes_out_as_ascii_and_fits(typed: str) -> None:
+    read = form(*with_button(URL_END))
+    try:
+        values = check(read, {"button.0": typed})
+    except NotFilled:
+        return
+    end = values["button.0"]
+    assert end.isascii()
+    assert not set(end) & set(' :|<>"{}\\^`'), "Meta refuses the address otherwise"
+    assert unquote(end) == unquote(typed.replace("\0", "").strip())
+    assert check(read, values) == values, "and once more it is the same"
+    assert len(end) <= read.fields[0].chars_max == 2_000 - len("https://loja.example/p?n=")
+
+
+def test_an_address_is_measured_as_it_goes_out() -> None:
+    read = form(*with_button(URL_END))
+    with pytest.raises(NotFilled) as refused:
+        check(read, {"button.0": "ç" * 400})
+    assert "this has 2,400" in refused.value.problems["button.0"]
+
+
+@pytest.mark.parametrize(("place", "name"), [("customer_name", {"parameter_name": "customer_name"}), ("1", {})])
+def test_a_named_place_in_an_address_goes_out_with_its_name(place: str, name: dict[str, str]) -> None:
+    url = f"https://loja.example/p?n={{{{{place}}}}}"
+    read = form(*with_button({"type": "URL", "url": url}), parameter_format="named")
+    assert fill(read, {"button.0": "7"})[0]["parameters"] == [{"type": "text", **name, "text": "7"}]
+
+
 @pytest.mark.parametrize("button", [{"type": "OTP", "otp_type": "COPY_CODE"}, {"type": "URL", "url": OTP_URL}])
 def test_a_code_is_typed_once_and_goes_out_twice(button: dict[str, Any]) -> None:
     buttons = {"type": "BUTTONS", "buttons": [{**button, "text": "Copiar"}]}
@@ -120,6 +174,18 @@ def test_a_value_that_does_not_fit_is_told_at_its_field(values: dict[str, str], 
     assert list(refused.value.problems) == [field]
 
 
+@pytest.mark.parametrize("is_authentication", [True, False])
+def test_a_code_to_be_copied_is_short(is_authentication: bool) -> None:
+    if is_authentication:
+        read, key = form({"type": "BODY", "text": "*{{1}}* é o código."}, category="AUTHENTICATION"), "body.1"
+    else:
+        read, key = form(*with_button({"type": "COPY_CODE", "example": "VERAO10"})), "button.0"
+    assert check(read, {key: "0" * 15}) == {key: "0" * 15}
+    with pytest.raises(NotFilled) as refused:
+        check(read, {key: "0" * 16})
+    assert "15 characters at most; this has 16" in refused.value.problems[key]
+
+
 def test_what_is_longest_and_fits_goes_out() -> None:
     read = form(BODY)
     around = len(said(read, {"body.1": "", "body.2": "7"}))
@@ -129,7 +195,7 @@ def test_what_is_longest_and_fits_goes_out() -> None:
     assert check(read, {"body.1": "a    b", "body.2": "7", "nobody.asked": "x"}) == {"body.1": "a    b", "body.2": "7"}
 
 
-@pytest.mark.parametrize("value", ["", "north", "91", "nan"])
+@pytest.mark.parametrize("value", ["", "north", "91", "nan", "1_0", "٣٨", "1e1", "38,7"])
 def test_a_place_on_earth_has_degrees(value: str) -> None:
     read = form({"type": "HEADER", "format": "LOCATION"}, {"type": "BODY", "text": "Here"})
     with pytest.raises(NotFilled) as refused:
