@@ -31,7 +31,7 @@ from coexist.exported_chats.stamps import DateOrder
 from coexist.exported_chats.telling import Message, Teller
 from coexist.exported_chats.zones import Pair, Proposal
 from coexist.inbox.inboxes import Inbox
-from coexist.meta.phones import digits
+from coexist.meta.phones import digits, same_number
 
 SHOWN_COUNT: Final = 4
 """Messages of the beginning, and of the end, that a preview shows."""
@@ -134,8 +134,7 @@ def propose_own_name(
     theirs = [
         name
         for name in names
-        if (contact is not None and name.casefold() == contact.name.casefold())
-        or (phone is not None and digits(name) == phone)
+        if (contact is not None and name.casefold() == contact.name.casefold()) or same_number(digits(name), phone)
     ] or [name for name in names if len(name) >= threads.NAME_CHARS_MIN and name.casefold() in file_name.casefold()]
     if len(theirs) == 1:
         return next((name for name in names if name != theirs[0]), "")

@@ -25,12 +25,18 @@ NAME: Final = "coalesce(nullif(k.display_name, ''), '@' || k.username, '+' || k.
 
 # An id of their own before one of a parent; a phone that WhatsApp itself used before one of an address book.
 CONTACTS: Final = f"""
-SELECT k.id, {NAME} AS name, k.phone, d.kind::text, d.value, d.is_wa_id, d.is_parent
+SELECT k.id, {NAME} AS name, n.value AS phone, d.kind::text, d.value, d.is_wa_id, d.is_parent
   FROM contacts k
   LEFT JOIN LATERAL (
        SELECT kind, value, is_wa_id, is_parent FROM identities
         WHERE contact_id = k.id AND kind IN ('bsuid', 'phone')
         ORDER BY kind = 'phone', is_parent, is_wa_id DESC, id LIMIT 1) d ON true
+  LEFT JOIN LATERAL (
+       SELECT value FROM identities
+        WHERE contact_id = k.id AND kind = 'phone' AND match_key = (
+              SELECT match_key FROM identities
+               WHERE scope_id = k.scope_id AND kind = 'phone' AND value = k.phone LIMIT 1)
+        ORDER BY length(value) DESC, id LIMIT 1) n ON true
  WHERE k.scope_id = %(scope_id)s AND {{which}}
  ORDER BY k.first_seen_at IS NULL, k.id
  LIMIT {CONTACTS_COUNT}
@@ -43,7 +49,9 @@ NAMED: Final = f"""
 """
 FOUND: Final = """
 (k.display_name ILIKE %(like)s OR k.username ILIKE %(like)s OR k.profile_name ILIKE %(like)s
- OR (%(digits)s <> '' AND k.phone LIKE '%%' || %(digits)s || '%%'))
+ OR (%(digits)s <> '' AND EXISTS (
+     SELECT FROM identities
+      WHERE contact_id = k.id AND kind = 'phone' AND value LIKE '%%' || %(digits)s || '%%')))
 """
 
 

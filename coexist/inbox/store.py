@@ -100,7 +100,10 @@ FOUND: Final = """c.contact_id IN (
     SELECT k.id FROM contacts k JOIN contact_scopes s ON s.id = k.scope_id
      WHERE s.account_id = %(account_id)s
        AND (k.display_name ILIKE %(like)s OR k.username ILIKE %(like)s OR k.profile_name ILIKE %(like)s
-            OR %(digits)s <> '' AND k.phone LIKE %(digits_like)s))"""
+            OR %(digits)s <> '' AND k.id IN (
+                SELECT contact_id FROM identities
+                 WHERE kind = 'phone' AND value LIKE %(digits_like)s
+                   AND scope_id IN (SELECT id FROM contact_scopes WHERE account_id = %(account_id)s))))"""
 DIGITS_MIN: Final = 3
 
 

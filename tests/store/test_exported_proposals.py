@@ -17,7 +17,7 @@ from coexist.exported_chats import actions, planning, threads
 from coexist.exported_chats.stamps import DateOrder
 from coexist.inbox.inboxes import Inbox
 from coexist.meta.model import Person
-from tests.support.business import DISPLAY, deliver, inbound
+from tests.support.business import DISPLAY, change, deliver, inbound
 from tests.support.exported import CONTACT, US, Line, zip_bytes
 from tests.support.exported_desk import BR, CHAT, FILES, Desk, past
 
@@ -63,6 +63,21 @@ async def test_a_number_as_a_name_finds_its_contact(desk: Desk) -> None:
     lines = [replace(line, who="+351 910 559 111" if line.who == CONTACT else line.who) for line in CHAT]
     _, _, contact, _ = await proposal(desk, lines, "chat.zip")
     assert contact.name == "Rui"
+
+
+async def test_a_number_is_shown_and_found_as_people_write_it(desk: Desk) -> None:
+    marina = {"full_name": "Marina", "phone_number": "5511985500112"}
+    entry = {"type": "contact", "action": "add", "contact": marina, "metadata": {"timestamp": "1780000000"}}
+    book = change("smb_app_state_sync", state_sync=[entry])
+    await deliver(desk.pool, inbound("wamid.N", "Olá", phone="551185500112"), book)
+    lines = [replace(line, who="+55 11 98550-0112" if line.who == CONTACT else "Loja") for line in CHAT]
+    _, found, contact, known = await proposal(desk, lines, "chat.zip")
+    assert (contact.name, contact.phone) == ("Marina", "5511985500112")
+    assert planning.propose_own_name(found, contact, known, file_name="chat.zip", our_names=[]) == "Loja"
+    async with transaction(desk.pool) as conn:
+        for words in ("98550-0112", "551185500112"):
+            digits = words.replace("-", "")
+            assert await threads.contacts_like(conn, desk.inbox.scope_id, words, digits) == [contact], words
 
 
 async def test_whose_chat_it_is_can_be_said_by_number(desk: Desk) -> None:

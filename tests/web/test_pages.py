@@ -13,7 +13,7 @@ from coexist.base.database import transaction
 from coexist.people import actions as people
 from coexist.people.model import Member
 from coexist.web.access import SESSION_COOKIE
-from tests.support.business import conversation_of, echo, inbound
+from tests.support.business import change, conversation_of, echo, inbound
 from tests.web.conftest import Site
 
 PASSWORD = "correct horse battery"
@@ -256,6 +256,18 @@ async def test_search_finds_names_numbers_and_texts(site: Site, asked: str, foun
         assert 'aria-label="Filter"' in page, "nothing asked is the list"
     else:
         assert page.count('class="row') == found + page.count('class="row-') + page.count('class="rows"')
+
+
+@pytest.mark.parametrize("asked", ["98550-0112", "%2B55 11 98550-0112", "8550-0112", "551185500112"])
+async def test_search_finds_a_number_in_each_of_its_forms(site: Site, asked: str) -> None:
+    contact = {"full_name": "Marina", "phone_number": "5511985500112"}
+    entry = {"type": "contact", "action": "add", "contact": contact, "metadata": {"timestamp": "1780000000"}}
+    book = change("smb_app_state_sync", state_sync=[entry])
+    await site.deliver(inbound("wamid.A", "Bom dia", phone="551185500112"), book)
+    _, page = await site.get(f"/conversations/{await conversation_of(site.pool)}")
+    assert "+55 11 98550-0112" in page, "the number as it is shown"
+    _, page = await site.get(f"/conversations/list?q={asked.replace(' ', '+')}")
+    assert "1 found for" in page
 
 
 async def test_broken_positions_are_refused(site: Site) -> None:
