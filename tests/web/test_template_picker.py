@@ -64,6 +64,8 @@ async def test_a_closed_window_leads_to_a_template_and_its_bubble(closed: Site, 
     page = await open_page(await talk(closed))
     await expect(page.locator("#composer")).to_contain_text("Closed")
     await expect(page.locator("#choose-template")).to_have_css("opacity", "1")
+    await expect(page.locator(".bubble")).to_be_visible()
+    await expect(page.locator("[data-reply]")).to_be_hidden()  # there is nothing to write an answer in
     await choose(page, "o pedido")
     reading = page.locator("#picker .reading .bubble")
     await expect(reading).to_have_text("Olá Value 1, o pedido Value 2 está pronto.")
@@ -88,6 +90,7 @@ async def test_a_day_that_begins_with_a_message_of_ours_stands_above_it(site: Si
     await site.deliver(inbound("wamid.A", "Bom dia", at=clock.now() - timedelta(days=3)))
     await keep(site.business, listed())
     await seeded.write(site.business, await conversation_of(site.pool))
+    await site.deliver(inbound("wamid.B", "Obrigado"))  # there is something to write an answer in
     page = await open_page(await talk(site))
     mine = page.locator(".from-api")
     boxes = [await mine.locator(each).bounding_box() for each in (".day", ".reply", ".bubble")]
@@ -180,6 +183,20 @@ async def test_typing_searches_and_escape_gives_the_keyboard_back(closed: Site, 
     await expect(page.locator("#picker")).to_be_hidden()
     await expect(page.locator("#choose-template")).to_be_focused()
     assert page.url.endswith(await talk(closed)), "Escape closed the picker, and nothing else"
+
+
+async def test_enter_in_the_search_takes_the_first_that_was_found(closed: Site, open_page: OpenPage) -> None:
+    page = await open_page(await talk(closed))
+    await page.locator("#choose-template").click()
+    await expect(page.locator("#picker .pick")).to_have_count(2)
+    await page.keyboard.type(" pedido")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#picker h2")).to_contain_text(READY)  # what was typed, although not found yet
+    assert page.url.endswith(await talk(closed)), "the conversation is still there"
+    await page.keyboard.type("Rui")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#picker .wrong")).to_have_text("Value 2 is missing.")
+    await expect(page.locator("#picker [name='value.body.2']")).to_be_focused()
 
 
 async def test_the_list_follows_what_meta_tells(closed: Site, open_page: OpenPage) -> None:

@@ -7,6 +7,7 @@ import "./message-list.js";
 import "./conversation-list.js";
 import "./message-composer.js";
 import "./template-picker.js";
+import "./template-form.js";
 import "./new-template.js";
 import "./live-line.js";
 import "./voice-note.js";

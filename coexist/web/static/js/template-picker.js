@@ -8,10 +8,29 @@ class TemplatePicker extends HTMLElement {
     this.dialog.onclose = () => this.dialog.replaceChildren();
     this.querySelector("[data-close]")?.addEventListener("click", () => this.dialog.close());
     const title = this.querySelector("h2"); // a finger is not met by a keyboard over half of the sheet
-    (matchMedia("(pointer: coarse)").matches ? title : this.querySelector("[data-first]") ?? title).focus();
+    const first = matchMedia("(pointer: coarse)").matches ? title : this.querySelector("[data-first]") ?? title;
+    queueMicrotask(() => first.focus()); // after htmx, which gives it back to the field from which Enter was pressed
+    const search = this.querySelector("form.search");
+    search?.addEventListener("submit", (event) => this.enter(event));
+    search?.addEventListener("input", () => (this.isEntered = false));
+    this.addEventListener("htmx:after:process", () => this.isEntered && this.pick()); // by then links know where to go
     const form = this.querySelector("template-form form");
     form?.addEventListener("htmx:after:swap", (event) => this.sent(event, form));
     for (const name of ["htmx:response:error", "htmx:error"]) this.addEventListener(name, (event) => this.fail(event));
+  }
+
+  // Enter in the search takes the first template found: of the words that stand there, not of those before.
+  enter(event) {
+    event.preventDefault();
+    this.isEntered = event.target.elements.q.value.trim() !== "";
+    if (this.isEntered) this.pick();
+  }
+
+  pick() {
+    const choices = this.querySelector("#choices");
+    if (choices.dataset.words !== this.querySelector("form.search").elements.q.value.trim()) return;
+    this.isEntered = false;
+    choices.querySelector(".pick")?.click();
   }
 
   // The bubble is in its place. A form that was not right has gone by then: another stands here.
@@ -32,43 +51,4 @@ class TemplatePicker extends HTMLElement {
   }
 }
 
-// A template's form: what is typed stands in the message beside it at once.
-let chosen; // files cannot be written back by the server: a form that comes again takes them over
-class TemplateForm extends HTMLElement {
-  connectedCallback() {
-    const file = this.querySelector("input[type=file]");
-    if (file && chosen?.action === this.form.action) file.files = chosen.files;
-    this.addEventListener("input", (event) => this.show(event.target));
-    this.show();
-  }
-
-  get form() {
-    return this.querySelector("form");
-  }
-
-  // What was wrong with a value is not said of the next one.
-  show(typed) {
-    typed?.removeAttribute("aria-invalid");
-    typed?.parentElement.querySelector(".wrong")?.remove();
-    for (const place of this.querySelectorAll("[data-place]")) {
-      const value = this.form.elements[`value.${place.dataset.place}`]?.value.trim();
-      place.textContent = value || place.dataset.label;
-      place.classList.toggle("is-open", !value);
-    }
-    for (const input of this.querySelectorAll("input[data-limit]")) this.measure(input, input.parentElement.querySelector(".left"));
-    const file = this.querySelector("input[type=file]");
-    if (!file) return;
-    chosen = { action: this.form.action, files: file.files };
-    if (file.files.length) this.querySelector("[data-file]").textContent = file.files[0].name;
-  }
-
-  measure(input, left) {
-    const over = [...input.value.trim()].length - input.dataset.limit;
-    left.hidden = over < -Math.min(40, input.dataset.limit / 3);
-    left.classList.toggle("is-over", over > 0);
-    left.textContent = over > 0 ? `${over} characters too many` : `${-over} characters left`;
-  }
-}
-
-customElements.define("template-form", TemplateForm);
 customElements.define("template-picker", TemplatePicker);
