@@ -13,6 +13,7 @@ from coexist.base import clock
 from coexist.base.database import transaction
 from coexist.inbox import summary
 from tests.support.business import BSUID, PHONE, change, conversation_of, echo, inbound, status
+from tests.support.outbox import execute, write
 from tests.support.waiting import until
 from tests.web.conftest import PHONE as NARROW
 from tests.web.conftest import OpenPage, Site, sideways
@@ -297,6 +298,17 @@ async def test_a_closed_window_says_why(site: Site, open_page: OpenPage) -> None
     await expect(page.get_by_text("24 hours after each one")).to_be_visible()
     await site.deliver(inbound("wamid.B", "Ainda aí?"))
     await expect(page.locator("#text")).to_be_enabled()
+
+
+async def test_a_short_message_that_failed_is_as_wide_as_its_reason(site: Site, open_page: OpenPage) -> None:
+    assert site.business is not None
+    await site.deliver(inbound("wamid.A", "Bom dia"))
+    await write(site.business, "Oi")
+    await execute(site.business, "UPDATE outbox SET state = 'failed', error = %s", "Meta could not charge for it. " * 6)
+    page = await open_page(await talk(site))
+    widths = [await page.locator(f".from-api {part}").bounding_box() for part in (".bubble", ".problem")]
+    outer, inner = (box["width"] for box in widths if box)
+    assert outer - inner < 40, "the text of the reason breaks before it widens the bubble"
 
 
 async def test_two_browsers_of_a_team_see_the_same(site: Site, open_page: OpenPage) -> None:
