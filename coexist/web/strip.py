@@ -6,11 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from coexist.base.counts import counted
 from coexist.base.database import Connection
 from coexist.coexistence import rules, store
 from coexist.coexistence.model import Phase, SyncKind, SyncState
 
 MOVING: Final = frozenset({SyncState.REQUESTING, SyncState.REQUESTED, SyncState.RECEIVING})
+
+ENDINGS: Final[dict[SyncState, tuple[str, str]]] = {
+    SyncState.COMPLETED: ("History is here", ""),
+    SyncState.DECLINED: ("The business did not share its chats", "New messages come in."),
+    SyncState.NOTHING_ARRIVED: ("The history did not arrive", "See why, and what can be done."),
+    SyncState.FAILED: ("The history could not be asked for", "See why, and what can be done."),
+    SyncState.SWITCHED_OFF: ("Taking in history is switched off", "New messages come in."),
+    SyncState.NOT_REQUESTED: ("The history has not been asked for", "See what is missing."),
+}
+"""How a history ended for whoever saw it come, and what to do or to know about it."""
+BAD_ENDINGS: Final = frozenset({SyncState.NOTHING_ARRIVED, SyncState.FAILED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +38,17 @@ class Strip:
     def is_moving(self) -> bool:
         """Whether more is expected by itself: then the line is shown."""
         return self.state in MOVING
+
+    @property
+    def ending(self) -> tuple[str, str]:
+        """What to say when no more is expected: a headline, and what follows from it."""
+        title, remark = ENDINGS[self.state]
+        return title, remark or f"{counted(self.message_count, 'message')}. Nobody was notified."
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether it ended without what was asked for, although nobody chose that."""
+        return self.state in BAD_ENDINGS
 
     @property
     def message_count(self) -> int:

@@ -58,6 +58,27 @@ async def test_who_wrote_first_and_is_imported_afterwards_becomes_as_old_as_the_
     assert re.search(r"First seen</dt><dd[^>]*>3 Jun 2026<", page)
 
 
+@pytest.mark.requirement("B5", "B6")
+@pytest.mark.parametrize(
+    ("state", "offered"),
+    [
+        ("declined", {"Connect again, to share them", "Bring in exported chats"}),
+        ("nothing_arrived", {"Find out why", "Connect again", "Bring in exported chats"}),
+        ("failed", {"Find out why", "Connect again", "Bring in exported chats"}),
+        ("receiving", set()),
+    ],
+)
+async def test_a_history_that_did_not_come_offers_the_next_step(site: Site, state: str, offered: set[str]) -> None:
+    assert site.business is not None
+    await execute(site.business, f"UPDATE syncs SET state = '{state}', requested_at = now() WHERE kind = 'history'")
+    _, page = await site.get(f"/inboxes/{site.business.inbox.id}/sync")
+    history = page.split('id="history"')[1].split("</section>")[0]
+    links = re.findall(r'<a class="button" href="([^"]+)">(?:<svg.*?</svg>)?([^<]+)</a>', history)
+    assert {words.strip() for _, words in links} == offered
+    for path, _ in links:
+        assert (await site.get(path))[0] == 200
+
+
 @pytest.mark.requirement("D17")
 async def test_an_import_tells_what_it_did_not_bring_and_why(site: Site) -> None:
     assert site.business is not None

@@ -51,6 +51,30 @@ async def test_the_list_shows_how_far_an_import_is(site: Site) -> None:
     assert "History is here" not in (await site.get(path))[1], "who did not see it come is not told of its end"
 
 
+@pytest.mark.requirement("B5", "B6")
+@pytest.mark.parametrize(
+    ("state", "said", "is_bad"),
+    [
+        ("nothing_arrived", "The history did not arrive", True),
+        ("failed", "The history could not be asked for", True),
+        ("declined", "The business did not share its chats", False),
+        ("switched_off", "Taking in history is switched off", False),
+        ("not_requested", "The history has not been asked for", False),
+    ],
+)
+async def test_whoever_waits_for_an_import_is_told_why_none_came(
+    site: Site, state: str, said: str, is_bad: bool
+) -> None:
+    assert site.business is not None
+    await execute(site.business, f"UPDATE syncs SET state = '{state}' WHERE kind = 'history'")
+    inbox_id = site.business.inbox.id
+    for path in (f"/conversations/standing?moving={inbox_id}", f"/inboxes/{inbox_id}/strip?moving"):
+        _, page = await site.get(path)
+        assert said in page
+        assert f"/inboxes/{inbox_id}/sync" in page, "where it says more"
+        assert ("strip bad" in page) == is_bad, "what somebody chose is no trouble"
+
+
 @pytest.mark.parametrize(
     ("state", "said"),
     [
