@@ -17,7 +17,8 @@ from coexist.base.errors import Conflict, Invalid
 from coexist.coexistence import coverage, rules, store
 from coexist.coexistence.model import SyncKind
 from coexist.events.feed import Kind, NewEvent
-from coexist.inbox import inboxes, locks, purge, summary
+from coexist.inbox import connection, inboxes, locks, purge, summary
+from coexist.inbox.connection import Line
 from coexist.inbox.inboxes import Inbox
 from coexist.meta.phones import digits, same_number
 
@@ -29,6 +30,10 @@ LOOKED_COUNT: Final = 5_000
 """Conversations, or contacts, that one step looks at, however few of them go."""
 CONTACTS_FROM: Final = 5 * 10**17
 """Added to a contact's id in ``Step.last_id``: the conversations are done, and the contacts up to this one."""
+
+UNDONE: Final = "IMPORT_UNDONE"
+BROUGHT_BACK: Final = "IMPORT_BROUGHT_BACK"
+"""What the number's timeline calls the two."""
 
 REASONS: Final = {
     "live": "messages came or were written after connecting",
@@ -211,6 +216,11 @@ async def _shares(conn: Connection, query: str, inbox: Inbox) -> AsyncIterator[l
     while ids := await _ids(conn, query, inbox, after):
         yield ids
         after = ids[-1]
+
+
+async def note(conn: Connection, inbox: Inbox, event: str, by: str) -> None:
+    """Write into a number's timeline that ``by`` undoes its import, or brings it back."""
+    await connection.record(conn, [Line(inbox.id, clock.now(), connection.OURS, event, {"by": by})])
 
 
 async def connected_at(conn: Connection, inbox_id: int) -> datetime | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -52,6 +53,11 @@ async def open_pool(settings: Settings, *, statement_timeout_ms: int | None = No
         database.open_pool(url, application="coexist command", max_size=2, statement_timeout_ms=limit_ms) as pool,
     ):
         yield pool
+
+
+def operator() -> str:
+    """Whoever runs this command, as timelines and lists name them."""
+    return f"{getpass.getuser()} on the command line"
 
 
 def first_line(path: Path | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +11,7 @@ import typer
 from coexist.base.config import Settings
 from coexist.base.counts import counted
 from coexist.base.errors import NotFound
-from coexist.commands.opening import AccountOption, first_line, open_pool, run_command
+from coexist.commands.opening import AccountOption, first_line, open_pool, operator, run_command
 
 if TYPE_CHECKING:
     from coexist.base.crypto import Keyring
@@ -63,7 +62,7 @@ def add(account: AccountOption, number_file: NumberFile = None) -> None:
         keyring = open_keyring(settings)
         async with open_pool(settings) as pool, transaction(pool) as conn:
             account_id = await _account(conn, account)
-            number_id = await private.add(conn, keyring, _operator(), account_id, number)
+            number_id = await private.add(conn, keyring, operator(), account_id, number)
             here = await private.holdings(conn, keyring, account_id, number_id)
         typer.echo("It is on the list: from now on nothing of it is kept.")
         typer.echo("Nothing of it is here." if here.is_empty else _told(here))
@@ -166,7 +165,3 @@ async def _account(conn: Connection, account: str) -> int:
     from coexist.people import store
 
     return (await store.find_account(conn, account)).id
-
-
-def _operator() -> str:
-    return f"{getpass.getuser()} on the command line"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import sys
 import time
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ import typer
 from coexist.base.config import Settings
 from coexist.base.counts import counted
 from coexist.base.errors import Invalid, NotFound
-from coexist.commands.opening import open_pool, run_command
+from coexist.commands.opening import open_pool, operator, run_command
 
 if TYPE_CHECKING:
     from coexist.base.database import Connection, Pool
@@ -211,7 +210,7 @@ def _operator() -> Keeper:
     """Whoever runs this command: they see everything."""
     from coexist.quarantine.model import Keeper
 
-    return Keeper(f"{getpass.getuser()} on the command line", None)
+    return Keeper(operator(), None)
 
 
 async def _keeper(conn: Connection, account: str | None) -> Keeper:

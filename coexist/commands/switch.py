@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +9,7 @@ import typer
 from coexist.base.config import Settings
 from coexist.base.counts import counted
 from coexist.base.errors import Invalid
-from coexist.commands.opening import AccountOption, open_pool, run_command
+from coexist.commands.opening import AccountOption, open_pool, operator, run_command
 
 if TYPE_CHECKING:
     from coexist.base.database import Connection
@@ -72,7 +71,7 @@ def keep_open(
         from coexist.coexistence.switches import keep_open as change
 
         async with open_pool(settings) as pool, transaction(pool) as conn:
-            is_changed = await change(conn, _operator(), await _account(conn, account), inbox, days)
+            is_changed = await change(conn, operator(), await _account(conn, account), inbox, days)
         typer.echo(f"{counted(days, 'day')}{'' if is_changed else ', as before'}.")
 
     run_command(run)
@@ -89,7 +88,7 @@ def _throw(kind: str, account: str, inbox: int | None, *, is_on: bool) -> None:
         async with open_pool(settings) as pool, transaction(pool) as conn:
             account_id = await _account(conn, account)
             is_changed = await throw(
-                conn, _operator(), account_id, inbox, switch, is_on=is_on, installation=installation
+                conn, operator(), account_id, inbox, switch, is_on=is_on, installation=installation
             )
             after = await choices_of(conn, installation, account_id, inbox)
         typer.echo(f"{switch} is {'on' if is_on else 'off'}{'' if is_changed else ' already'}.")
@@ -116,7 +115,3 @@ async def _account(conn: Connection, account: str) -> int:
     from coexist.people import store
 
     return (await store.find_account(conn, account)).id
-
-
-def _operator() -> str:
-    return f"{getpass.getuser()} on the command line"

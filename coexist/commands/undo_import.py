@@ -10,7 +10,7 @@ import typer
 from coexist.base.config import Settings
 from coexist.base.counts import counted
 from coexist.base.errors import Conflict, Invalid, NotFound
-from coexist.commands.opening import open_pool, run_command
+from coexist.commands.opening import open_pool, operator, run_command
 
 if TYPE_CHECKING:
     from coexist.base.database import Pool
@@ -65,6 +65,8 @@ async def _undo(pool: Pool, inbox: Inbox, plan: Plan, typed: str) -> None:
         async with transaction(pool) as conn:
             await undoing.check(conn, inbox.account_id, inbox.id, typed=typed)
             step = await undoing.undo_some(conn, inbox, after=after)
+            if (step.conversations or step.contacts) and not (conversations or contacts):
+                await undoing.note(conn, inbox, undoing.UNDONE, operator())
             await feed.append(conn, step.events)
         after = step.last_id
         conversations, messages = conversations + step.conversations, messages + step.messages
@@ -123,6 +125,8 @@ def reapply_import(inbox: OneInbox) -> None:
                 typer.echo("The journal no longer has all of this import: only a part comes back.", err=True)
             async with transaction(pool) as conn:
                 count = await replay_import(conn, one.phone_number_id, since, "bringing an import back")
+                if count:
+                    await undoing.note(conn, one, undoing.BROUGHT_BACK, operator())
             typer.echo(f"{counted(count, 'delivery is', 'deliveries are')} in line to be applied again.")
 
     run_command(run)

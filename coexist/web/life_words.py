@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from coexist.coexistence.choices import NAMES
 from coexist.coexistence.life_store import APP_TAKEN_OFF, Entry
+from coexist.coexistence.undoing import BROUGHT_BACK, UNDONE
 from coexist.coexistence.words import plain, why
 from coexist.inbox import restrictions
 from coexist.inbox.inboxes import Inbox
@@ -19,7 +20,8 @@ INBOX_STATES: Final = {
     "offboarded": (
         "busy",
         "Disconnected for now",
-        "The phone was changed or set up again. It usually comes back by itself within minutes.",
+        "The phone was changed or set up again. It usually comes back by itself within minutes; if not, open the "
+        "WhatsApp Business app on the phone.",
     ),
     "removed": (
         "bad",
@@ -71,6 +73,8 @@ EVENTS: Final = {
     ("coexist", "SYNC_ASKED_AGAIN"): "Asked once more for what had no answer",
     ("coexist", "KEEP_OPEN_CHANGED"): "How far back conversations stay open was changed",
     ("coexist", "ECHO_EFFECT_CHANGED"): "What an answer on the phone does was changed",
+    ("coexist", UNDONE): "The import was undone: what nobody had touched is removed",
+    ("coexist", BROUGHT_BACK): "The import was applied again from the journal",
     ("coexist", "META_TOLD"): "We asked Meta about the number",
     ("coexist", "PHONE_QUIET"): "Reminder: no sign of the phone for long",
     ("coexist", "TOKEN_ENDS"): "Reminder: the access token ends soon",

@@ -54,8 +54,9 @@ async def undo(request: Request, web: Web, viewer: Viewer) -> Response:
     given = {name: str(value) for name, value in form.items()}
     async with transaction(web.pool) as conn:
         inbox = await undoing.check(conn, viewer.account_id, inbox_id, typed=given.get("typed", ""))
-    some, last_id = await _some(web, inbox, _count(given, "after"))
-    removed, contacts = _count(given, "removed") + some.conversations, _count(given, "contacts") + some.contacts
+    before = _count(given, "removed"), _count(given, "contacts")
+    some, last_id = await _some(web, inbox, _count(given, "after"), None if any(before) else viewer.member.name)
+    removed, contacts = before[0] + some.conversations, before[1] + some.contacts
     if not is_partial(request):
         return redirect(f"/inboxes/{inbox_id}/receipt/undo")
     context: dict[str, Any] = {"inbox": inbox, "typed": given.get("typed", ""), "after": last_id}
@@ -70,24 +71,32 @@ async def reapply(request: Request, web: Web, viewer: Viewer) -> Response:
         inbox = await inboxes.get(conn, viewer.account_id, inbox_id)
         since = await undoing.connected_at(conn, inbox_id)
         count = await web.replay(conn, inbox.phone_number_id, since, viewer.member.name)
+        if count:
+            await undoing.note(conn, inbox, undoing.BROUGHT_BACK, viewer.member.name)
     return redirect(f"/inboxes/{inbox_id}/receipt/undo?returned={count}")
 
 
-async def _some(web: Web, inbox: Inbox, after: int) -> tuple[undoing.Step, int | None]:
-    """Remove for AT_ONCE_S: how much that was, and after which id it goes on."""
+async def _some(web: Web, inbox: Inbox, after: int, by: str | None) -> tuple[undoing.Step, int | None]:
+    """Remove for AT_ONCE_S: how much that was, and after which id it goes on.
+
+    With the first that goes it is noted ``by`` whom, unless that was done already.
+    """
     began = time.monotonic()
     some = undoing.Step()
     last_id: int | None = after
     while last_id is not None and time.monotonic() - began < AT_ONCE_S:
         async with transaction(web.pool) as conn:
-            step = await _step(conn, inbox, last_id)
+            step = await _step(conn, inbox, last_id, by)
+        by = None if step.conversations or step.contacts else by
         some.conversations, some.contacts = some.conversations + step.conversations, some.contacts + step.contacts
         last_id = step.last_id
     return some, last_id
 
 
-async def _step(conn: Connection, inbox: Inbox, after: int) -> undoing.Step:
+async def _step(conn: Connection, inbox: Inbox, after: int, by: str | None) -> undoing.Step:
     step = await undoing.undo_some(conn, inbox, after=after)
+    if by and (step.conversations or step.contacts):
+        await undoing.note(conn, inbox, undoing.UNDONE, by)
     await feed.append(conn, step.events)
     return step
 

@@ -51,6 +51,10 @@ async def test_an_import_is_told_of_taken_back_and_brought_back(coexist: Coexist
     assert "2 deliveries are in line" in again.out
     await intake.apply_all(pool)
     assert await count(pool) == 5
+    async with pool.connection() as conn:
+        noted = await (await conn.execute("SELECT event, value ->> 'by' FROM inbox_timeline ORDER BY id")).fetchall()
+    assert [event for event, _ in noted][-2:] == ["IMPORT_UNDONE", "IMPORT_BROUGHT_BACK"]
+    assert all("on the command line" in by for _, by in noted[-2:])
 
 
 async def test_an_import_that_disturbed_somebody_ends_the_command_with_four(coexist: Coexist, pool: Pool) -> None:

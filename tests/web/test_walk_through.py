@@ -365,3 +365,6 @@ async def test_an_import_is_undone_and_brought_back(walk: Walk) -> None:
     await expect(page.locator("main")).to_contain_text("being applied again")
     await walk.shop.quiet()
     assert await walk.shop.ask("SELECT count(*) FROM messages WHERE imported") == before
+    await page.goto(walk.shop.url + NUMBER_PAGE)
+    for line in ("The import was undone", "The import was applied again"):
+        await expect(page.locator(".timeline li").filter(has_text=line)).to_contain_text(f"by {OWNER}")
