@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
+from playwright.async_api import expect
 
 from coexist.base import clock
 from coexist.base.database import transaction
@@ -35,12 +37,25 @@ async def test_each_state_says_who_may_send_and_what_to_do(site: Site) -> None:
     await site.deliver({"field": "account_update", "value": {"event": "ACCOUNT_OFFBOARDED"}})
     _, page = await site.get(path)
     assert "What is sent waits, drafts stay" in page
+    assert "if not, open the WhatsApp Business app on the phone" in page
     info = {"reason": "PRIMARY_INACTIVITY", "initiated_by": "SYSTEM"}
     await site.deliver({"field": "account_update", "value": {"event": "PARTNER_REMOVED", "disconnection_info": info}})
     _, page = await site.get(path)
     assert "Why: the phone app was not opened for about 14 days, by WhatsApp." in page
     assert "How it comes back" in page
     assert path in (await site.get("/inboxes"))[1]
+
+
+@pytest.mark.requirement("G3")
+async def test_an_open_page_counts_what_waits_to_go_out(site: Site, open_page: OpenPage) -> None:
+    await site.deliver(inbound("wamid.A", "Olá"))
+    await site.deliver({"field": "account_update", "value": {"event": "ACCOUNT_OFFBOARDED"}})
+    page = await open_page(f"/inboxes/{inbox_id(site)}")
+    waiting = page.locator(".sending div").filter(has_text="Waiting to go out").locator("dd")
+    await expect(waiting).to_have_text("0")
+    talk = f"/conversations/{await conversation_of(site.pool)}"
+    assert (await site.post(f"{talk}/messages", text="Já vejo", our_ref=str(uuid4()))).status in (200, 303)
+    await expect(waiting).to_have_text("1")
 
 
 @pytest.mark.requirement("G1", "G5")
