@@ -35,6 +35,9 @@ BROKEN: Final = AppError(
     "The error is in the log. What you had typed and sent before is safe.",
     next_step="Load the page again; if it stays, tell whoever runs this installation.",
 )
+NO_PAGE: Final = AppError(
+    "This address is where a form is sent to, and no page of its own.", next_step="Open the page that has the form."
+)
 BUSY: Final = Unavailable("The database did not answer in time.", next_step="Try again in a moment.")
 READ_AGAIN_S: Final = 5
 """How soon a page that could not be shown is asked for again."""
@@ -98,6 +101,8 @@ async def _from_router(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
         return failure_response(request, NotFound("This page does not exist.", next_step="Go back to the inbox."))
+    if error.status_code == 405:
+        return failure_response(request, NO_PAGE, 405)
     return failure_response(request, AppError(error.detail), error.status_code)
 
 

@@ -21,6 +21,13 @@ async def _buttons(site: Site, path: str, referer: str | None, **fields: str) ->
     return response.status, dict(re.findall(r'<a class="button[^"]*" href="([^"]+)"[^>]*>([^<]+)</a>', page))
 
 
+async def test_the_address_of_a_form_is_no_page_and_says_so(site: Site) -> None:
+    status, page = await site.get("/inboxes/connect/links")
+    assert status == 405
+    assert "Open the page that has the form." in page
+    assert "Method Not Allowed" not in page
+
+
 async def test_a_refused_form_leads_back_to_it(site: Site) -> None:
     back = {"/webhooks": "Back, to correct it", "/conversations": "Go to the inbox"}
     assert await _buttons(site, "/webhooks", f"{site.url}/webhooks", url="nonsense") == (422, back)
