@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 from uuid import uuid4
 
 import pytest
@@ -121,6 +122,15 @@ async def test_a_number_is_made_private_removed_and_taken_off(site: Site, strang
     assert await conversation_of(site.pool, RUI)
 
 
+WIDER: Final = """() => [...document.querySelectorAll("select")].flatMap(select => {
+    const style = getComputedStyle(select), pen = document.createElement("canvas").getContext("2d");
+    pen.font = `${style.fontWeight} ${style.fontSize} ${style.fontFamily}`;
+    const room = select.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight) - 16;  // its arrow
+    return [...select.options].map(option => option.text).filter(text => pen.measureText(text).width > room);
+})"""
+"""What can be chosen and does not fit into its list."""
+
+
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 async def test_in_a_browser(site: Site, open_page: OpenPage, size: tuple[int, int]) -> None:
     """With the keyboard alone, without a scroll bar sideways."""
@@ -137,3 +147,4 @@ async def test_in_a_browser(site: Site, open_page: OpenPage, size: tuple[int, in
     for path in ("/inboxes/1/choices", "/private-numbers", "/inboxes/choices"):
         await page.goto(site.url + path)
         assert await sideways(page) == 0, path
+        assert await page.evaluate(WIDER) == [], path
