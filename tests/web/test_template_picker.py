@@ -90,7 +90,8 @@ async def test_a_day_that_begins_with_a_message_of_ours_stands_above_it(site: Si
     await site.deliver(inbound("wamid.A", "Bom dia", at=clock.now() - timedelta(days=3)))
     await keep(site.business, listed())
     await seeded.write(site.business, await conversation_of(site.pool))
-    await site.deliver(inbound("wamid.B", "Obrigado"))  # there is something to write an answer in
+    # There is something to write an answer in.
+    await site.deliver(inbound("wamid.B", "Obrigado", at=clock.now() + timedelta(minutes=1)))
     page = await open_page(await talk(site))
     mine = page.locator(".from-api")
     boxes = [await mine.locator(each).bounding_box() for each in (".day", ".reply", ".bubble")]
