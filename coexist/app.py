@@ -24,7 +24,7 @@ from coexist.intake.endpoint import Webhook
 from coexist.intake.journal import open_journal
 from coexist.intake.protocol import DeliveryProtocol
 from coexist.intake.replay import replay_import
-from coexist.intake.sightings import note_verification
+from coexist.intake.sightings import note_refused, note_verification
 from coexist.web.app import create_pages, create_web, running
 from coexist.web.state import Web
 from coexist.worker import check_host, database_url_of
@@ -147,7 +147,8 @@ async def _answer(settings: Settings, database_url: str, listening: socket.socke
         open_journal(database_url) as journal,
     ):
         await check_host(settings, pool)
-        webhook = Webhook(settings, crypto.open_keyring(settings), journal, partial(note_verification, pool))
+        noting = partial(note_verification, pool), partial(note_refused, pool)
+        webhook = Webhook(settings, crypto.open_keyring(settings), journal, *noting)
         web = create_web(settings, pool, database_url, replay_import)
         async with running(web):
             server = Server(App(webhook, create_pages(web), pool), web, webhook)

@@ -28,6 +28,8 @@ META_S: Final = 12.0
 """How long one question to Meta may take, its retries included."""
 VERIFIED: Final = ("", "verification")
 """The sighting of Meta's verification of the address: it names nobody."""
+REFUSED: Final = ("", "signature refused")
+"""The sighting of a delivery that was signed with another secret than ours: it names nobody either."""
 OVERRULED: Final = "SYNC_ASKED_ANYWAY"
 REASON_CHARS: Final = 500
 

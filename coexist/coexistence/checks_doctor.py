@@ -39,7 +39,10 @@ LATE_SEND: Final = timedelta(minutes=10)
 NAMED_COUNT: Final = 3
 """Paused templates that are named."""
 
-ROAD: Final = (Name.CONNECTION, Name.WORKER, Name.DATABASE, Name.WEBHOOK, Name.FIELDS, Name.SUBSCRIBED, Name.META_HEARD)
+ROAD: Final = (
+    Name.CONNECTION, Name.WORKER, Name.DATABASE, Name.WEBHOOK, Name.FIELDS, Name.SUBSCRIBED, Name.SIGNED,
+    Name.META_HEARD,
+)  # fmt: skip
 """What everything that comes from Meta needs, causes first."""
 KEPT_BACK: Final = (Name.QUARANTINE, Name.UNROUTED)
 QUESTIONS: Final[Mapping[str, tuple[str, Name, Sequence[Name]]]] = {
@@ -114,6 +117,7 @@ async def diagnose(conn: Connection, keyring: Keyring, settings: Settings, accou
         found = {check.name: check for check in look.checks} | found
     syncs = {SyncKind(sync.kind): sync for sync in await store.syncs(conn, inbox_id)}
     seen = await checks_store.sightings(conn, checks_rules.names_of(inbox), since=inbox.owned_from)
+    unnamed = await checks_store.sightings(conn, [checks.REFUSED[0]])
     phases = await receipts.phases_of(conn, inbox_id, inbox.onboarded_at)
     missing_count = sum(len(phase.missing) for phase in phases)
     lost = await lost_requests.find(conn, inbox_id)
@@ -128,6 +132,7 @@ async def diagnose(conn: Connection, keyring: Keyring, settings: Settings, accou
             for kind, sync in syncs.items()
         ),
         *_sightings(inbox, syncs, seen, now),
+        _signed(unnamed.get(checks.REFUSED[1]), await checks_store.last_from_meta(conn), now),
         _unrouted(await checks_evidence.waiting(conn, inbox), now),
         _media(await checks_evidence.lacks(conn, inbox_id), inbox, now),
         _outbox(await checks_evidence.line(conn, inbox_id), inbox, now),
@@ -281,6 +286,21 @@ def _sightings(
         level = Level.AMBER if is_owed else Level.GREEN
         made.append(_seen(name, f"Field {field}", seen.get(field), now, level, step))
     return made
+
+
+def _signed(refused_at: datetime | None, last_at: datetime | None, now: datetime) -> Check:
+    """Whether what came last was signed with our secret. Anybody can sign with another, so it is amber at most."""
+    title = "Signature of deliveries"
+    if refused_at is None:
+        return Check(Name.SIGNED, Level.GREEN, title, "None came that was signed with another secret than ours.", now)
+    seen = f"One that was signed with another secret than ours was refused at {_at(refused_at)}"
+    if last_at is not None and last_at > refused_at:
+        return Check(Name.SIGNED, Level.GREEN, title, f"{seen}; signed ones have come since.", now)
+    step = (
+        "If it was Meta's, the app secret was changed: give COEXIST_APP_SECRET the new one and the old one "
+        "(new,old), and restart. Meta sends again what was refused, for seven days."
+    )
+    return Check(Name.SIGNED, Level.AMBER, title, f"{seen}, and none with ours has come since.", now, step)
 
 
 def _seen(

@@ -34,6 +34,7 @@ class Name(StrEnum):
     CLOCK = "clock"
 
     CONNECTION = "connection"
+    SIGNED = "signed"
     ACCESS = "access"
     HELD = "held"
     SWITCHES = "switches"

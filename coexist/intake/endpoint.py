@@ -66,6 +66,8 @@ class Webhook:
     journal: Journal
     verified: Callable[[], Awaitable[None]]
     """Called when somebody who knows our verify token has verified the address."""
+    refused: Callable[[], Awaitable[None]]
+    """Called when a delivery was signed with another secret than ours."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer ``GET`` (verification) and ``POST`` (a delivery); other methods get 405."""
@@ -108,6 +110,8 @@ class Webhook:
         if stored is None:
             log.warning("webhook_signature_refused", is_signed=signature is not None, bytes=len(body))
             await _answer(send, 401, b"The signature does not fit the body and COEXIST_APP_SECRET.")
+            if signature is not None:
+                await self.refused()
             return
         try:
             await self.journal.append(stored, lane=lane_of(body))

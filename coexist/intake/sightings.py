@@ -16,7 +16,7 @@ from coexist.base import clock
 from coexist.base.database import Connection, Pool, transaction
 from coexist.base.errors import AppError
 from coexist.coexistence import checks_store
-from coexist.coexistence.checks import VERIFIED
+from coexist.coexistence.checks import REFUSED, VERIFIED
 from coexist.coexistence.checks_self_test import nonces
 from coexist.intake.store import Delivery
 from coexist.meta.model import Parsed
@@ -64,6 +64,22 @@ async def note(pool: Pool, deliveries: Sequence[Delivery], parsed: Sequence[Pars
     if len(written) > REMEMBERED_COUNT:
         written.clear()
     written.update(dict.fromkeys(fresh, now))
+
+
+async def note_refused(pool: Pool) -> None:
+    """Note that a delivery had a signature, and not ours, unless that was done within the last minute.
+
+    Anybody can send such deliveries, so that they cost a row a minute is all that they do.
+    """
+    now, written = time.monotonic(), _written.setdefault(pool, {})
+    if now - written.get(REFUSED, -math.inf) < EVERY_S:
+        return
+    written[REFUSED] = now
+    try:
+        async with transaction(pool) as conn:
+            await checks_store.saw(conn, {REFUSED: clock.now()})
+    except (AppError, psycopg.Error) as error:
+        log.warning("refused_signature_not_noted", error=str(error))
 
 
 async def note_verification(pool: Pool) -> None:

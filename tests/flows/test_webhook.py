@@ -58,6 +58,9 @@ async def test_what_is_not_from_meta_or_too_large_leaves_no_trace(shop: Shop) ->
     journaled = "SELECT count(*) FROM journal"
     before = await shop.ask(journaled)
     body = customer_writes("wamid.FORGED", "Transfira para esta conta")
+    noted = "SELECT count(*) FROM webhook_sightings WHERE field = 'signature refused'"
+    assert await shop.deliver(body, "") == 401
+    assert await shop.ask(noted) == 0, "whoever signs nothing is not Meta"
     for signed in ("", signature(body, "another-secret"), signature(body + b" "), "sha256=", signature(body)[7:]):
         assert await shop.deliver(body, signed) in (401, 403)
     for size in (LARGEST_BYTES + 1, 2 * LARGEST_BYTES):
@@ -65,6 +68,7 @@ async def test_what_is_not_from_meta_or_too_large_leaves_no_trace(shop: Shop) ->
     async with shop.phone.session.post(f"{shop.url}/webhook", data=in_pieces(LARGEST_BYTES + 1)) as response:
         assert response.status == 413
     assert await shop.ask(journaled) == before
+    assert await shop.ask(noted) == 1, "for the doctor: the secret may be wrong"
     entry = {"id": "701122334455667", "changes": [{"field": "of_next_year", "value": {"is": "new"}}]}
     assert await shop.deliver(json.dumps({"object": "whatsapp_business_account", "entry": [entry]}).encode()) == 200
     assert await shop.ask(journaled) == before + 1

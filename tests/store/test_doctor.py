@@ -17,6 +17,7 @@ from coexist.coexistence.checks_model import Diagnosis, Level, Name, Preflight, 
 from coexist.inbox import connection, refusals
 from coexist.inbox.connection import Line
 from coexist.inbox.refusals import Refusal
+from coexist.intake import sightings
 from coexist.meta.answers import AppSubscription, FieldTicked
 from tests.support.business import (
     BSUID,
@@ -121,6 +122,20 @@ async def test_a_history_with_a_gap_is_not_called_in_order(business: Business) -
     found = await answer(business, "history")
     assert (found.level, "1 part of it never came" in found.verdict) == (Level.AMBER, True), found.verdict
     assert any("exported chats" in check.next_step for check in found.checks)
+
+
+@pytest.mark.requirement("G12")
+async def test_deliveries_signed_with_another_secret_are_named_until_right_ones_come(business: Business) -> None:
+    await deliver(business.pool, echo("wamid.0", "hello"))
+    assert (await answer(business, "app_messages")).level is Level.GREEN
+    for _ in range(2):
+        await sightings.note_refused(business.pool)
+    found = await answer(business, "app_messages")
+    assert (found.level, "signed with another secret" in found.verdict) == (Level.AMBER, True), found.verdict
+    assert any("(new,old)" in check.next_step for check in found.checks)
+    assert (await answer(business, "sending")).level is Level.GREEN, "what is sent needs no webhook"
+    await deliver(business.pool, echo("wamid.1", "hello again"))
+    assert (await answer(business, "app_messages")).level is Level.GREEN
 
 
 @pytest.mark.requirement("G12")

@@ -107,7 +107,7 @@ async def desk() -> AsyncIterator[Desk]:
     async def verified() -> None:
         pass
 
-    webhook = Webhook(Settings(app_secrets=(SECRET,), verify_token="word"), KEYRING, line, verified)
+    webhook = Webhook(Settings(app_secrets=(SECRET,), verify_token="word"), KEYRING, line, verified, verified)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["path"] == "/webhook":
