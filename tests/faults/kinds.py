@@ -17,6 +17,7 @@ import psycopg
 from tests.faults import clocks, disks
 from tests.faults.load import STREAMS_COUNT, Load
 from tests.faults.machine import Machine
+from tests.support.waiting import PATIENCE_S
 
 CONNECTIONS_MAX: Final = 200
 """More than the embedded server takes."""
@@ -26,7 +27,6 @@ OURS: Final = "SELECT pid FROM pg_stat_activity WHERE starts_with(application_na
 END_OURS: Final = f"SELECT pg_terminate_backend(pid) FROM ({OURS}) AS ours"
 POISON: Final = "Isto a base de dados recusa"
 ORDERLY: Final = 0
-STREAMS_WAIT_S: Final = 30.0
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ async def kill_everything(scene: Scene) -> None:
 @kind("processes", may_leave_unclear=True, is_alone=True)
 async def stop_with_streams(scene: Scene) -> None:
     """SIGTERM while browsers watch: serve ends in its grace time with exit code 0, and tells every stream goodbye."""
-    async with asyncio.timeout(STREAMS_WAIT_S):
+    async with asyncio.timeout(PATIENCE_S):
         while len(scene.load.streams) < STREAMS_COUNT:
             await asyncio.sleep(0.05)
     broken_before = scene.load.broken_streams

@@ -32,6 +32,7 @@ from tests.faults.unit import Unit
 from tests.flows.shop import Shop
 from tests.support.ports import free_port
 from tests.support.product import Product, environment, phone_for
+from tests.support.waiting import PATIENCE_S
 
 MEDIA_FOLDER: Final = "media"
 FOLDER_PREFIX: Final = "coexist-faults-"
@@ -82,7 +83,7 @@ class Machine:
 
     async def patiently(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """The same, waiting for a database that is just being started again."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 with suppress(psycopg.OperationalError):
                     return await self.ask(query, *values)

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import aiohttp
 import psycopg
 
 from simulator.config import Pace
@@ -22,12 +23,12 @@ from tests.faults.machine import Machine, machine
 from tests.faults.verdict import Verdict, judge, quiet
 from tests.flows.agent import signed_in
 from tests.support.product import connect
+from tests.support.waiting import PATIENCE_S
 
 MESSAGE_COUNT: Final = 800
 CHUNKS_COUNT: Final = 20
 HISTORY_SHARE: Final = 0.8
 """How much of the run the history streams in."""
-START_S: Final = 120.0
 PROBE_AGAIN_S: Final = 1.0
 POLL_S: Final = 0.05
 LOG_LINES_COUNT: Final = 15
@@ -178,9 +179,10 @@ def _words(error: BaseException) -> str:
 
 
 async def _until_serving(made: Machine) -> None:
-    async with asyncio.timeout(START_S):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
-            with suppress(OSError):
+            assert not made.unit.ends, f"serve ended with {made.unit.ends} before anything was done to it"
+            with suppress(OSError, aiohttp.ClientError):
                 async with made.shop.phone.session.get(f"{made.shop.url}/readyz") as answer:
                     if answer.status == 200:
                         return
