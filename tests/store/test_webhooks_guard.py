@@ -152,17 +152,27 @@ async def test_who_does_not_answer_is_left_in_time(monkeypatch: pytest.MonkeyPat
         assert 300 <= outcome.duration_ms < 5_000
 
 
-async def test_what_cannot_be_reached_is_said_in_words() -> None:
+class Nameless(Rebinding):
+    """A name server that knows no name. The machine's own may not answer for a while, or have an answer to all."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+
+async def test_what_cannot_be_reached_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     async with listening() as program, open_post(may_be_private=True) as post:
         plain = await post.send(program.url.replace("http:", "https:"), b"{}", {})
         assert plain.error == "It speaks no TLS that we understand."
         for url, said in (
             (f"http://{LOOPBACK}:1/", "It cannot be reached: no connection was made."),
-            ("https://coexist.invalid/", "Its name leads to no address."),
-            ("http://coexist.invalid/", "Its name leads to no address."),
             (f"https://{'a' * 70}.example.com/", "Its name leads to no address."),
         ):
             assert (await post.send(url, b"{}", {})).error == said
+        for scheme, session in post.sessions.items():
+            monkeypatch.setattr(session.connector, "_resolver", Nameless())
+            assert (await post.send(f"{scheme}://coexist.invalid/", b"{}", {})).error == "Its name leads to no address."
 
 
 async def test_nothing_of_one_post_is_kept_for_another(pool: Pool) -> None:
