@@ -22,7 +22,7 @@ from coexist.coexistence import coverage
 from coexist.events import feed
 from coexist.events.feed import Kind as EventKind
 from coexist.events.feed import NewEvent
-from coexist.exported_chats import bringing, made, store
+from coexist.exported_chats import bringing, made, store, told_again
 from coexist.exported_chats.actions import FOLDER, WithPrivateNumber, path_of
 from coexist.exported_chats.model import Chat, State
 from coexist.inbox import inboxes
@@ -50,7 +50,7 @@ async def run(pool: Pool, settings: Settings, keyring: Keyring, keep: Keep, *, w
             if time.monotonic() - tidied_at > TIDY_EVERY_S:
                 await tidy(pool, settings)
                 tidied_at = time.monotonic()
-            if await work_next(pool, settings, keyring, keep):
+            if await work_next(pool, settings, keyring, keep) or await told_again.compare_next(pool):
                 continue
         except (AppError, psycopg.Error, OSError) as error:
             logger.error("exported_chats_not_worked", error=str(error), error_type=type(error).__name__)

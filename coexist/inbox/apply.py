@@ -18,7 +18,7 @@ from coexist.base import log
 from coexist.base.database import Connection, Pool
 from coexist.base.errors import Unavailable
 from coexist.events.feed import Kind, NewEvent
-from coexist.inbox import changes, locks, refusals, sent, summary
+from coexist.inbox import changes, locks, refusals, sent, summary, told_again
 from coexist.inbox.book import EntryRow, ProfileRow, WishRow, store_entries, store_profiles, store_wishes
 from coexist.inbox.changes import ChangeRow, MessageKey, StatusRow
 from coexist.inbox.files import FileRow, store_files
@@ -336,6 +336,8 @@ async def _apply_messages(
     conversations = merged.conversation_ids | refused | {place for _, place, _ in settled.values()}
     extended = await summary.extend(conn, _added_alone(rows.messages, merged, settled))
     refreshed = await summary.refresh(conn, conversations - extended, contact_ids, named)
+    if past_in := {row.conversation_id for row in rows.messages if row.imported}:
+        await told_again.want(conn, past_in)
     if len(refreshed.contact_ids) <= TOLD_CONTACTS_COUNT:
         events += [NewEvent(account_id, Kind.CONTACT_CHANGED, contact_id=id_) for id_ in sorted(refreshed.contact_ids)]
     changed = {*merged.changed, *(ids for key, ids in settled.items() if key in live)} - set(merged.added)
