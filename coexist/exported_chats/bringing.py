@@ -28,7 +28,7 @@ from coexist.coexistence import coverage
 from coexist.events import feed
 from coexist.events.feed import Kind as EventKind
 from coexist.events.feed import NewEvent
-from coexist.exported_chats import archive, cards, made, planning, store
+from coexist.exported_chats import archive, cards, made, planning, store, told_again
 from coexist.exported_chats.actions import FOLDER, check_public, check_wanted, file_of
 from coexist.exported_chats.archive import Package
 from coexist.exported_chats.made import Original
@@ -83,11 +83,12 @@ async def bring_in(pool: Pool, settings: Settings, keyring: Keyring, keep: Keep,
     async with transaction(pool) as conn:
         inbox = (await inboxes.get(conn, chat.account_id, choices.inbox_id)).within(allowed(settings))
         await check_public(conn, keyring, inbox, choices.person)
+        to = await told_again.compared_to(conn, chat.id)
     check_wanted(settings, inbox)
     found, _ = await asyncio.to_thread(planning.survey, path)
     people = await resolve(pool, inbox.scope_id, [Mention(choices.person, now, inbox.id)])
     contact_id = people.contact_id(choices.person, now)
-    plan = await planning.plan(pool, path, chat.id, inbox, contact_id, choices, has_seconds=found.has_seconds)
+    plan = await planning.plan(pool, path, chat.id, inbox, contact_id, choices, has_seconds=found.has_seconds, to=to)
     with archive.opened(path) as package:
         work = _Work(pool, keyring, keep, chat, inbox, choices, package)
         batches = _batches(package, choices, plan)
@@ -104,6 +105,7 @@ async def bring_in(pool: Pool, settings: Settings, keyring: Keyring, keep: Keep,
         if here.new or here.filled:
             place = (chat.account_id, EventKind.CONVERSATION_CHANGED, inbox.id, conversation_id)
             events.append(NewEvent(*place, is_import=True))
+        await told_again.begin(conn, chat.id)
         await coverage.forget(conn, inbox.id)
         await feed.append(conn, events)
     path.unlink(missing_ok=True)

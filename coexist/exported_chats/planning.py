@@ -209,15 +209,26 @@ def _is_skipped(plan: Plan, entry: Entry) -> bool:
 
 
 async def plan(
-    pool: Pool, path: Path, chat_id: int, inbox: Inbox, contact_id: int | None, choices: Choices, *, has_seconds: bool
+    pool: Pool,
+    path: Path,
+    chat_id: int,
+    inbox: Inbox,
+    contact_id: int | None,
+    choices: Choices,
+    *,
+    has_seconds: bool,
+    to: int | None = None,
 ) -> Plan:
-    """Work out what an import as chosen would do with each message. Reads; writes nothing."""
+    """Work out what an import as chosen would do with each message. Reads; writes nothing.
+
+    ``to`` is the last message that it is compared with, None for all that are here.
+    """
     made = await asyncio.to_thread(_read, path, choices)
     known: list[Known] = []
     async with transaction(pool) as conn:
         if contact_id is not None:
             first_at, last_at = made.first_at - AROUND, made.last_at + AROUND
-            known = [one async for one in threads.known(conn, chat_id, inbox.id, contact_id, first_at, last_at)]
+            known = [one async for one in threads.known(conn, chat_id, inbox.id, contact_id, first_at, last_at, to=to)]
         taken = await threads.taken(conn, chat_id, inbox.id, [message.wamid for message in made.told])
     span_s = SECOND_S if has_seconds else MINUTE_S
     made.decisions = await asyncio.to_thread(matching.decide, made.told, known, span_s=span_s, taken=taken)

@@ -119,6 +119,7 @@ SELECT coalesce(m.wamid, ''), m.direction::text, coalesce(x.replaced ->> 'type',
        coalesce((x.replaced ->> 'content_rank')::smallint, m.content_rank)
   FROM conversations c
   JOIN messages m ON m.conversation_id = c.id AND m.sent_at BETWEEN %(first_at)s AND %(last_at)s
+       AND (%(to)s::bigint IS NULL OR m.id <= %(to)s OR m.wamid LIKE 'exported:%%')
   LEFT JOIN exported_messages x
     ON x.inbox_id = m.inbox_id AND x.wamid = m.wamid AND x.exported_chat_id = %(chat_id)s
  WHERE c.inbox_id = %(inbox_id)s AND c.contact_id = %(contact_id)s AND (x.wamid IS NULL OR x.replaced IS NOT NULL)
@@ -126,15 +127,26 @@ SELECT coalesce(m.wamid, ''), m.direction::text, coalesce(x.replaced ->> 'type',
 
 
 async def known(
-    conn: Connection, chat_id: int, inbox_id: int, contact_id: int, first_at: datetime, last_at: datetime
+    conn: Connection,
+    chat_id: int,
+    inbox_id: int,
+    contact_id: int,
+    first_at: datetime,
+    last_at: datetime,
+    *,
+    to: int | None,
 ) -> AsyncIterator[Known]:
-    """Yield the messages of a thread in that time, whoever told of them but this import."""
+    """Yield the messages of a thread in that time, whoever told of them but this import.
+
+    Of WhatsApp's own only those up to the id ``to``, if one is given.
+    """
     values = {
         "chat_id": chat_id,
         "inbox_id": inbox_id,
         "contact_id": contact_id,
         "first_at": first_at,
         "last_at": last_at,
+        "to": to,
     }
     async with conn.cursor(name="exported_chats_known") as cursor:
         cursor.itersize = FETCH_ROWS

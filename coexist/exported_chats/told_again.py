@@ -36,8 +36,27 @@ PAIRS_COUNT: Final = 1_000
 
 logger = log.get(__name__)
 
+COMPARED_TO: Final = """
+UPDATE exported_chats SET compared_to = coalesce(compared_to, (SELECT coalesce(max(id), 0) FROM messages))
+ WHERE id = %s RETURNING compared_to
+"""
+BEGIN: Final = "UPDATE exported_chats SET compare_wanted_at = %s WHERE id = %s"
+
+
+async def compared_to(conn: Connection, chat_id: int) -> int:
+    """Return the last message with which an import compares itself: the newest there was when it was first begun."""
+    row = await (await conn.execute(COMPARED_TO, (chat_id,))).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+async def begin(conn: Connection, chat_id: int) -> None:
+    """Have a chat that was just brought in compared with what came while it was."""
+    await conn.execute(BEGIN, (clock.now(), chat_id))
+
+
 WANTED: Final = """
-SELECT e.id, e.account_id, e.inbox_id, i.scope_id, e.compare_wanted_at
+SELECT e.id, e.account_id, e.inbox_id, i.scope_id, e.compare_wanted_at, e.compared_to
   FROM exported_chats e JOIN inboxes i ON i.id = e.inbox_id
  WHERE e.state = 'applied' AND e.compare_wanted_at <= %s
  ORDER BY e.id LIMIT 1
@@ -52,7 +71,7 @@ SELECT m.wamid, m.direction::text, m.type, m.text, extract(epoch FROM m.sent_at)
  ORDER BY m.sent_at, m.id
 """
 
-# What came after it. What was here before, the import itself has compared.
+# What came since the import was begun. What was here before, it has compared itself.
 THEIRS: Final = """
 SELECT m.wamid, m.direction::text, m.type, coalesce(m.edited_text, m.text), extract(epoch FROM m.sent_at)::float8,
        m.content_rank
@@ -73,6 +92,7 @@ class Wanted:
     inbox_id: int
     scope_id: int
     wanted_at: datetime
+    compared_to: int | None
 
 
 class Pair(NamedTuple):
@@ -113,7 +133,7 @@ async def _both(conn: Connection, chat: Wanted) -> tuple[list[Told], list[Known]
     slack = matching.SLACK_S + MINUTE_S
     values = {
         "conversations": list({row[5] for row in ours}),
-        "after": max(row[6] for row in ours),
+        "after": max(row[6] for row in ours) if chat.compared_to is None else chat.compared_to,
         "first": told[0].at - slack,
         "last": told[-1].at + slack,
     }

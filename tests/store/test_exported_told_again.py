@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -12,7 +14,7 @@ import pytest
 from coexist.base.database import transaction
 from coexist.coexistence import undoing
 from coexist.events import feed
-from coexist.exported_chats import told_again, worker
+from coexist.exported_chats import planning, told_again, worker
 from coexist.inbox import inboxes
 from coexist.intake.replay import replay_import
 from coexist.intake.worker import apply_next
@@ -57,12 +59,13 @@ async def bring_back(desk: Desk) -> None:
         pass
 
 
-async def plainly(desk: Desk) -> list[tuple[Any, ...]]:
+async def plainly(desk: Desk, history: Sequence[dict[str, Any]] = HISTORY) -> list[tuple[Any, ...]]:
     """The history first and then the export, and all of it taken back again."""
-    await deliver(desk.pool, *HISTORY)
+    await deliver(desk.pool, *history)
     await desk.bring_in(CHAT)
     found = await desk.rows(ALL)
-    assert [row[0] for row in found if row[0] != "the export"] == ["wamid.1", "wamid.2", "wamid.P"]
+    assert len(found) == 9, "as many as the export has"
+    assert len([row for row in found if row[0] != "the export"]) == len(history)
     await desk.undo((await desk.last()).id)
     await undo_the_import(desk)
     assert await desk.rows(ALL) == []
@@ -123,6 +126,55 @@ async def test_an_import_that_was_taken_back_before_the_export_comes_back_once(d
     assert texts.count(("outbound", "text", "Chegaram ontem!")) == 1
     assert texts.count(("inbound", "image", "A receita")) == 1
     assert len(texts) == 9
+
+
+@pytest.mark.requirement("D1")
+async def test_what_whatsapp_tells_while_the_export_comes_in_is_here_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = planning.plan
+
+    async def overtaken(*args: Any, **kwargs: Any) -> planning.Plan:
+        made = await plan(*args, **kwargs)
+        await deliver(desk.pool, HISTORY[1])
+        return made
+
+    await deliver(desk.pool, HISTORY[0])
+    monkeypatch.setattr(planning, "plan", overtaken)
+    await desk.bring_in(CHAT)
+    assert len(await desk.texts()) == 10
+    await compare(desk)
+    texts = await desk.texts()
+    assert len(texts) == 9
+    assert texts.count(("outbound", "text", "ok")) == 2
+
+
+@pytest.mark.requirement("D1", "D3", "D10")
+@pytest.mark.parametrize("seed", range(int(os.environ.get("SEEDS", "4"))))
+async def test_whatever_comes_when_each_message_is_here_once(desk: Desk, seed: int) -> None:
+    """The export, the chunks, undoing and bringing back in any order."""
+    more = past("wamid.3", WHEN + timedelta(seconds=9), "ok", outbound=True)
+    chunks = [*HISTORY, more, past("wamid.4", datetime(2026, 1, 6, 18, 30, 59, tzinfo=UTC), "Obrigada, até amanhã")]
+    expected = await plainly(desk, chunks)
+    await sweep(desk.keep, is_thorough=False)
+    chance = random.Random(seed)
+    steps: list[Any] = [*chunks, "export", *chance.choices(["undo", "back", "compare", *chunks], k=6)]
+    chance.shuffle(steps)
+    for step in steps:
+        match step:
+            case "export":
+                await desk.bring_in(CHAT)
+            case "undo":
+                await undo_the_import(desk)
+            case "back":
+                await bring_back(desk)
+            case "compare":
+                await compare(desk)
+            case _:
+                await deliver(desk.pool, step)
+    await bring_back(desk)
+    await compare(desk)
+    assert await desk.rows(ALL) == expected, steps
 
 
 async def test_the_worker_compares_once_the_history_has_come_to_rest(
