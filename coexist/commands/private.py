@@ -65,9 +65,8 @@ def add(account: AccountOption, number_file: NumberFile = None) -> None:
             number_id = await private.add(conn, keyring, operator(), account_id, number)
             here = await private.holdings(conn, keyring, account_id, number_id)
         typer.echo("It is on the list: from now on nothing of it is kept.")
-        typer.echo("Nothing of it is here." if here.is_empty else _told(here))
-        if not here.is_empty:
-            typer.echo("`coexist private purge` removes it.")
+        typer.echo(_told(here))
+        typer.echo("`coexist private purge` removes what is here of it, also what others wrote that shows it.")
 
     run_command(run)
 

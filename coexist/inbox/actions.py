@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from coexist.base import clock
+from coexist.base.crypto import Keyring
 from coexist.base.database import Connection
 from coexist.base.errors import Invalid, NotFound
 from coexist.events import feed
 from coexist.events.feed import Kind, NewEvent
-from coexist.inbox import summary
+from coexist.inbox import private, summary
 from coexist.people.model import Member
 
 NAME_CHARS_MAX: Final = 200
@@ -87,15 +88,16 @@ ON CONFLICT (conversation_id, user_id) DO UPDATE SET text = excluded.text, saved
 """
 
 
-async def save_draft(conn: Connection, member: Member, conversation_id: int, text: str) -> None:
+async def save_draft(conn: Connection, keyring: Keyring, member: Member, conversation_id: int, text: str) -> None:
     """Keep what the member has typed so far; an empty text clears it. Nobody else is told.
 
-    Raises Invalid above DRAFT_CHARS_MAX characters, and NotFound.
+    What is nothing but a private number is not kept, without a word: whoever types is not at the end of it yet. Raises
+    Invalid above DRAFT_CHARS_MAX characters, and NotFound.
     """
     if len(text) > DRAFT_CHARS_MAX:
         raise Invalid(f"A draft can have {DRAFT_CHARS_MAX} characters at most; this one has {len(text)}.")
     await _lock(conn, member, conversation_id)
-    if text.strip():
+    if text.strip() and not await private.shows(conn, keyring, member.account_id, text):
         values = (conversation_id, member.user_id, text.replace("\0", ""), clock.now())
         await conn.execute(SAVE_DRAFT, values)
     else:
@@ -133,11 +135,15 @@ async def rename_contact(conn: Connection, member: Member, contact_id: int, name
     await feed.append(conn, [_changed_contact(member, contact_id)])
 
 
-async def write_note(conn: Connection, member: Member, contact_id: int, text: str) -> None:
-    """Keep a note about a contact, for the team only. Raises Invalid above NOTE_CHARS_MAX, and NotFound."""
+async def write_note(conn: Connection, keyring: Keyring, member: Member, contact_id: int, text: str) -> None:
+    """Keep a note about a contact, for the team only.
+
+    Raises Invalid above NOTE_CHARS_MAX, Conflict for nothing but a private number, and NotFound.
+    """
     text = text.replace("\0", "").strip()
     if len(text) > NOTE_CHARS_MAX:
         raise Invalid(f"A note can have {NOTE_CHARS_MAX} characters at most; this one has {len(text)}.")
+    await private.check_shows_nobody(conn, keyring, member.account_id, text)
     await _lock_contact(conn, member, contact_id)
     await conn.execute("UPDATE contacts SET note = %s WHERE id = %s", (text or None, contact_id))
     await feed.append(conn, [_changed_contact(member, contact_id)])

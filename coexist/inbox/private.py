@@ -19,9 +19,10 @@ from coexist.base.database import Connection
 from coexist.base.errors import Conflict, Invalid, NotFound, Unavailable
 from coexist.inbox import private_lists
 from coexist.meta.phones import digits, match_key, same_number
-from coexist.meta.private import PHONE_DIGITS
+from coexist.meta.private import PHONE_DIGITS, names
 
 NOT_SENT: Final = "This is a private number: what is written with it is not kept here, so nothing was sent."
+NOT_KEPT: Final = "This is nothing but a private number, of which nothing is kept here."
 OFF_THE_LIST: Final = (
     "An owner or admin can take the number off the list (Numbers > its name > Choices > Private numbers)."
 )
@@ -272,6 +273,26 @@ async def check_may_write(conn: Connection, keyring: Keyring, account_id: int, c
     peers = await (await conn.execute(PEERS, (conversation_id, account_id))).fetchall()
     if any(is_private(key) for (key,) in peers):
         raise Conflict(NOT_SENT, next_step=f"Write to them in the phone app. {OFF_THE_LIST}")
+
+
+async def shows(conn: Connection, keyring: Keyring, account_id: int, text: str) -> bool:
+    """Whether what somebody of the account has written is nothing but a private number, or its person's BSUID.
+
+    Of such a text nothing may be kept. Until the caller's transaction ends nobody becomes private. Costs nothing for
+    any other text.
+    """
+    if not names(text, lambda _: True):
+        return False
+    await conn.execute(private_lists.SHARE)
+    lists = await private_lists.load(conn, keyring)
+    is_private = lists.of_account(account_id) if lists else None
+    return is_private is not None and names(text, is_private)
+
+
+async def check_shows_nobody(conn: Connection, keyring: Keyring, account_id: int, text: str | None) -> None:
+    """Raise Conflict for a text that is nothing but a private number."""
+    if text is not None and await shows(conn, keyring, account_id, text):
+        raise Conflict(NOT_KEPT, next_step=f"Write it in the phone app. {OFF_THE_LIST}")
 
 
 async def is_listed(conn: Connection, keyring: Keyring, account_id: int, raw_phone: str | None) -> bool:

@@ -6,7 +6,7 @@ pages as changed conversations; files that nobody else names go with the next sw
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -259,7 +259,50 @@ async def shown_in(
 
 
 ROWS_COUNT: Final = 2_000
-"""Lines of timelines, or exported chats, looked at in one transaction."""
+"""Lines of timelines, exported chats or notes looked at in one transaction."""
+ALONE_CHARS: Final = 60
+"""No text that is nothing but an id is longer."""
+
+DRAFTS: Final = """
+SELECT d.conversation_id, d.user_id, d.text
+  FROM drafts d JOIN conversations c ON c.id = d.conversation_id JOIN inboxes i ON i.id = c.inbox_id
+ WHERE i.account_id = %s AND length(d.text) <= %s
+"""
+
+
+async def drafts_of(conn: Connection, account_id: int) -> list[tuple[int, int, str]]:
+    """Return an account's drafts (conversation id, user id, text) that may be nothing but a number."""
+    return list(await (await conn.execute(DRAFTS, (account_id, ALONE_CHARS))).fetchall())
+
+
+async def forget_drafts(conn: Connection, drafts: Iterable[tuple[int, int]]) -> None:
+    """Remove drafts of (conversation id, user id)."""
+    for one in drafts:
+        await conn.execute("DELETE FROM drafts WHERE conversation_id = %s AND user_id = %s", one)
+
+
+NOTES: Final = """
+SELECT k.id, k.note FROM contacts k JOIN contact_scopes s ON s.id = k.scope_id
+ WHERE s.account_id = %s AND length(k.note) <= %s AND k.id > %s
+ ORDER BY k.id LIMIT %s
+"""
+
+
+async def notes_of(conn: Connection, account_id: int, after: int) -> list[tuple[int, str]]:
+    """Return the next notes about contacts (contact id, note) after an id that may be nothing but a number."""
+    return list(await (await conn.execute(NOTES, (account_id, ALONE_CHARS, after, ROWS_COUNT))).fetchall())
+
+
+async def forget_notes(conn: Connection, account_id: int, scope_ids: Collection[int], ids: Sequence[int]) -> Slice:
+    """Remove the notes about these contacts; return the events."""
+    if not ids:
+        return Slice()
+    for scope_id in sorted(scope_ids):
+        await locks.own_people(conn, scope_id)
+        await locks.own_apply(conn, scope_id)
+    await conn.execute("UPDATE contacts SET note = NULL WHERE id = ANY(%s)", (list(ids),))
+    return Slice(events=[NewEvent(account_id, Kind.CONTACT_CHANGED, contact_id=id_) for id_ in ids])
+
 
 TIMELINE: Final = """
 SELECT t.id, t.value FROM inbox_timeline t JOIN inboxes i ON i.id = t.inbox_id

@@ -231,8 +231,9 @@ REST: Final = "UPDATE private_numbers SET rest_place = %s, rest_after = %s WHERE
 async def _forget_some_of_the_rest(conn: Connection, wanted: Purge, is_theirs: IsPrivate) -> tuple[Slice, bool]:
     """Remove some of what hangs on no contact of theirs, and may be in no delivery any more; whether that was all.
 
-    Exported chats that never came to a conversation; lines of the timeline; and messages of others that show them. What
-    comes meanwhile is searched before it is applied, so nothing of theirs appears where this has been.
+    Exported chats that never came to a conversation; lines of the timeline; and messages of others, drafts and notes
+    that show them. What comes meanwhile is searched before it is applied, and what is written before it is kept, so
+    nothing of theirs appears where this has been.
     """
     removed, after = await REST_PLACES[wanted.rest_place](conn, wanted, is_theirs)
     place = (wanted.rest_place, after) if after is not None else (wanted.rest_place + 1, 0)
@@ -269,7 +270,20 @@ async def _forget_shown(conn: Connection, wanted: Purge, is_theirs: IsPrivate) -
     return removed, wanted.rest_after if removed.is_left else after
 
 
-REST_PLACES: Final = (_forget_exported, _forget_lines, _forget_shown)
+async def _forget_drafts(conn: Connection, wanted: Purge, is_theirs: IsPrivate) -> tuple[Slice, int | None]:
+    drafts = await purge.drafts_of(conn, wanted.account_id)
+    await purge.forget_drafts(conn, [(talk, user_id) for talk, user_id, text in drafts if names(text, is_theirs)])
+    return Slice(), None
+
+
+async def _forget_notes(conn: Connection, wanted: Purge, is_theirs: IsPrivate) -> tuple[Slice, int | None]:
+    notes = await purge.notes_of(conn, wanted.account_id, wanted.rest_after)
+    scopes = {inbox.scope_id for inbox in await inboxes.of_account(conn, wanted.account_id)}
+    found = [id_ for id_, note in notes if names(note, is_theirs)]
+    return await purge.forget_notes(conn, wanted.account_id, scopes, found), notes[-1][0] if notes else None
+
+
+REST_PLACES: Final = (_forget_exported, _forget_lines, _forget_shown, _forget_drafts, _forget_notes)
 
 
 async def vacuum(pool: Pool, *, is_full: bool = False) -> None:

@@ -48,7 +48,7 @@ async def send_text(
     peer = writing.check_open(target)
     quoted = None if reply_to is None else await _quotable(conn, conversation_id, reply_to)
     draft = Draft("text", kept, payload.text(kept))
-    return await writing.put_in_line(conn, member, target, peer, draft, our_ref, quoted)
+    return await writing.put_in_line(conn, keyring, member, target, peer, draft, our_ref, quoted)
 
 
 async def retry(conn: Connection, keyring: Keyring, member: Member, message_id: int) -> int:
@@ -111,7 +111,7 @@ async def _send_copy(conn: Connection, keyring: Keyring, member: Member, message
     peer = writing.check_open(target, needs_window=message.needs_window)
     await templates.check_again(conn, target, message)
     draft = Draft(message.type, message.text, message.payload[message.type], message.content)
-    return await writing.put_in_line(conn, member, target, peer, draft, our_ref, message.reply_to)
+    return await writing.put_in_line(conn, keyring, member, target, peer, draft, our_ref, message.reply_to)
 
 
 async def _quotable(conn: Connection, conversation_id: int, message_id: int) -> str:

@@ -78,7 +78,7 @@ async def send_template(
         shown["file"] = asdict(file) | {"given_at": clock.now().isoformat()}
     content = {"template": shown}
     draft = Draft(TYPE, forms.said(form, filled), part, content)
-    return await writing.put_in_line(conn, member, target, peer, draft, our_ref)
+    return await writing.put_in_line(conn, keyring, member, target, peer, draft, our_ref)
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,12 +78,20 @@ def _closed(window: Window) -> str:
 
 
 async def put_in_line(
-    conn: Connection, member: Member, target: Target, peer: str, draft: Draft, our_ref: UUID, quoted: str | None = None
+    conn: Connection,
+    keyring: Keyring,
+    member: Member,
+    target: Target,
+    peer: str,
+    draft: Draft,
+    our_ref: UUID,
+    quoted: str | None = None,
 ) -> int:
     """Write message, outbox row and events; return the message's id. ``quoted`` is the wamid of what it answers.
 
-    Raises Conflict when the reference belongs to another message.
+    Raises Conflict when the reference belongs to another message, and for a text that is nothing but a private number.
     """
+    await private.check_shows_nobody(conn, keyring, member.account_id, draft.text)
     values = {
         "inbox_id": target.inbox_id,
         "conversation_id": target.conversation_id,

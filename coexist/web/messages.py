@@ -83,7 +83,7 @@ async def save_draft(request: Request, web: Web, viewer: Viewer) -> Response:
     conversation_id: int = request.path_params["conversation_id"]
     text = str((await request.form()).get("text", ""))
     async with transaction(web.pool) as conn:
-        await actions.save_draft(conn, viewer.member, conversation_id, text)
+        await actions.save_draft(conn, web.keyring, viewer.member, conversation_id, text)
     return Response(status_code=204)
 
 
@@ -128,7 +128,7 @@ async def change_contact(request: Request, web: Web, viewer: Viewer) -> Response
         if "name" in form:
             await actions.rename_contact(conn, viewer.member, contact_id, str(form["name"]))
         if "note" in form:
-            await actions.write_note(conn, viewer.member, contact_id, str(form["note"]))
+            await actions.write_note(conn, web.keyring, viewer.member, contact_id, str(form["note"]))
 
     await in_transaction(web.pool, act)
     return Response(status_code=204) if is_partial(request) else redirect("/conversations")

@@ -122,13 +122,13 @@ class World:
             await intake.apply_next(self.pool, lane, batch=self.chance.choice((1, 3, 50)))
 
     async def team(self) -> None:
-        """Somebody writes, drafts, notes, renames, or takes a conversation."""
+        """Somebody writes, drafts, notes, renames, or takes a conversation; of others also with the number alone."""
         talks = await rows(self.pool, "SELECT id, contact_id FROM conversations ORDER BY id")
         if not talks:
             return
         talk, contact = self.chance.choice(talks)
         is_theirs = await rows(self.pool, "SELECT FROM contacts WHERE id = %s AND phone LIKE '55%%'", contact)
-        words = f"{private.WORDS} team" if is_theirs else "equipa"
+        words = f"{private.WORDS} team" if is_theirs else self.chance.choice(("equipa", f"+{private.PHONE}"))
         act = self.chance.randrange(5)
         with suppress(AppError):
             async with transaction(self.pool) as conn:
@@ -136,9 +136,9 @@ class World:
                     ref = UUID(int=self.chance.getrandbits(128))
                     await outbound.send_text(conn, KEYRING, self.member, talk, words, our_ref=ref)
                 elif act == 1:
-                    await actions.save_draft(conn, self.member, talk, words)
+                    await actions.save_draft(conn, KEYRING, self.member, talk, words)
                 elif act == 2:
-                    await actions.write_note(conn, self.member, contact, words)
+                    await actions.write_note(conn, KEYRING, self.member, contact, words)
                 elif act == 3:
                     name = private.NAME if is_theirs else "Rui D."
                     await actions.rename_contact(conn, self.member, contact, name)

@@ -8,7 +8,9 @@ from typing import Final
 
 import pytest
 
-from coexist.base.database import Pool, transaction
+from coexist.base.database import Pool, in_transaction, transaction
+from coexist.base.errors import Conflict
+from coexist.inbox import actions
 from coexist.inbox import private as listing
 from coexist.inbox import purge as here
 from coexist.intake import purging
@@ -85,6 +87,58 @@ async def test_what_we_wrote_to_others_that_is_nothing_but_their_number_goes_uns
     async with transaction(pool) as conn:
         (number,) = await listing.numbers(conn, KEYRING, business.inbox.account_id)
     assert number.purged_messages == 1
+
+
+@pytest.mark.requirement("G11")
+async def test_drafts_and_notes_about_others_that_are_nothing_but_their_number_go(pool: Pool) -> None:
+    business = await open_business(pool)
+    await deliver(pool, inbound("wamid.1", "Tem o número dela?", phone=private.OTHER))
+    talk, contact = (await rows(pool, "SELECT id, contact_id FROM conversations"))[0]
+    alone = f" +{PHONE[:2]} {PHONE[2:5]}-{PHONE[5:]} "
+
+    async def team(text: str) -> None:
+        async with transaction(pool) as conn:
+            await actions.save_draft(conn, KEYRING, business.member, talk, text)
+            await actions.write_note(conn, KEYRING, business.member, contact, text)
+
+    async def purged() -> None:
+        async with transaction(pool) as conn:
+            await listing.want_purge(conn, KEYRING, business.inbox.account_id, number_id, typed=PHONE)
+        while await purging.step(pool, KEYRING):
+            pass
+
+    written = "SELECT d.text, k.note FROM contacts k LEFT JOIN drafts d ON d.conversation_id = %s WHERE k.id = %s"
+    await team(alone)
+    number_id = await put_on_list(pool, f"+{PHONE}", business.inbox.account_id)
+    assert await rows(pool, written, talk, contact) == [(alone, alone.strip())], "nobody has asked for more"
+    await purged()
+    assert await rows(pool, written, talk, contact) == [(None, None)]
+    await team(f"É o {PHONE}")
+    await purged()
+    assert await rows(pool, written, talk, contact) == [(f"É o {PHONE}",) * 2], "a sentence is somebody's words"
+
+
+@pytest.mark.requirement("G11")
+async def test_what_is_nothing_but_their_number_is_not_written_to_anybody(pool: Pool) -> None:
+    business = await open_business(pool)
+    await deliver(pool, inbound("wamid.1", "Tem o número dela?", phone=private.OTHER))
+    talk, contact = (await rows(pool, "SELECT id, contact_id FROM conversations"))[0]
+    await put_on_list(pool, f"+{PHONE}", business.inbox.account_id)
+    alone = f"+{PHONE[:3]} {PHONE[3:]}"
+    async with transaction(pool) as conn:
+        await actions.save_draft(conn, KEYRING, business.member, talk, "É o")
+        await actions.save_draft(conn, KEYRING, business.member, talk, alone)
+    for refused in (
+        write(business, alone),
+        in_transaction(pool, lambda conn: actions.write_note(conn, KEYRING, business.member, contact, alone)),
+    ):
+        with pytest.raises(Conflict, match=r"nothing but a private number.* Write it in the phone app"):
+            await refused
+    assert PHONE[3:].encode() not in await dump(pool)
+    assert await rows(pool, "SELECT FROM drafts") == []
+    await write(business, f"É o {alone}")
+    await write(business, f"+{private.OTHER}")
+    assert len(await rows(pool, "SELECT FROM outbox")) == 2
 
 
 @pytest.mark.requirement("G11", "E3")

@@ -11,7 +11,7 @@ from coexist.base.database import Pool, open_pool, transaction
 from coexist.inbox import actions
 from tests.support import databases, intake, snapshot, wire
 from tests.support.business import BSUID, PHONE, Business, change, conversation_of, deliver, inbound, open_business
-from tests.support.intake import SHOP, body_of
+from tests.support.intake import KEYRING, SHOP, body_of
 
 PAIR: Final = change(
     "messages",
@@ -91,7 +91,7 @@ async def test_what_somebody_was_writing_to_both_is_joined(pool: Pool) -> None:
     strangers = await two_strangers(business)
     async with transaction(pool) as conn:
         for peer, stranger in strangers.items():
-            await actions.save_draft(conn, business.member, stranger.conversation_id, f"to {peer}")
+            await actions.save_draft(conn, KEYRING, business.member, stranger.conversation_id, f"to {peer}")
     await deliver(pool, PAIR)
     ((conversation_id, text),) = await rows(pool, "SELECT conversation_id, text FROM drafts")
     assert conversation_id == await conversation_of(pool)
@@ -102,7 +102,7 @@ async def test_what_somebody_was_writing_to_one_goes_along(pool: Pool) -> None:
     business = await open_business(pool)
     strangers = await two_strangers(business)
     async with transaction(pool) as conn:
-        await actions.save_draft(conn, business.member, strangers[BSUID].conversation_id, "to be sent")
+        await actions.save_draft(conn, KEYRING, business.member, strangers[BSUID].conversation_id, "to be sent")
     await deliver(pool, PAIR)
     assert await rows(pool, "SELECT conversation_id, text FROM drafts") == [(await conversation_of(pool), "to be sent")]
 
@@ -119,7 +119,7 @@ async def test_of_two_names_the_team_gave_the_newer_stays_and_every_note_and_ass
         contact_id = contacts[strangers[peer].conversation_id]
         async with transaction(pool) as conn:
             await actions.rename_contact(conn, business.member, contact_id, f"called by {peer}")
-            await actions.write_note(conn, business.member, contact_id, f"noted of {peer}")
+            await actions.write_note(conn, KEYRING, business.member, contact_id, f"noted of {peer}")
     async with transaction(pool) as conn:
         conversation_id = strangers[order[0]].conversation_id
         await actions.assign(conn, business.member, conversation_id, business.member.user_id)
@@ -169,7 +169,7 @@ async def test_what_was_noted_of_who_left_a_phone_follows_their_messages_not_the
         pool, "SELECT contact_id FROM conversations c JOIN messages m ON m.conversation_id = c.id AND wamid = 'wamid.1'"
     )
     async with transaction(pool) as conn:
-        await actions.write_note(conn, business.member, contact_id, "pays late")
+        await actions.write_note(conn, KEYRING, business.member, contact_id, "pays late")
     await deliver(pool, inbound("wamid.2", "My user id", bsuid=BSUID, at=at - timedelta(seconds=150)))
     noted = "SELECT i.value FROM contacts k JOIN identities i ON i.contact_id = k.id WHERE note IS NOT NULL"
     assert await rows(pool, noted) == [(BSUID,)]

@@ -108,7 +108,9 @@ async def test_a_number_is_made_private_removed_and_taken_off(site: Site, strang
     _, page = await site.get("/private-numbers")
     assert "1 message and" in page
     assert "Removing" not in page
-    assert "No message, conversation or address-book entry" in (await site.get(path))[1]
+    _, page = await site.get(path)
+    assert "No message, conversation or address-book entry" in page
+    assert "Remove all of it" not in page, "it was removed"
     assert (await site.get(f"/conversations/{conversation}"))[0] == 404
     me = site.member
     await site.sign_in(stranger)
@@ -120,6 +122,19 @@ async def test_a_number_is_made_private_removed_and_taken_off(site: Site, strang
     assert (await site.post(f"{path}/remove")).status == 303
     await site.deliver(inbound("wamid.B", "de novo"))
     assert await conversation_of(site.pool, RUI)
+
+
+@pytest.mark.requirement("G11")
+async def test_what_others_wrote_that_shows_a_number_can_be_removed_though_nothing_of_it_is_here(site: Site) -> None:
+    await site.deliver(inbound("wamid.A", "+351 910 559 112"))
+    await site.post("/private-numbers", number="+351 910 559 112")
+    _, page = await site.get("/private-numbers/1")
+    assert "No message, conversation or address-book entry of it is here." in page
+    assert "Remove all of it" in page
+    assert (await site.post("/private-numbers/1/purge", typed="+351 910 559 112")).status == 303
+    while await purging.step(site.pool, site.web.keyring):
+        pass
+    assert "1 message and" in (await site.get("/private-numbers"))[1]
 
 
 WIDER: Final = """() => [...document.querySelectorAll("select")].flatMap(select => {
