@@ -20,6 +20,7 @@ from coexist.outbound.rules import TEXT_CHARS_MAX, why_not_again
 from coexist.people.model import Member
 
 ARRIVED: Final = "This message is on its way, or has arrived: there is nothing to send again."
+ANOTHERS: Final = "This was written to somebody else, who had this number before: it is not sent to who has it now."
 TAKEN: Final = "This message is on its way, or has arrived: it can only be deleted on the phone."
 
 
@@ -58,9 +59,12 @@ async def retry(conn: Connection, keyring: Keyring, member: Member, message_id: 
     could not deliver, stays as it is, and its text goes as a new message: two messages are two bubbles. The second
     click on the same one sends nothing more.
 
-    Raises what ``send_text`` raises, and Conflict where the reason of the failure forbids another try, for now or ever.
+    Raises what ``send_text`` raises, and Conflict where the reason of the failure forbids another try, for now or ever,
+    or where the message has become somebody else's.
     """
     message = await _sent(conn, member, message_id)
+    if message.is_anothers:
+        raise Conflict(ANOTHERS, next_step="Write to them in their own conversation.")
     why_not = why_not_again(message.codes, message.failed_at, clock.now(), wants_marketing=message.wants_marketing)
     if why_not is not None:
         raise Conflict(f"This was not sent again. {why_not.what}", next_step=why_not.next_step or None)

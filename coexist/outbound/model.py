@@ -108,7 +108,8 @@ class Sent:
 
     ``is_given_up``: its outcome was unclear when somebody let it rest, so the customer may have it. ``is_doubtful``:
     it waits for another attempt although the one before may have arrived. ``failed_at`` and ``errors`` as Meta told.
-    ``wants_marketing``: the person has resumed it. ``content`` and ``payload`` as they were written.
+    ``wants_marketing``: the person has resumed it. ``is_anothers``: it was written to somebody else
+    than it belongs to by what is known now. ``content`` and ``payload`` as they were written.
     """
 
     message_id: int
@@ -125,6 +126,7 @@ class Sent:
     state: str
     is_given_up: bool
     is_doubtful: bool
+    is_anothers: bool
     failed_at: datetime | None
     wants_marketing: bool
     errors: Sequence[Mapping[str, Any]] | None

@@ -27,6 +27,11 @@ def recipient(peer: str, phone: str | None = None) -> dict[str, str]:
     return {"to": f"+{number}"} if number else {"recipient": peer}
 
 
+def addressed_to(body: Mapping[str, Any]) -> str:
+    """Return the id that a message goes to, as it was received: the other way round of ``recipient``."""
+    return str(body.get("recipient") or body["to"]).removeprefix("+")
+
+
 def message(
     peer: str,
     type_: str,

@@ -36,22 +36,27 @@ async def scope_of(conn: Connection, account_id: int, conversation_id: int) -> i
     return None if row is None else int(row[0])
 
 
-# A reply goes to an id of this contact exactly as WhatsApp told it, never to a match key (requirement F4). A phone that
-# several BSUIDs had is nobody's for certain. Of the others the newest that is known counts: the id the person wrote
-# with last, or the one that they moved to since (F5). Our own messages say nothing about where the person is.
-TARGET: Final = """
+# An id of a contact, from identities i, at which they can be written to: not a phone that they left, nor one that
+# several BSUIDs had, which is nobody's for certain.
+USABLE: Final = """(
+        i.kind = 'bsuid'
+        OR i.kind = 'phone' AND (NOT i.is_contested OR 2 > (
+           SELECT count(DISTINCT s.bsuid) FROM identity_sightings s
+            WHERE s.scope_id = i.scope_id AND s.match_key = i.match_key)))"""
+
+# A reply goes to an id of this contact exactly as WhatsApp told it, never to a match key (requirement F4). Of those the
+# newest that is known counts: the id the person wrote with last, or the one that they moved to since (F5). Our own
+# messages say nothing about where the person is.
+TARGET: Final = f"""
 WITH place AS (
     SELECT i.account_id, c.id AS conversation_id, i.id AS inbox_id, i.state::text AS inbox_state, i.waba_id, i.scope_id,
            c.window_opened_at, c.contact_id, c.window_refused_at, i.display_phone_number
       FROM conversations c JOIN inboxes i ON i.id = c.inbox_id
-     WHERE c.id = %(conversation_id)s AND i.account_id = %(account_id)s {lock}),
+     WHERE c.id = %(conversation_id)s AND i.account_id = %(account_id)s {{lock}}),
 usable AS (
     SELECT i.id, i.scope_id, i.kind::text, i.value, i.match_key, i.is_wa_id, i.is_parent
       FROM place p JOIN identities i ON i.contact_id = p.contact_id
-     WHERE i.kind = 'bsuid'
-        OR i.kind = 'phone' AND (NOT i.is_contested OR 2 > (
-           SELECT count(DISTINCT s.bsuid) FROM identity_sightings s
-            WHERE s.scope_id = i.scope_id AND s.match_key = i.match_key))),
+     WHERE {USABLE}),
 wrote AS (
     SELECT m.peer, m.sent_at FROM messages m JOIN usable u ON u.value = m.peer
      WHERE m.conversation_id = %(conversation_id)s AND m.direction = 'inbound'
@@ -84,6 +89,22 @@ async def target(conn: Connection, account_id: int, conversation_id: int, *, is_
     async with conn.cursor(row_factory=class_row(Target)) as cursor:
         await cursor.execute(statement, {"conversation_id": conversation_id, "account_id": account_id})
         return await cursor.fetchone()
+
+
+# A message m of outbox o that what was learned of a phone since has parted from the person it was written to.
+IS_ANOTHERS: Final = """EXISTS (
+    SELECT FROM messages a WHERE a.id = o.written_after AND a.conversation_id <> m.conversation_id)"""
+IS_THEIRS: Final = f"""
+SELECT EXISTS (SELECT FROM outbox o JOIN messages m ON m.id = o.message_id
+                 JOIN conversations c ON c.id = m.conversation_id JOIN identities i ON i.contact_id = c.contact_id
+                WHERE o.our_ref = %s AND i.value = %s AND {USABLE} AND NOT {IS_ANOTHERS})
+"""
+
+
+async def is_theirs(conn: Connection, our_ref: UUID, id_: str) -> bool:
+    """Whether the id that a message goes to is, as far as is known now, one of the person it was written to."""
+    row = await (await conn.execute(IS_THEIRS, (our_ref, id_))).fetchone()
+    return row == (True,)
 
 
 BY_REF: Final = """
@@ -131,8 +152,11 @@ async def insert_message(
 
 
 INSERT_ROW: Final = """
-INSERT INTO outbox (our_ref, inbox_id, message_id, peer, payload, next_attempt_at, created_at)
-SELECT %(our_ref)s, %(inbox_id)s, id, peer, %(payload)s::json, %(now)s, %(now)s FROM messages WHERE id = %(message_id)s
+INSERT INTO outbox (our_ref, inbox_id, message_id, peer, payload, next_attempt_at, created_at, written_after)
+SELECT %(our_ref)s, %(inbox_id)s, m.id, m.peer, %(payload)s::json, %(now)s, %(now)s, (
+       SELECT a.id FROM messages a WHERE a.conversation_id = m.conversation_id AND a.direction = 'inbound'
+        ORDER BY a.sent_at DESC, a.id DESC LIMIT 1)
+  FROM messages m WHERE m.id = %(message_id)s
 """
 
 
@@ -180,9 +204,10 @@ async def payload_of(conn: Connection, account_id: int, message_id: int) -> tupl
 
 # ── a person decides ──────────────────────────────────────────────────────────────────────────────────────
 
-SENT: Final = """
+SENT: Final = f"""
 SELECT m.id AS message_id, m.inbox_id, m.conversation_id, m.our_ref, m.wamid, m.status, m.type, m.text, m.content,
        m.reply_to, o.payload, o.state::text, o.given_up_at IS NOT NULL AS is_given_up, o.is_doubtful, m.errors,
+       {IS_ANOTHERS} AS is_anothers,
        coalesce((SELECT s.at FROM message_statuses s
                   WHERE s.inbox_id = m.inbox_id AND s.wamid = m.wamid AND s.status = %(failed)s),
                 o.settled_at) AS failed_at,

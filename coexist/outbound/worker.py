@@ -28,7 +28,7 @@ from coexist.inbox.refusals import Refusal
 from coexist.meta import graph as meta
 from coexist.meta.errors import ErrorClass, explain
 from coexist.meta.graph import Graph, GraphError, GraphNotSent, GraphUnclear, SentMessage
-from coexist.outbound import attempts, payload, rules, templates
+from coexist.outbound import attempts, payload, rules, templates, writing
 from coexist.outbound.model import NONE, OutboxState, Reason, Sending
 from coexist.outbound.rules import Decision, Step
 from coexist.templates.rules import PAUSED
@@ -142,6 +142,7 @@ async def send(pool: Pool, graph: Graph, keyring: Keyring, sending: Sending) -> 
         try:
             async with pool.connection() as conn:
                 await private.check_may_write(conn, keyring, sending.account_id, sending.conversation_id)
+                await writing.check_theirs(conn, sending.our_ref, sending.payload)
                 waits = await _waits_for_template(conn, sending)
                 token = await credentials.token_of(conn, keyring, sending.inbox_id)
         except Conflict as error:  # while it waited they became private, or its template may not be sent any more

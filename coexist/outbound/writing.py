@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 from uuid import UUID
 
 from coexist.base import clock
@@ -29,6 +30,11 @@ SHUT: Final = {
 SEE_NUMBER: Final = "What helps stands on the number's page (Numbers > its name); the phone app can write meanwhile."
 SENDER_IS_RECIPIENT: Final = 131021
 OURSELVES: Final = explain(SENDER_IS_RECIPIENT).what
+OTHER_WORDS: Final = "This was sent already, in other words: what you have changed since was not sent."
+NOT_THEIRS: Final = (
+    "Since this was written, the person has another WhatsApp number, or it is not certain any more that the number is "
+    "theirs: nothing was sent."
+)
 NO_CONVERSATION: Final = "This conversation does not exist, or it belongs to another account."
 
 
@@ -71,6 +77,12 @@ def check_open(target: Target, *, needs_window: bool = True) -> str:
             next_step="Wait until they write again, or answer in the phone app.",
         )
     return target.peer
+
+
+async def check_theirs(conn: Connection, our_ref: UUID, body: Mapping[str, Any]) -> None:
+    """Raise Conflict when what waited would go to an id that is not the person's for certain any more (F4, F5)."""
+    if not await store.is_theirs(conn, our_ref, payload.addressed_to(body)):
+        raise Conflict(NOT_THEIRS, next_step="Send it again: it goes to where they are now.")
 
 
 def _closed(window: Window) -> str:
