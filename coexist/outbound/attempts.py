@@ -27,6 +27,9 @@ CLOCKS_DIFFER_S: Final = 2
 CALL_LOST_S: Final = 60
 """An attempt without an outcome for twice as long as a call can last: its process died, and nobody knows more."""
 
+STALE_S: Final = 15
+"""How long after its claim an attempt may begin its call without a look at whether it is still the only one."""
+
 STATUS_DAYS: Final = 8
 """How long after an attempt a status can still come: Meta delivers again for seven days."""
 
@@ -105,6 +108,23 @@ async def claim(conn: Connection, inbox_id: int, per_second: int, count: int) ->
     async with conn.cursor(row_factory=class_row(Sending)) as rows:
         await rows.execute(CLAIM, values)
         return await rows.fetchall()
+
+
+RENEW: Final = """
+UPDATE outbox SET sending_at = %(now)s
+ WHERE our_ref = %(our_ref)s AND state = 'sending' AND sending_at = %(sending_at)s
+"""
+
+
+async def renew(conn: Connection, sending: Sending) -> bool:
+    """Whether an attempt may still make its call. One whose process stood still too long was given up: somebody may
+    have sent its words again. From now on it counts as begun now.
+    """
+    now = clock.now()
+    if abs(now - sending.sending_at) < timedelta(seconds=STALE_S):
+        return True
+    values = {"now": now, "our_ref": sending.our_ref, "sending_at": sending.sending_at}
+    return (await conn.execute(RENEW, values)).rowcount > 0
 
 
 # Nobody but the attempt itself puts a message back in line: once it counts as unclear, a person may have sent it again.

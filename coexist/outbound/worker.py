@@ -145,13 +145,17 @@ async def send(pool: Pool, graph: Graph, keyring: Keyring, sending: Sending) -> 
                 await writing.check_theirs(conn, sending.our_ref, sending.payload)
                 waits = await _waits_for_template(conn, sending)
                 token = await credentials.token_of(conn, keyring, sending.inbox_id)
-        except Conflict as error:  # while it waited they became private, or its template may not be sent any more
+                is_ours = await attempts.renew(conn, sending)
+        except Conflict as error:  # what has changed while it waited: the person, their wishes, the template
             logger.info("send_not_allowed", message_id=sending.message_id, why=error.message)
             await _settle(pool, sending, _decided(rules.FAIL, sending, Reason(str(error))))
             return
         except (AppError, psycopg.Error) as error:  # the database is away, or the secret does not open
             logger.warning("send_not_begun", error=str(error), error_type=type(error).__name__)
             await _settle(pool, sending, _not_sent(sending, error))
+            return
+        if not is_ours:
+            logger.warning("send_given_up_before_its_call", message_id=sending.message_id)
             return
         if waits:
             await _settle(pool, sending, _again(rules.HOLD, NONE))

@@ -6,12 +6,15 @@ from datetime import timedelta
 from typing import Any, Final
 
 import pytest
+from aiohttp import web
 
 from coexist.base import clock
 from coexist.base.database import Pool
 from coexist.base.errors import Conflict
 from coexist.meta.graph import Graph
+from coexist.outbound import worker
 from tests.support.business import (
+    KEYRING,
     PHONE,
     Business,
     change,
@@ -21,7 +24,7 @@ from tests.support.business import (
     open_business,
 )
 from tests.support.hearing import ask
-from tests.support.outbox import frozen, send_due, states, write
+from tests.support.outbox import claim_due, frozen, send_due, states, write
 from tests.support.scripted_graph import ScriptedGraph
 from tests.support.templates import BODY, problem, retry
 
@@ -116,3 +119,42 @@ async def test_what_waits_goes_on_when_the_person_turns_out_to_be_known_already(
     await send_due(business, graph)
     sent = [asked.body.get("to") or asked.body["recipient"] for asked in scripted.of("/messages")]
     assert sent == [f"+{PHONE}", "PT.1"]
+
+
+# ── time ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("was_given_up", [True, False])
+async def test_a_sender_that_stood_still_before_its_call_asks_whether_it_is_still_its_own(
+    business: Business, graphs: Scripted, was_given_up: bool
+) -> None:
+    """Another has given the attempt up by then, and somebody has sent the words again."""
+    scripted, graph = graphs
+    message_id = await write(business)
+    (claimed,) = await claim_due(business)
+    with frozen(clock.now() + timedelta(seconds=90)):
+        if was_given_up:
+            await worker.sweep(business.pool)
+            await retry(business, message_id)
+            await send_due(business, graph)
+        await worker.send(business.pool, graph, KEYRING, claimed)
+        await worker.sweep(business.pool)
+    assert len(scripted.of("/messages")) == 1
+    assert await states(business) == (["unclear", "accepted"] if was_given_up else ["accepted"])
+
+
+async def test_a_call_that_begins_late_is_not_given_up_while_it_lasts(business: Business, graphs: Scripted) -> None:
+    scripted, graph = graphs
+    await write(business)
+    (claimed,) = await claim_due(business)
+    found = []
+
+    async def slow(_: Any) -> web.Response:
+        await worker.sweep(business.pool)
+        found.extend(await states(business))
+        return web.json_response({"messages": [{"id": "wamid.LATE"}]})
+
+    scripted.answers.append(slow)
+    with frozen(clock.now() + timedelta(seconds=70)):
+        await worker.send(business.pool, graph, KEYRING, claimed)
+    assert (found, await states(business)) == (["sending"], ["accepted"])
