@@ -85,7 +85,8 @@ UPDATE outbox o SET state = 'sending', attempts = o.attempts + 1, sending_at = %
    AND i.state = 'connected' AND {NUMBER_GOES_ON}
 RETURNING o.our_ref, o.inbox_id, i.account_id, o.message_id, m.conversation_id, i.waba_id, i.phone_number_id,
           o.attempts, o.asked_attempts, o.sending_at, o.payload, coalesce({IS_OPEN}, false) AS has_window,
-          o.is_doubtful, m.content -> 'template' ->> 'wording' AS wording
+          o.is_doubtful, m.content -> 'template' ->> 'wording' AS wording,
+          (m.content -> 'template' -> 'file' ->> 'given_at')::timestamptz AS file_given_at
 """
 
 

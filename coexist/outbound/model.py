@@ -66,7 +66,7 @@ class Sending:
 
     ``asked_attempts`` before it made us ask Meta whether the number is still there. ``has_window``: the person's
     customer service window is open. ``is_doubtful``: an attempt before may have arrived. ``wording``: of its template
-    when it was written.
+    when it was written. ``file_given_at``: when Meta got the file at its head.
     """
 
     our_ref: UUID
@@ -83,6 +83,7 @@ class Sending:
     has_window: bool
     is_doubtful: bool
     wording: str | None
+    file_given_at: datetime | None
 
     @property
     def is_template(self) -> bool:

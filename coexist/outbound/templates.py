@@ -11,7 +11,7 @@ from uuid import UUID
 from coexist.base import clock
 from coexist.base.crypto import Keyring
 from coexist.base.database import Connection
-from coexist.base.errors import Conflict, NotFound
+from coexist.base.errors import Conflict, NotFound, Unavailable
 from coexist.inbox import private
 from coexist.meta import templates as forms
 from coexist.meta.errors import explain
@@ -30,6 +30,8 @@ NEEDS_A_PHONE: Final = 131062
 FILES_KEPT: Final = timedelta(days=30)
 """How long Meta keeps a file that it was given (meta-protocol 7.5)."""
 FILE_GONE: Final = "WhatsApp keeps a file for 30 days, and this one was given to it before: nothing was sent."
+NOT_THERE: Final = "This template is not in the WhatsApp account that the number is in now: nothing was sent."
+UNREAD: Final = "The templates of the number's WhatsApp account are being read: until then nobody knows what this says."
 CHANGED: Final = "This template was changed at WhatsApp since this was written: nothing was sent."
 
 
@@ -147,9 +149,20 @@ async def check_wishes(conn: Connection, conversation_id: int, template: Templat
 
 
 def check_wording(template: Template, wording: str | None) -> None:
-    """Raise Conflict when a message that was written with this ``wording`` would say something else now."""
-    if template.is_listed and wording is not None and wording != template.wording:
+    """Raise Conflict when a message that was written with this ``wording`` would say something else now.
+
+    Raises Unavailable while Meta's list, which tells the words, does not have the template.
+    """
+    if not template.is_listed:
+        raise Unavailable(UNREAD)
+    if wording is not None and wording != template.wording:
         raise Conflict(CHANGED, next_step="Choose the template again, fill it in and send it.")
+
+
+def check_file(given_at: datetime | None) -> None:
+    """Raise Conflict when Meta has no longer the file at a message's head, which it got then."""
+    if given_at is not None and clock.now() > given_at + FILES_KEPT:
+        raise Conflict(FILE_GONE, next_step="Choose the template again, with its file, and send it.")
 
 
 def check_sendable(template: Template) -> None:
@@ -163,32 +176,36 @@ def _raise(why: tuple[str, str]) -> None:
         raise Conflict(sentence, next_step=next_step or None)
 
 
-async def of_message(conn: Connection, account_id: int, waba_id: str, body: Mapping[str, Any]) -> Template | None:
-    """Return the template that a message's body names; None for other messages, and where nothing is known of it."""
-    part = body.get(TYPE)
-    if body.get("type") != TYPE or not isinstance(part, Mapping):
-        return None
-    name, language = part.get("name"), part.get("language")
-    code = language.get("code") if isinstance(language, Mapping) else None
-    if not isinstance(name, str) or not isinstance(code, str):
-        return None
-    return await templates.by_name(conn, account_id, waba_id, name, code)
+async def known(conn: Connection, account_id: int, waba_id: str, body: Mapping[str, Any]) -> Template:
+    """Return the template that a message is sent with, as the WhatsApp account has it that the number is in now.
+
+    That can be another account than when it was written, where the name stands for other words. Raises Conflict where
+    it has no such template, Unavailable while its list was not read.
+    """
+    part = body[TYPE]
+    template = await templates.by_name(conn, account_id, waba_id, part["name"], part["language"]["code"])
+    if template is not None:
+        return template
+    listing = await templates.listing(conn, account_id, waba_id)
+    if listing is None or listing.listed_at is None:
+        raise Unavailable(UNREAD)
+    raise Conflict(NOT_THERE, next_step="Choose another template.")
 
 
 async def check_again(conn: Connection, target: Target, message: Sent) -> None:
     """Raise Conflict when a template message cannot go again as it was filled in.
 
-    Its template may not be sent, or is another now; or Meta has no longer the file at its head.
+    Its template is not there, may not be sent, or is another now; or Meta has no longer the file at its head. Raises
+    Unavailable while nobody knows that.
     """
-    template = await of_message(conn, target.account_id, target.waba_id, message.payload)
-    if template is None:
+    if message.type != TYPE:
         return
+    template = await known(conn, target.account_id, target.waba_id, message.payload)
     await check_allowed(conn, target, template)
     shown = (message.content or {}).get(TYPE, {})
     check_wording(template, shown.get("wording"))
     given_at = shown.get("file", {}).get("given_at")
-    if given_at and clock.now() > datetime.fromisoformat(given_at) + FILES_KEPT:
-        raise Conflict(FILE_GONE, next_step="Choose the template again, with its file, and send it.")
+    check_file(datetime.fromisoformat(given_at) if given_at else None)
 
 
 async def chosen(
@@ -201,5 +218,8 @@ async def chosen(
     found = await store.payload_of(conn, account_id, message_id)
     if found is None or found[0] != conversation_id:
         return None
-    template = await of_message(conn, account_id, waba_id, found[1])
-    return None if template is None else (template, values_of(template.form, found[1][TYPE].get("components")))
+    part = found[1].get(TYPE)
+    if part is None:
+        return None
+    template = await templates.by_name(conn, account_id, waba_id, part["name"], part["language"]["code"])
+    return None if template is None else (template, values_of(template.form, part.get("components")))

@@ -181,18 +181,20 @@ async def send(pool: Pool, graph: Graph, keyring: Keyring, sending: Sending) -> 
 
 
 async def _waits_for_template(conn: Connection, sending: Sending) -> bool:
-    """Whether the message's template has just been paused. One that nobody knows, Meta decides about.
+    """Whether the message's template has just been paused.
 
-    Raises Conflict when it may not be sent any more, not to this person, or not in the words that are shown.
+    Raises Conflict when it may not be sent any more, not to this person, or not in the words that are shown; and
+    Unavailable while nobody knows that.
     """
-    template = await templates.of_message(conn, sending.account_id, sending.waba_id, sending.payload)
-    if template is None:
+    if not sending.is_template:
         return False
+    template = await templates.known(conn, sending.account_id, sending.waba_id, sending.payload)
     if template.status == PAUSED:
         return True
     templates.check_sendable(template)
     await templates.check_wishes(conn, sending.conversation_id, template)
     templates.check_wording(template, sending.wording)
+    templates.check_file(sending.file_given_at)
     return False
 
 

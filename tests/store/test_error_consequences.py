@@ -30,9 +30,9 @@ from tests.support.business import (
 )
 from tests.support.outbox import claim_due, execute, frozen, send_due, states, write
 from tests.support.scripted_graph import ScriptedGraph, error
+from tests.support.templates import write_listed
 
 Scripted = tuple[ScriptedGraph, Graph]
-TEMPLATE: Final = '{"type": "template", "to": "+351910559112", "template": {"name": "order_ready"}}'
 
 
 @pytest.fixture
@@ -165,8 +165,7 @@ async def test_templates_wait_while_replies_go(business: Business, graphs: Scrip
     await write(business, "refused")
     await send_due(business, graph)
     await execute(business, "DELETE FROM outbox")
-    template = await write(business, "a template")
-    await execute(business, "UPDATE outbox SET payload = %s::json WHERE message_id = %s", TEMPLATE, template)
+    await write_listed(business)
     await execute(business, "UPDATE conversations SET window_opened_at = now() - interval '25 hours'")
     assert await send_due(business, graph) == 0
     await execute(business, "UPDATE conversations SET window_opened_at = now()")
@@ -185,8 +184,7 @@ async def test_templates_wait_while_replies_go(business: Business, graphs: Scrip
 async def test_a_held_template_that_is_refused_waits_itself(business: Business, graphs: Scripted) -> None:
     scripted, graph = graphs
     scripted.answers.append(error(131042))
-    template = await write(business, "a template")
-    await execute(business, "UPDATE outbox SET payload = %s::json WHERE message_id = %s", TEMPLATE, template)
+    await write_listed(business)
     assert await send_due(business, graph) == 1
     assert await states(business) == ["queued"]
     assert await send_due(business, graph) == 0

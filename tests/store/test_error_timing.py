@@ -19,7 +19,6 @@ from coexist.inbox.refusals import Refusal
 from coexist.meta.graph import Graph
 from coexist.outbound import actions, worker
 from tests.store.test_error_consequences import (
-    TEMPLATE,
     answers,
     ask,
     go_on,
@@ -45,6 +44,7 @@ from tests.support.business import (
 )  # fmt: skip
 from tests.support.outbox import claim_due, execute, frozen, send_due, states, write
 from tests.support.scripted_graph import ScriptedGraph, error
+from tests.support.templates import write_listed
 
 Scripted = tuple[ScriptedGraph, Graph]
 SOMEBODY_ELSE: Final = "351910559112"
@@ -331,8 +331,7 @@ async def test_a_window_that_whatsapp_calls_closed_lets_held_templates_wait(
     business: Business, graphs: Scripted
 ) -> None:
     _, graph = graphs
-    template = await write(business, "a template")
-    await execute(business, "UPDATE outbox SET payload = %s::json WHERE message_id = %s", TEMPLATE, template)
+    await write_listed(business)
     await heed(business, 131048)
     at = clock.now() + timedelta(seconds=1)
     await execute(business, "UPDATE conversations SET window_refused_at = %s", at)

@@ -16,10 +16,10 @@ from coexist.meta.graph import Graph
 from tests.support.business import KEYRING, Business, conversation_of, deliver, inbound, open_business
 from tests.support.outbox import execute, frozen, send_due, states, write
 from tests.support.scripted_graph import ScriptedGraph
+from tests.support.templates import write_listed
 
 Scripted = tuple[ScriptedGraph, Graph]
 BEGINS, REPLIES = "RESTRICTED_BIZ_INITIATED_MESSAGING", "RESTRICTED_CUSTOMER_INITIATED_MESSAGING"
-TEMPLATE: Final = '{"type": "template", "to": "+351910559112", "template": {"name": "order_ready"}}'
 NUMBER: Final = {"id": "555100020003000", "platform_type": "CLOUD_API", "is_on_biz_app": True, "status": "CONNECTED"}
 
 
@@ -40,8 +40,7 @@ async def restrict(business: Business, kind: str, until: datetime | None, **more
 
 
 async def write_template(business: Business, *, window: bool) -> None:
-    message_id = await write(business, "a template")
-    await execute(business, "UPDATE outbox SET payload = %s::json WHERE message_id = %s", TEMPLATE, message_id)
+    await write_listed(business)
     if not window:
         await execute(business, "UPDATE conversations SET window_opened_at = now() - interval '25 hours'")
 

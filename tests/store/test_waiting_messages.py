@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any, Final
+from uuid import uuid4
 
 import pytest
 from aiohttp import web
 
 from coexist.base import clock
-from coexist.base.database import Pool
-from coexist.base.errors import Conflict
+from coexist.base.database import Pool, in_transaction, transaction
+from coexist.base.errors import Conflict, Unavailable
+from coexist.coexistence import actions as connecting
 from coexist.meta.graph import Graph
 from coexist.outbound import worker
+from coexist.outbound.model import SentFile
+from coexist.outbound.templates import send_template
+from tests.support import templates
 from tests.support.business import (
+    DISPLAY,
     KEYRING,
+    NUMBER,
     PHONE,
+    TOKEN,
     Business,
     change,
     conversation_of,
@@ -26,7 +34,7 @@ from tests.support.business import (
 from tests.support.hearing import ask
 from tests.support.outbox import claim_due, frozen, send_due, states, write
 from tests.support.scripted_graph import ScriptedGraph
-from tests.support.templates import BODY, problem, retry
+from tests.support.templates import BODY, VALUES, asked, keep, listed, problem, retry
 
 Scripted = tuple[ScriptedGraph, Graph]
 NEW: Final = "351910559133"
@@ -119,6 +127,84 @@ async def test_what_waits_goes_on_when_the_person_turns_out_to_be_known_already(
     await send_due(business, graph)
     sent = [asked.body.get("to") or asked.body["recipient"] for asked in scripted.of("/messages")]
     assert sent == [f"+{PHONE}", "PT.1"]
+
+
+# ── the number's WhatsApp account ─────────────────────────────────────────────────────────────────────────
+
+
+async def to_another_account(business: Business) -> Business:
+    """The number is onboarded anew, into another WhatsApp account."""
+    async with transaction(business.pool) as conn:
+        inbox = await connecting.connect(
+            conn, KEYRING, account_id=business.member.account_id, waba_id=OTHER_WABA, phone_number_id=NUMBER,
+            display_phone_number=DISPLAY, token=TOKEN, is_coexistence=True, onboarded_at=clock.now(),
+        )  # fmt: skip
+    return Business(business.pool, inbox, business.member)
+
+
+@pytest.mark.requirement("G3")
+async def test_what_waits_goes_on_in_another_whatsapp_account_only_in_the_same_words(
+    business: Business, graphs: Scripted
+) -> None:
+    scripted, graph = graphs
+    await keep(business, listed())
+    await templates.write(business, await conversation_of(business.pool))
+    await to_another_account(business)
+    await send_due(business, graph)
+    assert (scripted.of("/messages"), await states(business)) == ([], ["queued"])
+    assert "being read" in await problem(business), "nobody knows what that name stands for there"
+    await keep(business, listed(), waba_id=OTHER_WABA)
+    with frozen(clock.now() + timedelta(minutes=6)):
+        await send_due(business, graph)
+    assert (len(scripted.of("/messages")), await states(business)) == (1, ["accepted"])
+
+
+@pytest.mark.parametrize("there", ["another", "other words"])
+async def test_what_waits_is_not_sent_with_what_another_whatsapp_account_calls_so(
+    business: Business, graphs: Scripted, there: str
+) -> None:
+    scripted, graph = graphs
+    await keep(business, listed())
+    message_id = await templates.write(business, await conversation_of(business.pool))
+    await asked(await to_another_account(business))
+    other = [listed("another")] if there == "another" else [listed(components=[OTHER_WORDS])]
+    await keep(business, *other, waba_id=OTHER_WABA)
+    await send_due(business, graph)
+    assert (scripted.of("/messages"), await states(business)) == ([], ["failed"])
+    with pytest.raises(Conflict):
+        await retry(business, message_id)
+
+
+async def test_a_list_that_is_never_read_is_not_waited_for_for_ever(business: Business, graphs: Scripted) -> None:
+    scripted, graph = graphs
+    await keep(business, listed())
+    message_id = await templates.write(business, await conversation_of(business.pool))
+    await to_another_account(business)
+    with pytest.raises(Conflict):
+        await retry(business, message_id)
+    for tries in range(1, 20):
+        with frozen(clock.now() + timedelta(minutes=6 * tries)):
+            await send_due(business, graph)
+    assert (scripted.of("/messages"), await states(business)) == ([], ["failed"])
+    with pytest.raises(Unavailable):
+        await retry(business, message_id)
+
+
+async def test_a_file_that_meta_has_no_longer_does_not_go_after_waiting(business: Business, graphs: Scripted) -> None:
+    scripted, graph = graphs
+    await keep(business, listed(components=[PICTURE, BODY]))
+    (template,) = await templates.templates(business)
+    ids = (business.member, await conversation_of(business.pool), template.id)
+    file, revision = SentFile("7700", "image/png", "poster.png"), template.revision
+
+    async def work(conn: Any) -> int:
+        return await send_template(conn, KEYRING, *ids, VALUES, our_ref=uuid4(), revision=revision, file=file)
+
+    await in_transaction(business.pool, work)
+    with frozen(clock.now() + timedelta(days=31)):
+        await send_due(business, graph)
+    assert (scripted.of("/messages"), await states(business)) == ([], ["failed"])
+    assert "30 days" in await problem(business)
 
 
 # ── time ──────────────────────────────────────────────────────────────────────────────────────────────────

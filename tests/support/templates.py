@@ -17,7 +17,7 @@ from coexist.outbound import actions
 from coexist.outbound.templates import send_template
 from coexist.templates import store
 from coexist.templates.model import Template
-from tests.support.business import KEYRING, Business, deliver, inbound, open_business
+from tests.support.business import KEYRING, Business, conversation_of, deliver, inbound, open_business
 
 READY: Final = "order_ready"
 BODY: Final = {
@@ -95,6 +95,12 @@ async def write(
         )  # fmt: skip
 
     return await in_transaction(business.pool, work)
+
+
+async def write_listed(business: Business) -> int:
+    """Write to the only customer with a template that Meta lists."""
+    await keep(business, listed())
+    return await write(business, await conversation_of(business.pool))
 
 
 ASKED: Final = """
