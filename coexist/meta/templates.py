@@ -248,28 +248,31 @@ def _word(value: object) -> str:
 # ── filling ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def check(form: Form, values: Mapping[str, str]) -> dict[str, str]:
-    """Return the values of the form's places, each as it goes out. Raises NotFilled. meta-protocol 1.5, 132000-132018.
+def _typed(form: Form, values: Mapping[str, str]) -> dict[str, str]:
+    """What stands in the form's places; spaces around a value are not part of it."""
+    typed = {each.key: values.get(each.key, "").replace("\0", "").strip() for each in form.fields}
+    return {key: value for key, value in typed.items() if value}
 
-    Values of files are the ids that Meta gave when they were uploaded. Values for places that are not there are left
-    out; spaces around a value are not part of it.
+
+def as_sent(form: Form, values: Mapping[str, str]) -> dict[str, str]:
+    """Return what is typed in the form's places, each as it goes out. Values for other places are left out."""
+    addresses = {each.key for each in form.fields if each.takes is Takes.ADDRESS}
+    return {key: encoded(value) if key in addresses else value for key, value in _typed(form, values).items()}
+
+
+def check(form: Form, values: Mapping[str, str]) -> dict[str, str]:
+    """Return what goes out for the form's places. Raises NotFilled. meta-protocol 1.5, 132000-132018.
+
+    Values of files are the ids that Meta gave when they were uploaded.
     """
-    kept, problems = {}, {}
-    for each in form.fields:
-        value = values.get(each.key, "").replace("\0", "").strip()
-        goes_out = encoded(value) if each.takes is Takes.ADDRESS else value
-        if problem := _problem(each, value) or _over(each, goes_out):
-            problems[each.key] = problem
-        if value:
-            kept[each.key] = goes_out
-    if not problems:
-        problems = _too_long(form, kept)
-    if problems:
+    typed, kept = _typed(form, values), as_sent(form, values)
+    told = {each.key: _problem(each, typed.get(each.key, ""), kept.get(each.key, "")) for each in form.fields}
+    if problems := {key: problem for key, problem in told.items() if problem} or _too_long(form, kept):
         raise NotFilled(problems)
     return kept
 
 
-def _problem(field: Field, value: str) -> str:
+def _problem(field: Field, value: str, goes_out: str) -> str:
     if not value:
         return "" if field.is_optional else f"{field.label} is missing."
     if field.takes is Takes.NUMBER:
@@ -280,12 +283,9 @@ def _problem(field: Field, value: str) -> str:
         return f"{field.label}: WhatsApp takes no line breaks and no tabs in a value."
     if " " * (SPACES_MAX + 1) in value:
         return f"{field.label}: WhatsApp takes {SPACES_MAX} spaces in a row at most."
+    if len(goes_out) > field.chars_max:
+        return f"{field.label}: {field.chars_max:,} characters at most; this has {len(goes_out):,}."
     return ""
-
-
-def _over(field: Field, value: str) -> str:
-    over = len(value) > field.chars_max and not field.takes.is_file
-    return f"{field.label}: {field.chars_max:,} characters at most; this has {len(value):,}." if over else ""
 
 
 def _not_a_place(field: Field, value: str) -> str:

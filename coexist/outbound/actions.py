@@ -37,7 +37,7 @@ async def send_text(
     """Write a text message and put it in line; return the message's id.
 
     ``reply_to`` is the id of a message of the conversation to quote. The same ``our_ref`` again returns the same
-    message and sends nothing. While the number is offboarded the message waits.
+    message and sends nothing; Conflict with another text. While the number is offboarded the message waits.
 
     Raises Invalid for an empty or too long text; Conflict when the customer service window is closed, the number is not
     connected or the person's is private; NotFound for a conversation of another account. Needs a transaction.
@@ -45,7 +45,8 @@ async def send_text(
     kept = _checked(text)
     target, known = await writing.begin(conn, keyring, member, conversation_id, our_ref)
     if known is not None:
-        return known
+        part = known.part("text")
+        return writing.check_same(known, is_same=part is None or part.get("body") == kept)
     peer = writing.check_open(target)
     quoted = None if reply_to is None else await _quotable(conn, conversation_id, reply_to)
     draft = Draft("text", kept, payload.text(kept))
@@ -111,7 +112,7 @@ async def _send_copy(conn: Connection, keyring: Keyring, member: Member, message
     our_ref = uuid.uuid5(message.our_ref, "sent again")
     target, known = await writing.begin(conn, keyring, member, message.conversation_id, our_ref)
     if known is not None:
-        return known
+        return known.message_id
     peer = writing.check_open(target, needs_window=message.needs_window)
     await templates.check_again(conn, target, message)
     draft = Draft(message.type, message.text, message.payload[message.type], message.content)

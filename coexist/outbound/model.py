@@ -61,6 +61,18 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """A message that was written before with a reference, and the body it went into the outbox with, as far as kept."""
+
+    message_id: int
+    payload: Mapping[str, Any] | None
+
+    def part(self, type_: str) -> Mapping[str, Any] | None:
+        """The wire's object of that ``type_``; empty for a message of another, None where nothing is kept."""
+        return None if self.payload is None else self.payload.get(type_, {})
+
+
+@dataclass(frozen=True, slots=True)
 class Sending:
     """One claimed attempt: the only one there is until it is settled.
 

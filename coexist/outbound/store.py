@@ -15,7 +15,7 @@ from coexist.base.database import Connection
 from coexist.inbox.model import EXPORTED_PREFIX
 from coexist.meta.errors import Action, codes_of
 from coexist.meta.model import SENT_BY_US, STATUS_RANK
-from coexist.outbound.model import Sent, Target
+from coexist.outbound.model import Known, Sent, Target
 
 CHANNEL: Final = "coexist_outbox"
 """PostgreSQL's notification channel for "there is something to send"; the payload is the inbox's id."""
@@ -108,15 +108,17 @@ async def is_theirs(conn: Connection, our_ref: UUID, id_: str) -> bool:
 
 
 BY_REF: Final = """
-SELECT m.id FROM messages m JOIN inboxes i ON i.id = m.inbox_id
+SELECT m.id AS message_id, o.payload
+  FROM messages m JOIN inboxes i ON i.id = m.inbox_id LEFT JOIN outbox o ON o.our_ref = m.our_ref
  WHERE m.our_ref = %s AND i.account_id = %s AND m.conversation_id = %s
 """
 
 
-async def message_of(conn: Connection, account_id: int, conversation_id: int, our_ref: UUID) -> int | None:
+async def message_of(conn: Connection, account_id: int, conversation_id: int, our_ref: UUID) -> Known | None:
     """Return the message that was written with this reference before."""
-    row = await (await conn.execute(BY_REF, (our_ref, account_id, conversation_id))).fetchone()
-    return None if row is None else int(row[0])
+    async with conn.cursor(row_factory=class_row(Known)) as cursor:
+        await cursor.execute(BY_REF, (our_ref, account_id, conversation_id))
+        return await cursor.fetchone()
 
 
 async def wamid_of(conn: Connection, conversation_id: int, message_id: int) -> str | None:

@@ -17,7 +17,7 @@ from coexist.meta import templates as forms
 from coexist.meta.errors import explain
 from coexist.meta.filled_templates import values_of
 from coexist.outbound import payload, store, writing
-from coexist.outbound.model import Draft, Sent, SentFile, Target
+from coexist.outbound.model import Draft, Known, Sent, SentFile, Target
 from coexist.people.model import Member
 from coexist.templates import rules
 from coexist.templates import store as templates
@@ -51,15 +51,16 @@ async def send_template(
 
     ``template_id`` is ours (``Template.id``); ``values`` are those of its form's fields, by key; ``file`` is what Meta
     got for its header (``template_files.upload``); ``revision`` is the template's when its form was shown. The same
-    ``our_ref`` again returns the same message and sends nothing. While the number is offboarded the message waits.
+    ``our_ref`` again returns the same message and sends nothing; with other values it is a Conflict. While the number
+    is offboarded the message waits.
 
     Raises NotFilled for values that do not fit; Conflict where the template, the number, the person or their wishes do
     not allow it, or the template has changed since; NotFound. Needs a transaction.
     """
-    target, known = await writing.begin(conn, keyring, member, conversation_id, our_ref)
-    if known is not None:
-        return known
+    target, written = await writing.begin(conn, keyring, member, conversation_id, our_ref)
     template = await templates.get(conn, target.account_id, target.waba_id, template_id)
+    if written is not None:
+        return writing.check_same(written, is_same=_says(written, template, values))
     if template is None:
         raise NotFound("This template does not exist in the WhatsApp account of this number.")
     peer = writing.check_open(target, needs_window=False)
@@ -81,6 +82,16 @@ async def send_template(
     content = {"template": shown}
     draft = Draft(TYPE, forms.said(form, filled), part, content)
     return await writing.put_in_line(conn, keyring, member, target, peer, draft, our_ref)
+
+
+def _says(written: Known, template: Template | None, values: Mapping[str, str]) -> bool:
+    """Whether a message says what a form asks for; True where its template, or its body, is not known any more."""
+    part = written.part(TYPE)
+    if part is None or template is None:
+        return True
+    is_it = (part.get("name"), part.get("language", {}).get("code")) == (template.name, template.language)
+    form = template.form
+    return is_it and values_of(form, part.get("components")) == forms.as_sent(form, values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from coexist.inbox.window import Window, window_of
 from coexist.meta.errors import explain
 from coexist.meta.phones import digits, same_number
 from coexist.outbound import payload, store
-from coexist.outbound.model import Draft, Target
+from coexist.outbound.model import Draft, Known, Target
 from coexist.people.model import Member
 
 SHUT: Final = {
@@ -40,7 +40,7 @@ NO_CONVERSATION: Final = "This conversation does not exist, or it belongs to ano
 
 async def begin(
     conn: Connection, keyring: Keyring, member: Member, conversation_id: int, our_ref: UUID
-) -> tuple[Target, int | None]:
+) -> tuple[Target, Known | None]:
     """Lock the conversation to write in. Returns it, and the message that was written with this reference before."""
     scope_id = await store.scope_of(conn, member.account_id, conversation_id)
     if scope_id is None:
@@ -48,6 +48,16 @@ async def begin(
     await locks.share_apply(conn, scope_id)
     target = await locked(conn, keyring, member, conversation_id)
     return target, await store.message_of(conn, member.account_id, conversation_id, our_ref)
+
+
+def check_same(known: Known, *, is_same: bool) -> int:
+    """Return the id of a message that a form has written before; Conflict when the form says something else now.
+
+    It comes again after a second click, an answer that was lost, or the browser's way back.
+    """
+    if not is_same:
+        raise Conflict(OTHER_WORDS, next_step="Load the page again, look at what was sent, and send what is missing.")
+    return known.message_id
 
 
 async def locked(conn: Connection, keyring: Keyring, member: Member, conversation_id: int) -> Target:

@@ -244,3 +244,30 @@ async def test_a_call_that_begins_late_is_not_given_up_while_it_lasts(business: 
     with frozen(clock.now() + timedelta(seconds=70)):
         await worker.send(business.pool, graph, KEYRING, claimed)
     assert (found, await states(business)) == (["sending"], ["accepted"])
+
+
+# ── a form that comes again ───────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_form_that_comes_again_with_another_text_says_that_it_was_not_sent(business: Business) -> None:
+    ref = uuid4()
+    first = await write(business, "Até amanhã", ref=ref)
+    assert await write(business, " Até amanhã ", ref=ref) == first
+    with pytest.raises(Conflict, match="in other words"):
+        await write(business, "Até amanhã às 9", ref=ref)
+    assert await states(business) == ["queued"]
+
+
+async def test_a_form_that_comes_again_with_other_values_says_that_it_was_not_sent(business: Business) -> None:
+    end = {"type": "BUTTONS", "buttons": [{"type": "URL", "text": "Ver", "url": "https://loja.example/{{1}}"}]}
+    await keep(business, listed(components=[BODY, end]), listed("other"))
+    ref, ids = uuid4(), (business, await conversation_of(business.pool))
+    values = {**VALUES, "button.0": "maçã"}
+    first = await templates.write(*ids, values, our_ref=ref)
+    assert await templates.write(*ids, {**values, "body.1": " Rui "}, our_ref=ref) == first
+    for other in ({**values, "body.1": "Ana"}, {**values, "button.0": "pera"}):
+        with pytest.raises(Conflict, match="in other words"):
+            await templates.write(*ids, other, our_ref=ref)
+    with pytest.raises(Conflict, match="in other words"):
+        await templates.write(*ids, VALUES, name="other", our_ref=ref)
+    assert await states(business) == ["queued"]
