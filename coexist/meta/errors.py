@@ -126,6 +126,7 @@ _REPORT: Final = "Please report it with the details below."
 _TEMPLATE: Final = "Choose the template again: its form is read anew from Meta."
 _MANAGER: Final = "Open WhatsApp Manager to see and solve it."
 _APPEAL: Final = "Ask Meta for a review in Business Support Home (business.facebook.com/business-support-home)."
+_MIGRATION: Final = (H, "Moving the number is not possible.", "Such numbers stay in the phone app.")
 
 MEANINGS: Final[dict[int, tuple[ErrorClass, str, str]]] = {
     # --- authorisation and integrity
@@ -226,6 +227,7 @@ MEANINGS: Final[dict[int, tuple[ErrorClass, str, str]]] = {
     200006: (H, "Figures for templates cannot be switched off.", ""),
     200007: (H, "Figures for templates are not switched on.", "Switch them on in WhatsApp Manager."),
     1752041: (C, "This onboarding was already requested.", ""),
+    **dict.fromkeys((2388001, 2388012, 2388091, 2388093, 2388103), _MIGRATION),
     2494100: (T, "The account is in maintenance.", _AGAIN),
     # --- coexistence
     2593107: (N, "This sync was already requested since the number was connected.", "What arrives is still taken in."),
@@ -242,7 +244,6 @@ MEANINGS: Final[dict[int, tuple[ErrorClass, str, str]]] = {
 RANGES: Final[tuple[tuple[range, tuple[ErrorClass, str, str]], ...]] = (
     (range(200, 300), (R, "A permission is missing.", RENEW)),
     (range(131201, 131216), (P, "This cannot be done in a group.", "")),
-    (range(2388001, 2388104), (H, "Moving the number is not possible.", "Such numbers stay in the phone app.")),
 )
 GROUP_CODES: Final = frozenset({130501, 131020, 131041, 131059})
 UNKNOWN: Final = (P, "Meta refused the message.", "See the details below.")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from coexist.meta.errors import MEANINGS, RANGES, ErrorClass, explain
+from coexist.meta.errors import MEANINGS, RANGES, Action, ErrorClass, ErrorMeaning, explain
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,15 @@ def test_a_new_code_is_explained_by_its_details(code: int | None) -> None:
     assert meaning.kind is ErrorClass.PERMANENT
     assert meaning.details == "the moon is in the wrong place"
     assert meaning.sentence == "Meta refused the message. See the details below."
+
+
+@pytest.mark.parametrize("code", [2388020, 2388024, 2388050])
+def test_what_is_told_of_a_template_is_not_said_of_the_number(code: int) -> None:
+    """They lie between the codes about moving a number, which would stand on the number's page."""
+    assert explain(code) == ErrorMeaning(
+        code, ErrorClass.PERMANENT, "Meta refused the message.", "See the details below."
+    )
+    assert explain(code).action is Action.FAIL
 
 
 def test_every_meaning_is_made_of_sentences() -> None:
