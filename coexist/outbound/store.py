@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -188,6 +188,22 @@ async def marketing(conn: Connection, conversation_id: int) -> tuple[str | None,
     """Return whether the person wants marketing (``stop``, ``resume``, None: never said), and until when it rests."""
     row = await (await conn.execute(MARKETING, (conversation_id,))).fetchone()
     return (None, None) if row is None else (row[0], row[1])
+
+
+CHOSEN_COUNT: Final = 100
+"""How many of the newest messages with a template tell which ones are in use."""
+CHOSEN: Final = f"""
+SELECT name, language
+  FROM (SELECT id, content -> 'template' ->> 'name' AS name, content -> 'template' ->> 'language' AS language
+          FROM messages WHERE inbox_id = %s AND type = 'template' AND our_ref IS NOT NULL
+         ORDER BY id DESC LIMIT {CHOSEN_COUNT}) newest
+ GROUP BY name, language ORDER BY max(id) DESC
+"""
+
+
+async def chosen_last(conn: Connection, inbox_id: int) -> Sequence[tuple[str, str]]:
+    """Return name and language of the templates that a number was written with here, the newest first."""
+    return await (await conn.execute(CHOSEN, (inbox_id,))).fetchall()
 
 
 PAYLOAD: Final = """

@@ -34,8 +34,8 @@ from coexist.web.template_choices import (
     Choice,
     Desk,
     choice_of,
-    choices_of,
     desk_of,
+    for_conversation,
     grouped,
     stands,
     suggested,
@@ -78,7 +78,7 @@ async def show_templates(request: Request, web: Web, viewer: Viewer) -> Response
 
 
 async def _list(conn: Connection, request: Request, web: Web, viewer: Viewer, desk: Desk, asked: str) -> Response:
-    choices = await choices_of(conn, desk.inbox, desk.person)
+    choices = await for_conversation(conn, desk)
     found = [each for each in choices if each.has(asked)]
     return _page(
         request,

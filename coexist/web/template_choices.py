@@ -18,6 +18,7 @@ from coexist.inbox.inboxes import Inbox
 from coexist.inbox.model import Contact, Conversation
 from coexist.meta.errors import Action, explain
 from coexist.meta.templates import Form
+from coexist.outbound import store as outbox
 from coexist.outbound import templates as sending
 from coexist.templates import rules, store
 from coexist.templates.model import Listing, Template
@@ -118,6 +119,22 @@ def _waits(conversation: Conversation, inbox: Inbox) -> Sequence[str]:
 async def choices_of(conn: Connection, inbox: Inbox, person: sending.Person | None = None) -> Sequence[Choice]:
     """Return the templates of a number by name, for ``person`` or for anybody."""
     return [choice_of(each, person) for each in await store.of_waba(conn, inbox.account_id, inbox.waba_id)]
+
+
+async def for_conversation(conn: Connection, desk: Desk) -> Sequence[Choice]:
+    """Return the templates of a conversation's number, for who it is with; those it was written with last first."""
+    place = {key: place for place, key in enumerate(await outbox.chosen_last(conn, desk.inbox.id))}
+    choices = await choices_of(conn, desk.inbox, desk.person)
+    of_name: dict[str, int] = {}
+    for name, _ in place:
+        of_name.setdefault(name, len(of_name))
+    last = len(place)
+
+    def order(choice: Choice) -> tuple[int, str, int]:
+        one = choice.template
+        return of_name.get(one.name, last), one.name, place.get((one.name, one.language), last)
+
+    return sorted(choices, key=order)
 
 
 def choice_of(template: Template, person: sending.Person | None = None) -> Choice:

@@ -22,6 +22,7 @@ from tests.support.outbox import execute
 from tests.support.templates import BODY, READY, asked, keep, listed, two_days_ago
 from tests.web.conftest import Site
 
+HIDDEN: Final = r'type="hidden" name="(\w+)" value="([^"]+)"'
 NAMED: Final = {
     "type": "BODY",
     "text": "Olá {{first_name}}, até {{day}}.",
@@ -49,7 +50,7 @@ async def open_form(site: Site, name: str = READY) -> tuple[str, str, dict[str, 
     path = f"{await talk(site)}/{await template_id(site, name)}"
     status, page = await site.get(path)
     assert status == 200
-    return path, page, dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]+)"', page))
+    return path, page, dict(re.findall(HIDDEN, page))
 
 
 async def sent(site: Site) -> list[str]:
@@ -246,6 +247,31 @@ async def test_the_ready_ones_come_first_and_a_search_finds_words_of_any_part(cl
     _, page = await closed.get(f"{path}?q=%3Cb%3Enothing")
     assert "No template has “<b>nothing” in it." in unescape(page)
     assert "&lt;b&gt;nothing" in page
+
+
+async def test_what_the_number_was_written_with_last_comes_first(closed: Site) -> None:
+    business = closed.business
+    assert business is not None
+    spanish = listed("visit", language="es", components=[BODY | {"text": "Hola {{1}}, {{2}}"}])
+    await keep(business, listed("agreed"), listed("visit"), spanish, listed(), at=clock.now())
+    path, ids = await talk(closed), {(each.name, each.language): each.id for each in await seeded.templates(business)}
+
+    async def shown() -> list[int]:
+        return [int(found) for found in re.findall(rf'class="pick" href="{path}/(\d+)"', (await closed.get(path))[1])]
+
+    by_name = [ids["agreed", "pt_PT"], ids[READY, "pt_PT"], ids["visit", "es"], ids["visit", "pt_PT"]]
+
+    async def write(name: str) -> None:
+        place = f"{path}/{ids[name, 'pt_PT']}"
+        hidden = dict(re.findall(HIDDEN, (await closed.get(place))[1]))
+        await closed.post(place, **hidden, **{"value.body.1": "Rui", "value.body.2": "1042"})
+
+    assert await shown() == by_name
+    for name in ("visit", READY, READY, "visit"):
+        await write(name)
+    assert await shown() == [ids["visit", "pt_PT"], ids["visit", "es"], ids[READY, "pt_PT"], ids["agreed", "pt_PT"]]
+    await execute(business, "UPDATE templates SET listed_status = 'PAUSED' WHERE id = %s", ids["visit", "pt_PT"])
+    assert (await shown())[-1] == ids["visit", "pt_PT"], "what cannot be sent now stands below all the same"
 
 
 @pytest.mark.parametrize(
