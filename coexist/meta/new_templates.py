@@ -76,8 +76,11 @@ def check(new: NewTemplate) -> None:
         if LANGUAGE.fullmatch(new.language)
         else "A language as WhatsApp writes it, such as pt_PT or en.",
         "category": "" if new.category in CATEGORIES else "Utility or marketing.",
-        "header": _text("The header", new.header, HEADER_CHARS_MAX) or _header(new.header) or _mixed(new),
-        "body": _text("The text", new.body, BODY_CHARS_MAX, is_needed=True) or _body(new.body),
+        "header": _text("The header", new.header, HEADER_CHARS_MAX)
+        or _header(new.header)
+        or _words(new.header)
+        or _mixed(new),
+        "body": _text("The text", new.body, BODY_CHARS_MAX, is_needed=True) or _words(new.body) or _body(new.body),
         "footer": _text("The footer", new.footer, FOOTER_CHARS_MAX)
         or ("The footer has no places to fill." if places(new.footer) else ""),
     }
@@ -108,6 +111,11 @@ def _header(header: str) -> str:
     return (
         f"The header has {HEADER_PLACES_MAX} place to fill at most." if len(places(header)) > HEADER_PLACES_MAX else ""
     )
+
+
+def _words(text: str) -> str:
+    is_odd = not all(NAME.fullmatch(name) for name in places(text))
+    return "The word of a place has small letters a to z, digits and _ only, such as {{first_name}}." if is_odd else ""
 
 
 def _mixed(new: NewTemplate) -> str:
