@@ -5,7 +5,7 @@ from __future__ import annotations
 from calendar import month_name, monthrange
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date
+from datetime import UTC, date, timedelta
 from typing import Final
 
 from starlette.requests import Request
@@ -40,36 +40,59 @@ MARKS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """One line of the map: a mark for each day, and the same in words."""
+    """One line of the map: a mark for each day, and the same in words.
 
+    Months in a row that WhatsApp never shares, and of which nothing is here, are one line without marks.
+    """
+
+    begins: date
     title: str
     marks: Sequence[tuple[int, str]]
     words: str
 
 
 def months_of(found: CoverageMap, today: date) -> Sequence[Month]:
-    """The months with messages or within Meta's reach, newest first, at most MONTHS_SHOWN."""
+    """The months with messages or within Meta's reach, newest first, at most MONTHS_SHOWN, and what lies between."""
     days = {each.day: each for each in found.days}
-    first = min([found.reach_from, *days])
+    first = min([found.reach_from, *days]).replace(day=1)
+    held = {each.replace(day=1) for each in days}
     months: list[Month] = []
-    year, month = today.year, today.month
-    while (year, month) >= (first.year, first.month) and len(months) < MONTHS_SHOWN:
-        months.append(_month(year, month, days, found.reach_from, today))
-        year, month = (year, month - 1) if month > 1 else (year - 1, 12)
+    shown, begins, void = 0, today.replace(day=1), list[date]()
+    while shown < MONTHS_SHOWN:
+        if begins in held or _next(begins) > found.reach_from:
+            months += [_void(void)] if void else []
+            months.append(_month(begins, days, found.reach_from, today))
+            shown, void = shown + 1, []
+        else:
+            void.append(begins)
+        if begins <= first:
+            break
+        begins = (begins - timedelta(days=1)).replace(day=1)
     return months
 
 
-def older_of(found: CoverageMap, months: Sequence[Month], today: date) -> int:
+def older_of(found: CoverageMap, months: Sequence[Month]) -> int:
     """How many messages are older than the months shown."""
-    shown_from = today.year * 12 + today.month - len(months)
-    return sum(each.message_count for each in found.days if each.day.year * 12 + each.day.month <= shown_from)
+    return sum(each.message_count for each in found.days if each.day < months[-1].begins)
 
 
-def _month(year: int, month: int, days: Mapping[date, Day], reach_from: date, today: date) -> Month:
+def _next(begins: date) -> date:
+    return (begins + timedelta(days=31)).replace(day=1)
+
+
+def _void(months: Sequence[date]) -> Month:
+    """Months, the newest first, of which nothing can be here but from exported chats."""
+    last, first = (f"{month_name[each.month]} {each.year}" for each in (months[0], months[-1]))
+    title = first if len(months) == 1 else f"{first} to {last}"
+    return Month(months[-1], title, (), "Beyond WhatsApp's reach, and nothing from exported chats.")
+
+
+def _month(begins: date, days: Mapping[date, Day], reach_from: date, today: date) -> Month:
+    year, month = begins.year, begins.month
     every = [date(year, month, number) for number in range(1, monthrange(year, month)[1] + 1)]
     held = [days[each] for each in every if each in days]
     marks = [(each.day, _mark(days.get(each), each, reach_from, today)) for each in every]
-    return Month(f"{month_name[month]} {year}", marks, _words(held, marks))
+    return Month(begins, f"{month_name[month]} {year}", marks, _words(held, marks))
 
 
 def _mark(day: Day | None, on: date, reach_from: date, today: date) -> str:
@@ -124,7 +147,7 @@ async def show_coverage(request: Request, web: Web, viewer: Viewer) -> Response:
         found=found,
         months=months,
         marks=MARKS,
-        older=older_of(found, months, today),
+        older=older_of(found, months),
         talk=talk,
         talks=talks,
         talks_shown=coverage.TALKS_SHOWN,

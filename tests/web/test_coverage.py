@@ -39,11 +39,22 @@ def test_each_day_is_marked_as_what_it_is() -> None:
 
 
 def test_what_is_older_than_the_months_shown_is_one_sum() -> None:
-    told = found(Day(date(2019, 1, 5), 7, 0, 7), Day(TODAY, 1, 0, 0))
+    monthly = [Day(date(2019 + n // 12, n % 12 + 1, 5), 7, 0, 7) for n in range(MONTHS_SHOWN)]
+    told = found(*monthly, Day(TODAY, 1, 0, 0))
     months = months_of(told, TODAY)
-    assert len(months) == MONTHS_SHOWN
-    assert months[-1].title == "December 2024"
-    assert older_of(told, months, TODAY) == 7
+    assert sum(bool(month.marks) for month in months) == MONTHS_SHOWN
+    assert months[-1].title == "March 2019"
+    assert older_of(told, months) == 14
+
+
+def test_months_that_whatsapp_never_shares_are_one_line() -> None:
+    told = found(Day(date(2019, 1, 5), 7, 0, 7), Day(date(2019, 3, 5), 1, 0, 1), Day(TODAY, 1, 0, 0))
+    months = months_of(told, TODAY)
+    titles = ["November 2026", "October 2026", "April 2019 to September 2026", "March 2019", "February 2019"]
+    assert [month.title for month in months] == [*titles, "January 2019"]
+    assert [bool(month.marks) for month in months] == [True, True, False, True, False, True]
+    assert months[-1].words == "7 messages on 1 day, 7 from exported chats, 30 days beyond WhatsApp's reach."
+    assert older_of(told, months) == 0
 
 
 async def test_a_number_and_a_conversation_have_a_map(site: Site) -> None:
