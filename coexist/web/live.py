@@ -124,6 +124,8 @@ class _Followed:
     cursor: int
     streams: set[Stream] = field(default_factory=set)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    telling: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held from reading bubbles until they are queued: what was read earlier is not told after what was read later."""
     task: asyncio.Task[None] | None = None
 
 
@@ -173,7 +175,7 @@ class Hub:
         if is_gone or len(missed) == GAP_EVENTS_MAX:
             stream.reload(followed.cursor)
         else:
-            await self._deliver(stream.account_id, missed, {stream})
+            await self._deliver(stream.account_id, followed, missed, {stream})
 
     def shut(self, stream: Stream) -> None:
         """Stop serving a stream."""
@@ -202,7 +204,7 @@ class Hub:
                     events = await feed.since(conn, account_id, followed.cursor)
                 if events:
                     followed.cursor = events[-1].id
-                    await self._deliver(account_id, events, set(followed.streams))
+                    await self._deliver(account_id, followed, events, set(followed.streams))
                 if len(events) == feed.PAGE_ROWS:
                     followed.wake.set()
             except Exception:
@@ -212,25 +214,28 @@ class Hub:
                     stream.reload(followed.cursor)
                 await asyncio.sleep(RECONNECT_S)
 
-    async def _deliver(self, account_id: int, events: Sequence[Event], streams: Collection[Stream]) -> None:
+    async def _deliver(
+        self, account_id: int, followed: _Followed, events: Sequence[Event], streams: Collection[Stream]
+    ) -> None:
         watched = {stream.conversation_id for stream in streams} - {None}
         changed: dict[int, dict[int, int]] = {}
         for event in events:
             if event.conversation_id in watched and event.message_id is not None:
                 changed.setdefault(event.conversation_id or 0, {})[event.message_id] = event.id
-        found = await self._messages(account_id, changed)
-        rendered: dict[tuple[int, tzinfo], str] = {}
-        for stream in streams:
-            of_stream = changed.get(stream.conversation_id or 0, {})
-            if len(of_stream) > BURST_BUBBLES_MAX:
-                stream.reload(events[-1].id)
-                continue
-            for message_id, event_id in of_stream.items():
-                key = (message_id, stream.zone)
-                if key not in rendered:
-                    rendered[key] = self._partial(found.get(message_id), message_id, stream)
-                stream.push(rendered[key], event_id)
-            _signal(stream, events)
+        async with followed.telling:
+            found = await self._messages(account_id, changed)
+            rendered: dict[tuple[int, tzinfo], str] = {}
+            for stream in streams:
+                of_stream = changed.get(stream.conversation_id or 0, {})
+                if len(of_stream) > BURST_BUBBLES_MAX:
+                    stream.reload(events[-1].id)
+                    continue
+                for message_id, event_id in of_stream.items():
+                    key = (message_id, stream.zone)
+                    if key not in rendered:
+                        rendered[key] = self._partial(found.get(message_id), message_id, stream)
+                    stream.push(rendered[key], event_id)
+                _signal(stream, events)
 
     async def _messages(self, account_id: int, changed: dict[int, dict[int, int]]) -> dict[int, Message]:
         ids = [id for of_one in changed.values() if len(of_one) <= BURST_BUBBLES_MAX for id in of_one]

@@ -266,10 +266,13 @@ async def test_deliveries_of_every_other_form_are_taken_in_as_well(desk: Desk, s
 async def test_who_hangs_up_before_the_commit_disturbs_nobody(desk: Desk) -> None:
     async with desk.peer() as gone, desk.peer() as other:
         await gone.write(request(b'{"gone":1}'))
+        await desk.line.holds(b'{"gone":1}')
         await other.write(request(b'{"other":1}'))
         await desk.line.holds(b'{"gone":1}', b'{"other":1}')
         gone.writer.transport.abort()
-        await asyncio.sleep(0.05)
+        async with asyncio.timeout(PATIENCE_S):
+            while len(desk.server.server_state.connections) > 1:
+                await asyncio.sleep(0.005)
         desk.line.commit()
         assert await other.answer() == OK
 

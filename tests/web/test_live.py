@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 
@@ -16,12 +16,13 @@ from coexist.base import clock
 from coexist.base.database import Pool, transaction
 from coexist.events import feed
 from coexist.events.feed import Kind, NewEvent
+from coexist.inbox.model import Message
 from coexist.people import actions as people
 from coexist.people.model import Member
 from coexist.web import live, stream
 from coexist.web.live import STREAM_BYTES_MAX, Hub, Stream
-from tests.support.business import conversation_of, echo, inbound
-from tests.support.waiting import PATIENCE_S
+from tests.support.business import PHONE, change, conversation_of, echo, inbound
+from tests.support.waiting import PATIENCE_S, until
 from tests.web.conftest import Site
 
 
@@ -242,6 +243,49 @@ async def test_an_account_without_streams_is_not_followed(site: Site, database_u
     late = Stream(site.member.account_id, UTC, None, None)
     await hub.open(late, 0)
     assert late.is_closed
+
+
+async def test_what_a_page_missed_is_not_told_after_what_happened_since(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page opens and reads what it missed; before that is on its way, the same message is edited and told of."""
+    await site.deliver(inbound("wamid.A", "Separei duas"))
+    conversation_id, _ = await here(site)
+    hub, read = site.web.hub, site.web.hub._messages
+    is_read, may_go = asyncio.Event(), asyncio.Event()
+
+    async def slow(account_id: int, changed: dict[int, dict[int, int]]) -> dict[int, Message]:
+        found = await read(account_id, changed)
+        if not is_read.is_set():
+            is_read.set()
+            await may_go.wait()
+        return found
+
+    monkeypatch.setattr(hub, "_messages", slow)
+    assert site.member is not None
+    stream = Stream(site.member.account_id, UTC, conversation_id, None)
+    told = ""
+
+    async def has_overtaken() -> bool:
+        return stream._bytes > 0
+
+    async def is_told() -> bool:
+        nonlocal told
+        told += stream.take().decode()
+        return "Separei duas" in told and "Separei três" in told
+
+    opening = asyncio.create_task(hub.open(stream, 0))
+    await is_read.wait()
+    edit = {"original_message_id": "wamid.A", "message": {"type": "text", "text": {"body": "Separei três"}}}
+    said = {"from": PHONE, "id": "wamid.E", "timestamp": str(int(clock.now().timestamp())), "type": "edit"}
+    await site.deliver(change("messages", messages=[{**said, "edit": edit}]))
+    with suppress(AssertionError):
+        await until(has_overtaken, "the edit overtakes", seconds=0.5)
+    may_go.set()
+    await opening
+    await until(is_told, "both are told")
+    assert "Separei três" in told[told.rindex("<hx-partial") :], "the last bubble is the newest"
+    hub.shut(stream)
 
 
 async def test_a_second_account_is_followed_apart(site: Site) -> None:
