@@ -47,15 +47,21 @@ async def settings(s3_address: str, tmp_path: Path) -> Settings:
         s3_secret_key=SECRET_KEY,
     )
     async with aclosing(S3(chosen)) as storage:
+        why = ""
 
         async def has_bucket() -> bool:
+            nonlocal why
             try:
                 await storage.delete(Name(1, "0" * 64))
-            except Unavailable:
+            except Unavailable as error:
+                why = str(error)
                 return False
             return True
 
-        await until(has_bucket, "the bucket is there, which is made a moment after the port is open")
+        try:  # the bucket is made a moment after the port is open
+            await until(has_bucket, "the bucket is there")
+        except AssertionError:
+            pytest.fail(f"there is no bucket: {why}")
     return chosen
 
 
