@@ -25,7 +25,7 @@ from coexist.events.feed import NewEvent
 from coexist.exported_chats import bringing, made, store, told_again
 from coexist.exported_chats.actions import FOLDER, WithPrivateNumber, path_of
 from coexist.exported_chats.model import Chat, State
-from coexist.inbox import inboxes
+from coexist.inbox import inboxes, purge
 from coexist.media.keeping import Keep
 
 POLL_S: Final = 5.0
@@ -91,6 +91,7 @@ async def work_next(pool: Pool, settings: Settings, keyring: Keyring, keep: Keep
         if isinstance(error, WithPrivateNumber):
             path_of(settings.data_dir, chat.id).unlink(missing_ok=True)
             async with transaction(pool) as conn:
+                await purge.forget_unwritten(conn, [chat.id])
                 await store.forget_person(conn, chat.id)
         await _failed(pool, chat, str(error))
     except Exception:

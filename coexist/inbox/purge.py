@@ -15,6 +15,7 @@ import msgspec
 from coexist.base.database import Connection
 from coexist.events.feed import Kind, NewEvent
 from coexist.inbox import files, locks, summary
+from coexist.meta.model import FROM_HISTORY
 
 SLICE_MESSAGES: Final = 500
 """Messages removed in one transaction."""
@@ -183,12 +184,13 @@ SOMEBODY_ELSES: Final = """EXISTS (
        SELECT FROM identities o WHERE o.scope_id = h.scope_id AND {key} AND o.contact_id <> ALL(%(contacts)s))"""
 
 # Exported chats of the person: their file's name is often theirs. One that is being brought in is left to its own end.
-PEOPLE: Final = (
-    """
-DELETE FROM exported_chats
+THEIR_CHATS: Final = """
+SELECT id FROM exported_chats
  WHERE conversation_id IN (SELECT id FROM conversations WHERE contact_id = ANY(%(contacts)s))
    AND state IN ('applied', 'failed', 'undone')
-""",
+"""
+PEOPLE: Final = (
+    "DELETE FROM exported_chats WHERE id = ANY(%(chats)s)",
     """
 DELETE FROM address_book_entries e USING inboxes x, identities i
  WHERE x.id = e.inbox_id AND x.scope_id = %(scope_id)s AND i.scope_id = x.scope_id
@@ -224,8 +226,10 @@ async def remove_people(
     cursor = await conn.execute("SELECT match_key FROM identities WHERE contact_id = ANY(%s)", (list(contacts),))
     keys = {*ids, *(key for (key,) in await cursor.fetchall())}
     values = {"scope_id": scope_id, "contacts": list(contacts), "keys": sorted(keys), "are_private": bool(ids)}
+    chats = await (await conn.execute(THEIR_CHATS, values)).fetchall()
+    await forget_unwritten(conn, [id_ for (id_,) in chats])
     for statement in PEOPLE:
-        await conn.execute(statement, values)
+        await conn.execute(statement, {**values, "chats": [id_ for (id_,) in chats]})
     events = [NewEvent(account_id, Kind.CONVERSATION_CHANGED, *place) for place in places]
     return events + [NewEvent(account_id, Kind.CONTACT_CHANGED, contact_id=id_) for id_ in contacts]
 
@@ -343,7 +347,26 @@ async def exported_chats_of(conn: Connection, account_id: int, after: int) -> li
     return [(id_, choices) for id_, choices in await cursor.fetchall()]
 
 
+# A file is kept before its message is written, and an import may end between the two.
+UNWRITTEN: Final = f"""
+SELECT x.inbox_id, array_agg(DISTINCT x.wamid)
+  FROM exported_messages x
+  JOIN media f ON f.inbox_id = x.inbox_id AND f.wamid = x.wamid
+  LEFT JOIN messages m ON m.inbox_id = x.inbox_id AND m.wamid = x.wamid
+ WHERE x.exported_chat_id = ANY(%s)
+   AND (m.id IS NULL OR x.replaced IS NOT NULL AND m.content_rank < {FROM_HISTORY})
+ GROUP BY x.inbox_id
+"""
+
+
+async def forget_unwritten(conn: Connection, chat_ids: Sequence[int]) -> None:
+    """Forget the files that imports of exported chats have kept for messages which they did not come to write."""
+    for inbox_id, wamids in await (await conn.execute(UNWRITTEN, (list(chat_ids),))).fetchall():
+        await files.forget_files(conn, inbox_id, sorted(wamids))
+
+
 async def forget_exported_chats(conn: Connection, chat_ids: Sequence[int]) -> None:
     """Remove imports of exported chats; their files go with the next tidying. One being taken back forgets whom."""
+    await forget_unwritten(conn, chat_ids)
     for statement in FORGET_EXPORTED:
         await conn.execute(statement, (list(chat_ids),))

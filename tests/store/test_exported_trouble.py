@@ -263,10 +263,43 @@ async def test_of_an_import_that_failed_nothing_tells_of_whom_it_was_once_they_a
     async with transaction(desk.pool) as conn:
         number_id = await private.add(conn, KEYRING, "Inês", desk.account_id, PHONE)
         await private.want_purge(conn, KEYRING, desk.account_id, number_id, typed=PHONE)
+    assert await desk.rows("SELECT state::text FROM media") == [("stored",)]
     while await purging.step(desk.pool, KEYRING):
         pass
     assert PHONE.encode() not in await _told(desk)
     await worker.tidy(desk.pool, desk.settings)
+    await _has_no_file(desk)
+
+
+async def _has_no_file(desk: Desk) -> None:
+    """A file is kept before its message is written, and outlives no import that ends between the two."""
+    assert await desk.rows("SELECT state::text FROM media") == []
+    await sweep(desk.keep, is_thorough=False)
+    left = [path for path in (desk.settings.data_dir / "media").rglob("*") if path.is_file()]
+    assert left == [], "no byte of it"
+
+
+@pytest.mark.requirement("G11")
+@pytest.mark.parametrize("fills", [False, True])
+async def test_a_file_of_whom_becomes_private_before_its_message_is_written_goes(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, fills: bool
+) -> None:
+    if fills:
+        await deliver(desk.pool, past("wamid.P", datetime(2026, 1, 5, 9, 3, 41, tzinfo=UTC), None))
+    bring = keeping.bring
+
+    async def bring_and_hide(*given: Any, **named: Any) -> None:
+        await bring(*given, **named)
+        assert await desk.rows("SELECT state::text FROM media") == [("stored",)]
+        async with transaction(desk.pool) as conn:
+            await private.add(conn, KEYRING, "Inês", desk.account_id, PHONE)
+
+    monkeypatch.setattr(keeping, "bring", bring_and_hide)
+    chat_id = await desk.give(zip_bytes(BR, CHAT, FILES))
+    await desk.start(chat_id, desk.choices())
+    await desk.work()
+    assert (await desk.chat(chat_id)).state is State.FAILED
+    await _has_no_file(desk)
 
 
 @pytest.mark.requirement("G11")
