@@ -37,7 +37,7 @@ from tests.support import private, wire
 from tests.support.exported import PHONES, US, Line, zip_bytes
 from tests.support.intake import KEYRING
 
-SCHEDULES_COUNT: Final = int(os.environ.get("SCHEDULES", "12"))
+SCHEDULES_COUNT: Final = int(os.environ.get("SCHEDULES", "8"))
 SHARE: Final = 0.3
 ZONE: Final = ZoneInfo("Europe/Lisbon")
 ANDROID: Final = PHONES["en-GB android"]

@@ -26,7 +26,7 @@ from tests.invariants.vocabulary import NUMBERS, Telling
 from tests.support.intake import Number
 from tests.support.wire import EPOCH
 
-SCHEDULES_COUNT = int(os.environ.get("SCHEDULES", "460"))
+SCHEDULES_COUNT = int(os.environ.get("SCHEDULES", "230"))
 SCHEDULES_PER_WORLD = 23
 
 # An import is what this is about, so there is always some.
