@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from psycopg.rows import class_row
 
+from coexist.base import clock
 from coexist.base.database import Connection
 from coexist.base.errors import Invalid
 from coexist.intake.retention import hold_off
@@ -118,7 +119,7 @@ WITH wanted AS (
         ON CONFLICT DO NOTHING
     RETURNING journal_id),
 retried AS (
-    UPDATE quarantine q SET retry_wanted_at = now(), retry_wanted_by = %(by)s
+    UPDATE quarantine q SET retry_wanted_at = %(now)s, retry_wanted_by = %(by)s
       FROM wanted w WHERE w.journal_id = q.journal_id)
 SELECT count(*) FROM wanted
 """
@@ -130,7 +131,7 @@ async def replay(conn: Connection, span: Span, *, by: str = "a replay") -> int:
     With ``is_quarantined`` only those of which a part could not be applied. ``by`` is shown with what waits there.
     """
     await hold_off(conn)
-    row = await (await conn.execute(REPLAY, span.values() | {"by": by})).fetchone()
+    row = await (await conn.execute(REPLAY, span.values() | {"by": by, "now": clock.now()})).fetchone()
     assert row is not None
     return int(row[0])
 
@@ -144,7 +145,7 @@ waiting AS (
     INSERT INTO backlog (lane, journal_id, only_for) SELECT DISTINCT 1, journal_id, %(number)s FROM wanted
         ON CONFLICT DO NOTHING),
 retried AS (
-    UPDATE quarantine q SET retry_wanted_at = now(), retry_wanted_by = %(by)s
+    UPDATE quarantine q SET retry_wanted_at = %(now)s, retry_wanted_by = %(by)s
       FROM wanted w WHERE w.journal_id = q.journal_id AND q.phone_number_id = %(number)s)
 SELECT count(DISTINCT journal_id), pg_notify('{BACKLOG_CHANNEL}', '') FROM wanted
 """
@@ -156,7 +157,7 @@ async def replay_import(conn: Connection, phone_number_id: str, since: datetime 
     Each for this number alone: what it tells of another one stays as it is, taken back or not.
     """
     await hold_off(conn)
-    values = {"number": phone_number_id, "since": since, "by": by}
+    values = {"number": phone_number_id, "since": since, "by": by, "now": clock.now()}
     row = await (await conn.execute(REPLAY_IMPORT, values)).fetchone()
     assert row is not None
     return int(row[0])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from psycopg.rows import class_row
 
+from coexist.base import clock
 from coexist.base.database import Connection
 from coexist.events.feed import Kind, NewEvent
 from coexist.quarantine.model import Counts, Failed, Keeper, Quarantined, Settled, Unrouted
@@ -35,8 +36,8 @@ gone AS (
     RETURNING journal_id, part, phone_number_id, kind, error, attempts, since, retry_wanted_by),
 settled AS (
     INSERT INTO quarantine_settled
-           (journal_id, part, phone_number_id, kind, error, attempts, since, retry_wanted_by)
-    SELECT g.* FROM gone g
+           (journal_id, part, phone_number_id, kind, error, attempts, since, retry_wanted_by, settled_at)
+    SELECT g.*, %(now)s FROM gone g
      WHERE NOT EXISTS (SELECT FROM failed f
                         WHERE f.journal_id = g.journal_id
                           AND (starts_with(f.part, g.part) OR starts_with(g.part, f.part))))
@@ -44,16 +45,16 @@ SELECT DISTINCT phone_number_id FROM gone
 """
 
 QUARANTINE = """
-INSERT INTO quarantine AS old (journal_id, part, phone_number_id, error, kind, field, part_bytes)
-SELECT journal_id, part, phone_number_id, error, kind, field, part_bytes
-  FROM json_to_recordset(%s::json) AS q
+INSERT INTO quarantine AS old (journal_id, part, phone_number_id, error, kind, field, part_bytes, since, last_at)
+SELECT journal_id, part, phone_number_id, error, kind, field, part_bytes, %(now)s, %(now)s
+  FROM json_to_recordset(%(failed)s::json) AS q
        (journal_id bigint, part text, phone_number_id text, error text, kind text, field text, part_bytes int)
     ON CONFLICT (journal_id, part) DO UPDATE
-   SET error = excluded.error, attempts = old.attempts + 1, last_at = now(),
+   SET error = excluded.error, attempts = old.attempts + 1, last_at = excluded.last_at,
        kind = excluded.kind, field = excluded.field, part_bytes = excluded.part_bytes,
        phone_number_id = coalesce(excluded.phone_number_id, old.phone_number_id),
        previous_error = CASE WHEN old.error <> excluded.error THEN old.error END,
-       retried_at = CASE WHEN old.retry_wanted_at IS NULL THEN old.retried_at ELSE now() END,
+       retried_at = CASE WHEN old.retry_wanted_at IS NULL THEN old.retried_at ELSE excluded.last_at END,
        retry_wanted_at = NULL
 """
 
@@ -67,11 +68,12 @@ async def settle(
     ``failed`` once at most. Returns the numbers of which something changed.
     """
     each = [{"journal_id": journal_id, "only_for": only_for} for journal_id, only_for in tried]
-    document = msgspec.json.encode(failed).decode()
-    cursor = await conn.execute(FORGET, {"tried": msgspec.json.encode(each).decode(), "failed": document})
+    values: dict[str, Any] = {"tried": msgspec.json.encode(each).decode(), "now": clock.now()}
+    values["failed"] = msgspec.json.encode(failed).decode()
+    cursor = await conn.execute(FORGET, values)
     gone = {number for (number,) in await cursor.fetchall()}
     if failed:
-        await conn.execute(QUARANTINE, (document,))
+        await conn.execute(QUARANTINE, values)
     return gone | {one.phone_number_id for one in failed}
 
 
@@ -205,7 +207,7 @@ WITH mine AS (
       FROM quarantine q LEFT JOIN inboxes i ON i.phone_number_id = q.phone_number_id
      WHERE q.dismissed_at IS NULL AND {MINE}),
 wanted AS (
-    UPDATE quarantine q SET retry_wanted_at = now(), retry_wanted_by = %(by)s
+    UPDATE quarantine q SET retry_wanted_at = %(now)s, retry_wanted_by = %(by)s
       FROM mine m
      WHERE m.id = q.id
        AND (%(ids)s::bigint[] IS NULL OR q.journal_id IN (SELECT journal_id FROM mine WHERE id = ANY(%(ids)s)))
@@ -218,13 +220,14 @@ SELECT id, phone_number_id FROM wanted
 
 async def want_retry(conn: Connection, keeper: Keeper, ids: Collection[int] | None) -> Mapping[int, str | None]:
     """Put the deliveries of these parts, or of all, in line; return the parts of them: id and phone_number_id."""
-    values = {"account_id": keeper.account_id, "by": keeper.name, "ids": None if ids is None else list(ids)}
+    wanted = None if ids is None else list(ids)
+    values = {"account_id": keeper.account_id, "by": keeper.name, "ids": wanted, "now": clock.now()}
     return dict(await (await conn.execute(RETRY, values)).fetchall())
 
 
 CHANGE_DISMISSAL = f"""
 UPDATE quarantine q
-   SET dismissed_at = CASE WHEN %(why)s::text IS NOT NULL THEN now() END,
+   SET dismissed_at = CASE WHEN %(why)s::text IS NOT NULL THEN %(now)s::timestamptz END,
        dismissed_by = CASE WHEN %(why)s::text IS NOT NULL THEN %(by)s::text END,
        dismissed_why = %(why)s
   FROM quarantine m LEFT JOIN inboxes i ON i.phone_number_id = m.phone_number_id
@@ -238,13 +241,13 @@ async def change_dismissal(
     conn: Connection, keeper: Keeper, ids: Collection[int], why: str | None
 ) -> Mapping[int, str | None]:
     """Dismiss parts, or with no reason take their dismissal back; return those that changed: id, phone_number_id."""
-    values = {"account_id": keeper.account_id, "by": keeper.name, "ids": list(ids), "why": why}
+    values = {"account_id": keeper.account_id, "by": keeper.name, "ids": list(ids), "why": why, "now": clock.now()}
     return dict(await (await conn.execute(CHANGE_DISMISSAL, values)).fetchall())
 
 
 DISMISS_NUMBER = f"""
-INSERT INTO unrouted_dismissals (phone_number_id, dismissed_by, dismissed_why)
-SELECT DISTINCT phone_number_id, %(by)s, %(why)s FROM unrouted
+INSERT INTO unrouted_dismissals (phone_number_id, dismissed_at, dismissed_by, dismissed_why)
+SELECT DISTINCT phone_number_id, %(now)s::timestamptz, %(by)s, %(why)s FROM unrouted
  WHERE phone_number_id = %(number)s AND (%(account_id)s::int IS NULL OR {IS_ONLY_ACCOUNT})
     ON CONFLICT DO NOTHING
 """
@@ -252,7 +255,8 @@ SELECT DISTINCT phone_number_id, %(by)s, %(why)s FROM unrouted
 
 async def dismiss_number(conn: Connection, keeper: Keeper, phone_number_id: str, why: str) -> bool:
     """Count a number that is not connected here no longer; False when nothing of it waits, or it is done already."""
-    values = {"account_id": keeper.account_id, "by": keeper.name, "number": phone_number_id, "why": why}
+    values = {"account_id": keeper.account_id, "by": keeper.name, "now": clock.now()}
+    values |= {"number": phone_number_id, "why": why}
     return (await conn.execute(DISMISS_NUMBER, values)).rowcount > 0
 
 
