@@ -93,7 +93,8 @@ def choosing_of(message: Message) -> Choosing:
     """Where somebody goes on whose message was not sent: to the templates, or to the one that it was written with."""
     codes = {error.get("code") for error in message.errors or ()}
     path = f"/conversations/{message.conversation_id}/templates"
-    if message.type == "template" and codes & CHOSEN_AGAIN:
+    is_ours = bool(codes) and codes <= {None}  # refused before it was sent: its template is another by now, or was
+    if message.type == "template" and (codes & CHOSEN_AGAIN or is_ours):
         number_path = f"/inboxes/{message.inbox_id}/templates" if DISABLED in codes else ""
         return Choosing("Choose the template again", f"{path}?again={message.id}", number_path)
     if codes & set(codes_of(Action.CLOSE_WINDOW)):

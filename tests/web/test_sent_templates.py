@@ -93,6 +93,17 @@ def test_what_a_template_failed_with_leads_back_to_it(
 
 
 @pytest.mark.requirement("E10")
+def test_what_was_not_sent_for_its_template_leads_back_to_it() -> None:
+    """Nobody at Meta has refused it: the template had other words by then, or its file was gone."""
+    errors = [{"code": None, "title": "This template was changed at WhatsApp."}]
+    failed = {"status": STATUS_RANK["failed"], "outbox_state": "failed", "wamid": None, "errors": errors}
+    content = {"template": {"name": "order_ready", "language": "pt_PT"}}
+    page = html_of(ours(type="template", text="Olá", content=content, **failed))
+    assert "Choose the template again" in page
+    assert f"/templates?again={ours().id}" in page
+    assert "Choose" not in html_of(ours(text="Olá", **failed))
+
+
 @pytest.mark.parametrize("by_status", [False, True])
 def test_what_came_too_late_leads_to_the_templates(by_status: bool) -> None:
     html = html_of(sent(131047, type_="text", by_status=by_status))
