@@ -1,10 +1,15 @@
 """What follows from each answer of Meta's, and the body that is sent."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from coexist.meta.errors import MEANINGS, Action, action_of, codes_of
 from coexist.outbound import payload, rules
 from coexist.outbound.rules import ATTEMPTS_MAX, Step
 
@@ -52,6 +57,39 @@ def test_an_unknown_failure_is_tried_once_more_and_no_oftener() -> None:
 def test_trying_again_ends(code: int) -> None:
     assert rules.decide(code, attempts=ATTEMPTS_MAX).step is Step.FAIL
     assert rules.decide_not_sent(ATTEMPTS_MAX).step is Step.FAIL
+
+
+CODES: Final = [None, *(code for code in MEANINGS if code not in codes_of(Action.FAIL, Action.TELL_ADMINS))]
+WAITING: Final = {
+    Action.RENEW_ACCESS, Action.STOP_ACCOUNT, Action.PAUSE_ALL, Action.SLOW_NUMBER, Action.HOLD_PAID,
+    Action.HOLD_BUSINESS_INITIATED,
+}  # fmt: skip
+"""What a message may wait for however often: the number, or all that waits with it, rests meanwhile."""
+
+
+FEW: Final = st.lists(st.sampled_from(CODES), min_size=1, max_size=3)
+ANSWERS: Final = FEW.flatmap(lambda codes: st.lists(st.sampled_from(codes), min_size=40, max_size=40))
+"""A few codes again and again: among all, hardly one comes often enough."""
+
+
+@given(ANSWERS, st.booleans(), st.booleans())
+def test_whatever_meta_answers_a_message_is_tried_so_often_and_may_arrive_twice_at_most(
+    answers: Sequence[int | None], is_template: bool, has_window: bool
+) -> None:
+    """As the sender counts: an attempt counts when it is claimed, and one that waits for others no more."""
+    attempts = asked = doubtful = waits = 0
+    for tries, code in enumerate(answers):
+        given_to: dict[str, Any] = {"asked_attempts": asked, "is_template": is_template, "has_window": has_window}
+        decision = rules.decide(code, attempts + 1, **given_to)
+        attempts, asked = attempts + decision.is_counted, asked + decision.is_asked
+        waits += not decision.is_counted and not decision.is_asked
+        doubtful += action_of(code) in {Action.AGAIN_ONCE, Action.LEAVE_UNCLEAR}
+        if not decision.is_counted and not decision.is_asked:
+            assert action_of(code) in WAITING
+        assert doubtful <= rules.UNKNOWN_ATTEMPTS_MAX
+        assert tries - waits <= ATTEMPTS_MAX + rules.ASKED_ATTEMPTS_MAX
+        if decision.step is not Step.AGAIN:
+            return
 
 
 @pytest.mark.requirement("G7")
