@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import timedelta
 from functools import partial
 
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from coexist.base import clock
 from coexist.base.database import transaction
@@ -261,6 +262,24 @@ async def test_on_a_phone_there_is_one_pane_with_back(site: Site, open_page: Ope
     await expect(page.locator(".conversation")).to_have_count(0)
 
 
+async def test_a_row_shows_that_it_was_pressed_while_the_answer_is_slow(site: Site, open_page: OpenPage) -> None:
+    await site.deliver(inbound("wamid.A", "Bom dia"))
+    page = await open_page("/conversations")
+    row, may_go_on = page.locator(".row"), asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await may_go_on.wait()
+        await route.continue_()
+
+    await expect(row).to_have_css("border-left-color", "rgba(0, 0, 0, 0)")
+    await page.route(re.compile(r"/conversations/\d+$"), hold)
+    await row.click()
+    await expect(row).not_to_have_css("border-left-color", "rgba(0, 0, 0, 0)")
+    await expect(page.locator(".who-name")).to_have_count(0)
+    may_go_on.set()
+    await expect(page.locator(".who-name")).to_have_text("Rui")
+
+
 async def test_hostile_text_stays_text(site: Site, open_page: OpenPage) -> None:
     hostile = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script> <hx-partial hx-target="body">x'
     await site.deliver(inbound("wamid.A", hostile), inbound("wamid.B", "hx </template><b>x</b>"))
@@ -306,6 +325,9 @@ async def test_a_short_message_that_failed_is_as_wide_as_its_reason(site: Site, 
     await site.deliver(inbound("wamid.A", "Bom dia"))
     await write(site.business, "Oi")
     await execute(site.business, "UPDATE outbox SET state = 'failed', error = %s", "Meta could not charge for it. " * 6)
+    small = await open_page(await talk(site), size=NARROW)
+    await expect(small.locator(".problem")).to_be_visible()
+    assert await sideways(small) == 0
     page = await open_page(await talk(site))
     widths = [await page.locator(f".from-api {part}").bounding_box() for part in (".bubble", ".problem")]
     outer, inner = (box["width"] for box in widths if box)
