@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from coexist.base.counts import counted
 from coexist.meta.templates import (
     AUTHENTICATION,
     BODY_CHARS_MAX,
@@ -102,7 +103,7 @@ def _text(what: str, text: str, chars_max: int, *, is_needed: bool = False) -> s
     if is_needed and not text.strip():
         return f"{what} is missing."
     over = len(text) - chars_max
-    return f"{what} is {over:,} characters too long: {chars_max:,} at most." if over > 0 else ""
+    return f"{what} is {counted(over, 'character')} too long: {chars_max:,} at most." if over > 0 else ""
 
 
 def _header(header: str) -> str:

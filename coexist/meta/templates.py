@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from coexist.base.counts import counted
 from coexist.base.errors import Invalid
 from coexist.meta.addresses import encoded
 
@@ -302,7 +303,9 @@ def _too_long(form: Form, values: Mapping[str, str]) -> dict[str, str]:
         of_part = [each.key for each in form.fields if each.key.startswith(f"{part}.") and each.key in values]
         if over > 0 and of_part and text:
             longest = max(of_part, key=lambda key: len(values[key]))
-            problems[longest] = f"With these values the {part} is {over:,} characters too long: {most:,} at most."
+            problems[longest] = (
+                f"With these values the {part} is {counted(over, 'character')} too long: {most:,} at most."
+            )
     return problems
 
 

@@ -161,7 +161,7 @@ async def test_a_copy_begins_with_what_the_original_says_and_is_made_once_it_is_
         ({"name": "Order Ready"}, "name", "Small letters a to z"), ({"category": ""}, "category", "Utility or market"),
         ({"body": "{{1}} chegou"}, "body", "words before the first place"), ({"language": "?"}, "language", "pt_PT"),
         ({"example.body.2": " "}, "body.2", "WhatsApp wants an example for {{2}}."),
-        ({"footer": "x" * 61}, "footer", "1 characters too long"), ({"header": "a\nb"}, "header", "one line"),
+        ({"footer": "x" * 61}, "footer", "1 character too long"), ({"header": "a\nb"}, "header", "one line"),
     ],
 )  # fmt: skip
 async def test_what_is_wrong_with_a_new_one_stands_at_its_field(
@@ -176,6 +176,8 @@ async def test_what_is_wrong_with_a_new_one_stands_at_its_field(
     told = re.search(rf'aria-describedby="{place}".*?id="{place}">([^<]+)<', page, re.DOTALL)
     assert told is not None
     assert said in told[1]
+    (first,) = re.findall(r'aria-describedby="problem-([^"]+)" autofocus', page)
+    assert first == key, "there the keyboard is"
     assert typed["body"] in page, "what was typed is still there"
     assert scripted.asked == []
 

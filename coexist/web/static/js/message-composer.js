@@ -33,7 +33,7 @@ class MessageComposer extends HTMLElement {
     const left = this.querySelector(".left");
     left.hidden = over < -200;
     left.classList.toggle("is-over", over > 0);
-    left.textContent = over > 0 ? `${over} characters too many; WhatsApp takes ${this.text.dataset.limit}` : `${-over} left`;
+    left.textContent = over > 0 ? `${over} character${over === 1 ? "" : "s"} too many; WhatsApp takes ${this.text.dataset.limit}` : `${-over} left`;
     this.querySelector(".send").disabled = over > 0;
   }
 

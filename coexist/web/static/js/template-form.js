@@ -32,7 +32,7 @@ class TemplateForm extends HTMLElement {
     const over = [...input.value.trim()].length - input.dataset.limit;
     left.hidden = over < -Math.min(40, input.dataset.limit / 3);
     left.classList.toggle("is-over", over > 0);
-    left.textContent = over > 0 ? `${over} characters too many` : `${-over} characters left`;
+    left.textContent = over > 0 ? `${over} character${over === 1 ? "" : "s"} too many` : `${-over} character${over === -1 ? "" : "s"} left`;
   }
 }
 
