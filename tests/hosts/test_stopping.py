@@ -16,6 +16,7 @@ from coexist.meta.graph import Graph
 from coexist.outbound import worker as sending
 from tests.support.intake import KEYRING
 from tests.support.scripted_graph import scripted_graph
+from tests.support.waiting import PATIENCE_S
 
 Loop = Callable[[Pool, Graph, asyncio.Event], Coroutine[Any, Any, None]]
 
@@ -35,5 +36,5 @@ async def test_a_loop_that_is_woken_and_told_to_stop_at_once_stops(pool: Pool, n
             await asyncio.sleep(0.05)  # it has looked, and waits
             wake.set()
             loop.cancel()
-            done, _ = await asyncio.wait({loop}, timeout=5)
+            done, _ = await asyncio.wait({loop}, timeout=PATIENCE_S)
             assert done, "it goes on for ever"

@@ -8,6 +8,7 @@ import pytest
 
 from coexist.base import database
 from coexist.base.errors import Unavailable
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*error connecting in.*")
 
@@ -129,5 +130,7 @@ async def test_a_listener_hears_what_is_committed(database_url: str, pool: datab
     async with database.connect_listen(database_url, "events", "a channel") as listener:
         async with database.transaction(pool) as connection:
             await connection.execute("select pg_notify('events', 'one'), pg_notify('a channel', 'two')")
-        heard = [(notice.channel, notice.payload) async for notice in listener.notifies(timeout=5, stop_after=2)]
+        heard = [
+            (notice.channel, notice.payload) async for notice in listener.notifies(timeout=PATIENCE_S, stop_after=2)
+        ]
     assert sorted(heard) == [("a channel", "two"), ("events", "one")]

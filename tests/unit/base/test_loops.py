@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from coexist.base import loops
+from tests.support.waiting import PATIENCE_S
 
 
 async def test_a_loop_whose_cancellation_was_lost_is_cancelled_again() -> None:
@@ -23,7 +24,7 @@ async def test_a_loop_whose_cancellation_was_lost_is_cancelled_again() -> None:
 
     loop = asyncio.create_task(deaf_once())
     await begun.wait()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await loops.end([loop], again_s=0.01)
     assert loop.cancelled()
     assert cancelled == 2
