@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from coexist.base import clock
@@ -230,17 +230,20 @@ async def connected_at(conn: Connection, inbox_id: int) -> datetime | None:
 
 
 # Brought back, or replayed with everything: what a worker is about to make would be there again after the undoing.
-# Whose a chunk is that nobody has applied yet is not known: it may be this number's.
+# Whose a chunk is that nobody has applied yet is not known: it may be this number's if it came about when its last did.
 IN_LINE: Final = """
 SELECT FROM inboxes i, LATERAL (SELECT coalesce(i.moved_number, i.phone_number_id) AS number) n
   JOIN import_deliveries d ON d.phone_number_id IN (n.number, '')
   JOIN backlog b ON b.journal_id = d.journal_id AND b.only_for IN ('', n.number)
- WHERE i.id = %s
+ WHERE i.id = %(id)s
  UNION ALL
 SELECT FROM backlog b JOIN journal j ON j.id = b.journal_id
  WHERE b.lane = 1 AND j.lane = 1 AND NOT EXISTS (SELECT FROM import_deliveries d WHERE d.journal_id = j.id)
+   AND j.received_at <= %(soon)s + (SELECT max(last_arrival_at) FROM syncs WHERE inbox_id = %(id)s)
  LIMIT 1
 """
+OVERTAKEN: Final = timedelta(minutes=10)
+"""How long after the last part of an import that was applied another may have come which still waits."""
 
 
 async def check(conn: Connection, account_id: int, inbox_id: int, *, typed: str) -> Inbox:
@@ -264,7 +267,7 @@ async def hindrance(conn: Connection, inbox: Inbox) -> Hindrance | None:
         if coming:
             until = max(filter(None, map(rules.expected_until, coming)), default=None)
             return Hindrance(f"{what} still coming in.", until, "Wait until the sync has ended.")
-    if (await conn.execute(IN_LINE, (inbox.id,))).rowcount:
+    if (await conn.execute(IN_LINE, {"id": inbox.id, "soon": OVERTAKEN})).rowcount:
         return Hindrance("A part of this import is in line to be applied.", None, "Wait until that is done.")
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, Final
 
 import pytest
@@ -15,7 +16,7 @@ from coexist.intake.replay import replay_import
 from tests.store.test_applying import rows
 from tests.store.test_undoing import ANA, RUI, plan_of, said, undo
 from tests.support import intake, wire
-from tests.support.intake import BRANCH, ONBOARDED_AT, SHOP, Number, body_of
+from tests.support.intake import BRANCH, ONBOARDED_AT, RECEIVED_AT, SHOP, Number, body_of
 
 RUI_BSUID, NEXT_BSUID, PARENT = "PT.4001", "PT.4002", "PT.ENT.7"
 OWNER: Final = """
@@ -142,9 +143,11 @@ async def test_nothing_is_undone_while_a_chunk_waits_that_was_never_applied(pool
     assert (await undo(pool, account_id)).conversations == 2
 
 
-async def test_what_waits_of_now_keeps_nobody_from_undoing(pool: Pool, account_id: int) -> None:
+async def test_what_waits_of_now_or_came_long_after_keeps_nobody_from_undoing(pool: Pool, account_id: int) -> None:
     await intake.deliver(pool, [past(said("r1", 9, RUI))])
     await intake.journal(pool, [body_of(wire.message("wamid.b1", 5, wire.text("Olá"), phone=ANA))])
+    others = wire.history([wire.thread(ANA, None, [said("a1", 9, ANA)])], number=BRANCH)
+    await intake.journal(pool, [body_of(others)], received_at=RECEIVED_AT + timedelta(hours=1))
     assert (await undo(pool, account_id)).conversations == 1
 
 
