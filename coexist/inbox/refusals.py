@@ -18,7 +18,7 @@ from coexist.base import clock
 from coexist.base.database import Connection, Pool, in_transaction
 from coexist.events import feed
 from coexist.events.feed import Kind, NewEvent
-from coexist.inbox import connection, pauses, waiting
+from coexist.inbox import connection, inboxes, pauses, waiting
 from coexist.inbox.connection import Line
 from coexist.meta.errors import MARKETING_RESTS_HOURS, Action, action_of, codes_of, explain
 from coexist.meta.model import STATUS_RANK
@@ -277,7 +277,10 @@ OF_TEMPLATES: Final = (Action.READ_TEMPLATES, Action.HOLD_TEMPLATE, Action.BLOCK
 
 
 async def _heed_templates(conn: Connection, values: Mapping[str, Any]) -> list[NewEvent]:
-    """Hold what was refused for its template, and have Meta asked how its templates are (132000-132018)."""
+    """Hold what was refused for its template, and have Meta asked how its templates are (132000-132018).
+
+    Open lists of templates are told at once where that changes what a template is good for.
+    """
     codes = [code for action in OF_TEMPLATES for code in _written(action)]
     rows = await (await conn.execute(TEMPLATES, {**values, "codes": codes})).fetchall()
     if not rows:
@@ -288,9 +291,15 @@ async def _heed_templates(conn: Connection, values: Mapping[str, Any]) -> list[N
         for account_id, waba_id, name, language, code, at in rows
         if code in of_code
     ]
+    news = await templates.news(conn, told)
     await templates.tell(conn, told)
     await templates.doubt(conn, {(row[0], row[1]) for row in rows}, clock.now())
-    return await waiting.of_templates(conn, {each.key for each in told})
+    shown = await inboxes.of_wabas(conn, {waba_id for _, waba_id in news}) if news else ()
+    return await waiting.of_templates(conn, {each.key for each in told}) + [
+        NewEvent(each.account_id, Kind.INBOX_CHANGED, inbox_id=each.id)
+        for each in shown
+        if (each.account_id, each.waba_id) in news
+    ]
 
 
 OF_STATUSES: Final = """

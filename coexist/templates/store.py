@@ -98,9 +98,28 @@ SELECT DISTINCT ON (r.account_id, r.waba_id, r.name, r.language)
 
 async def tell(conn: Connection, told: Iterable[Told]) -> None:
     """Write down what was told of templates. Safe to repeat, in any order."""
-    rows = [asdict(each) | {"language": language_of(each.language)} for each in told]
+    rows = _rows(told)
     if rows:
         await conn.execute(TELL, (msgspec.json.encode(rows).decode(),))
+
+
+NEWS: Final = f"""
+SELECT DISTINCT r.account_id, r.waba_id
+  FROM json_to_recordset(%s::json) AS r (account_id int, waba_id text, name text, language text, status text)
+ WHERE NOT EXISTS (SELECT FROM templates t
+                    WHERE (t.account_id, t.waba_id, t.name, t.language)
+                          = (r.account_id, r.waba_id, r.name, r.language) AND {STATUS} = r.status)
+"""
+
+
+async def news(conn: Connection, told: Iterable[Told]) -> set[Key]:
+    """Return whose templates have another status than what is told of them, before it is written down."""
+    rows = _rows(told)
+    return set(await (await conn.execute(NEWS, (msgspec.json.encode(rows).decode(),))).fetchall()) if rows else set()
+
+
+def _rows(told: Iterable[Told]) -> list[dict[str, Any]]:
+    return [asdict(each) | {"language": language_of(each.language)} for each in told]
 
 
 # A long list is asked for less often: each hundred of its templates is one more call of those that an hour allows.

@@ -215,6 +215,26 @@ async def test_the_list_follows_what_meta_tells(closed: Site, open_page: OpenPag
     await expect(page.locator("#picker .send")).to_have_count(0)
 
 
+async def test_an_open_list_learns_at_once_that_a_template_was_refused(closed: Site, open_page: OpenPage) -> None:
+    """Meta's list still calls it approved, and is not asked here."""
+    assert closed.business is not None
+    page = await open_page(await talk(closed))
+    await page.locator("#choose-template").click()
+    await expect(page.locator("#picker .pick")).to_have_count(2)
+    await expect(page.locator("#picker .stepped-back .pick")).to_have_count(0)
+    for number in range(2):
+        await seeded.write(closed.business, await conversation_of(closed.pool))
+        await execute(closed.business, "UPDATE messages SET wamid = %s WHERE wamid IS NULL", f"wamid.R{number}")
+    await closed.deliver(status("wamid.R0", "failed", errors=[{"code": 132015, "title": "Paused"}]))
+    await expect(page.locator("#picker .stepped-back .pick")).to_contain_text("Paused until WhatsApp resumes it")
+    told = "SELECT count(*) FROM events WHERE kind = 'inbox_changed'"
+    async with transaction(closed.pool) as conn:
+        before = await (await conn.execute(told)).fetchone()
+    await closed.deliver(status("wamid.R1", "failed", errors=[{"code": 132015, "title": "Paused"}]))
+    async with transaction(closed.pool) as conn:
+        assert await (await conn.execute(told)).fetchone() == before, "a second one is no news"
+
+
 @pytest.mark.requirement("E10")
 async def test_a_text_that_came_too_late_leads_to_the_picker(site: Site, open_page: OpenPage) -> None:
     assert site.business is not None
