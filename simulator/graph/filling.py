@@ -12,6 +12,8 @@ BODY_CHARS = 1_024
 CODE_CHARS = 15
 UNFIT = re.compile(r"[\n\r\t]| {5}")
 UNFIT_WORDS = "Param text cannot have new-line/tab characters or more than 4 consecutive spaces"
+UNENCODED = re.compile(r"[^!-~]|[:|]")
+"""What Meta wants percent-encoded in the end of an address."""
 WORDS = ("text", "currency", "date_time")
 
 
@@ -174,6 +176,8 @@ def _url(button: Json, place: int, given: _Given) -> Json:
             raise _count_differs(f"Button at index {place} of buttons", len(found), 0)
         return {"url": button["url"]}
     suffix = _only(found, "text", "text", place)
+    if UNENCODED.search(suffix):
+        raise known(132018, f"buttons: the address of the button at index {place} is not encoded.")
     return {"url": VARIABLE.sub(lambda _: suffix, button["url"])}
 
 

@@ -91,7 +91,7 @@ async def test_every_part_of_a_template_arrives_as_it_was_previewed(shop: Shop, 
         "header.1": "Marina",
         "body.1": "20 %",
         "body.2": "sábado",
-        "button.2": "suculentas",
+        "button.2": "suculentas e maçãs",
         "button.3": "OUTONO20",
     }
     await send(agent, await offered(agent, talk, "autumn_offer"), values)
