@@ -10,6 +10,7 @@ from simulator.graph.errors import Refused, invalid
 from simulator.simulation import Simulation
 from simulator.world import Grant, Json
 
+EXPIRED = "Error validating access token: Session has expired."
 SCOPES = ("whatsapp_business_management", "whatsapp_business_messaging")
 
 
@@ -58,7 +59,13 @@ def require_business(sim: Simulation, request: Request) -> Grant:
     if found.ended:
         details = "The business has removed the app's access to the account."
         raise Refused(190, "Error validating access token", details, http=401, subcode=460)
+    if _has_expired(sim):
+        raise Refused(190, EXPIRED, http=401, subcode=463)
     return found
+
+
+def _has_expired(sim: Simulation) -> bool:
+    return sim.faults.token_days is not None and sim.faults.token_days <= 0
 
 
 def covered(sim: Simulation, grant: Grant) -> str:
@@ -95,14 +102,15 @@ async def debug_token(sim: Simulation, request: Request) -> Json:
     if found is None or found.kind != "token" or found.ended:
         error = {"code": 190, "message": "Invalid OAuth access token."}
         return {"data": {"is_valid": False, "error": error, "scopes": []}}
-    days = sim.faults.token_days
+    days, has_expired = sim.faults.token_days, _has_expired(sim)
     scopes = [{"scope": scope, "target_ids": [covered(sim, found)]} for scope in SCOPES]
     return {
         "data": {
             "app_id": sim.config.app_id,
             "type": "SYSTEM_USER",
             "application": "Coexistence",
-            "is_valid": True,
+            "is_valid": not has_expired,
+            **({"error": {"code": 190, "message": EXPIRED, "subcode": 463}} if has_expired else {}),
             "issued_at": int(found.issued_at),
             "expires_at": 0 if days is None else int(sim.config.clock() + days * DAY_S),
             "data_access_expires_at": 0,

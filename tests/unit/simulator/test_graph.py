@@ -48,6 +48,19 @@ async def test_debug_token_names_the_waba(stand_in: StandIn) -> None:
     assert all(one["target_ids"] == [WABA] for one in data["granular_scopes"])
 
 
+async def test_a_token_that_has_expired_is_refused_and_debug_token_says_so(stand_in: StandIn) -> None:
+    await stand_in.control("faults", token_days=-1)
+    status, answer = await stand_in.graph("GET", f"{WABA}/phone_numbers")
+    assert (status, answer["error"]["code"], answer["error"]["error_subcode"]) == (401, 190, 463)
+    query = {"input_token": stand_in.token, "access_token": APP_TOKEN}
+    async with stand_in.session.get(f"{stand_in.url}/v25.0/debug_token", params=query) as answered:
+        data = (await answered.json())["data"]
+    assert not data["is_valid"]
+    assert 0 < data["expires_at"] < data["issued_at"] + 1
+    await stand_in.control("faults", token_days=None)
+    assert (await stand_in.graph("GET", f"{WABA}/phone_numbers"))[0] == 200
+
+
 async def test_without_a_token_nothing_is_told(start: Start) -> None:
     stand_in = await start()
     status, answer = await stand_in.graph("GET", WABA)
