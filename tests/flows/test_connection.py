@@ -53,7 +53,7 @@ async def test_a_number_that_is_taken_away_and_connected_anew(database_url: str,
                 await shop.quiet()  # a file that is not fetched before the end waits until the number is back
                 await shop.tell("disconnect", by_portfolio=is_by_portfolio, initiated_by="USER")
                 await until_shown(agent, "/inboxes", "The number was disconnected from here")
-                await until_shown(agent, talk, "WhatsApp&#39;s reason: ACCOUNT_DISCONNECTED.")
+                await until_shown(agent, talk, "WhatsApp&#39;s reason: the account was disconnected or closed.")
                 if is_by_portfolio:
                     (inbox, *_) = await shop.check()
                     assert (inbox["state"], inbox["state_initiated_by"]) == ("removed", "USER")
