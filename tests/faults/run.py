@@ -164,6 +164,8 @@ async def _on(made: Machine, run: Run, rng: random.Random) -> dict[str, Any]:
             )
         code, seconds = await made.unit.terminate()
         run.note(f"stopped in {seconds:.1f} s with {code}; {verdict.unclear_count} unclear")
+        for crash in _crashes(made):
+            run.note(f"a page broke: {crash}")
     assert code == 0, f"serve ended with {code}"
     summary = run.summary(load, verdict)
     assert verdict.is_good, f"{json.dumps(summary)}\n{verdict}"
@@ -236,6 +238,12 @@ async def _healed(made: Machine, load: Load, limit_s: float) -> float:
                 return time.monotonic() - begun
         await asyncio.sleep(POLL_S)
     raise AssertionError(f"not whole, or nothing that was told is here, {limit_s:.0f} s after the fault was over")
+
+
+def _crashes(made: Machine) -> list[str]:
+    """Why pages answered 500, each as the product logged it."""
+    lines = made.unit.log.read_text("utf-8", "replace").splitlines()
+    return [line for line in lines if '"page_crashed"' in line]
 
 
 def _last_lines(made: Machine) -> str:
