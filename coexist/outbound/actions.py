@@ -20,7 +20,6 @@ from coexist.outbound.rules import TEXT_CHARS_MAX, why_not_again
 from coexist.people.model import Member
 
 ARRIVED: Final = "This message is on its way, or has arrived: there is nothing to send again."
-ANOTHERS: Final = "This was written to somebody else, who had this number before: it is not sent to who has it now."
 TAKEN: Final = "This message is on its way, or has arrived: it can only be deleted on the phone."
 
 
@@ -65,7 +64,7 @@ async def retry(conn: Connection, keyring: Keyring, member: Member, message_id: 
     """
     message = await _sent(conn, member, message_id)
     if message.is_anothers:
-        raise Conflict(ANOTHERS, next_step="Write to them in their own conversation.")
+        raise Conflict(writing.ANOTHERS, next_step=writing.ANOTHERS_STEP)
     why_not = why_not_again(message.codes, message.failed_at, clock.now(), wants_marketing=message.wants_marketing)
     if why_not is not None:
         raise Conflict(f"This was not sent again. {why_not.what}", next_step=why_not.next_step or None)

@@ -107,6 +107,12 @@ async def is_theirs(conn: Connection, our_ref: UUID, id_: str) -> bool:
     return row == (True,)
 
 
+async def is_anothers(conn: Connection, our_ref: UUID) -> bool:
+    """Whether a message belongs to somebody else, as far as is known now, than it was written to."""
+    statement = f"SELECT {IS_ANOTHERS} FROM outbox o JOIN messages m ON m.id = o.message_id WHERE o.our_ref = %s"
+    return await (await conn.execute(statement, (our_ref,))).fetchone() == (True,)
+
+
 BY_REF: Final = """
 SELECT m.id AS message_id, o.payload
   FROM messages m JOIN inboxes i ON i.id = m.inbox_id LEFT JOIN outbox o ON o.our_ref = m.our_ref

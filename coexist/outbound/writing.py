@@ -35,6 +35,8 @@ NOT_THEIRS: Final = (
     "Since this was written, the person has another WhatsApp number, or it is not certain any more that the number is "
     "theirs: nothing was sent."
 )
+ANOTHERS: Final = "This was written to somebody else, who had this number before: it is not sent to who has it now."
+ANOTHERS_STEP: Final = "Write to them in their own conversation."
 NO_CONVERSATION: Final = "This conversation does not exist, or it belongs to another account."
 
 
@@ -91,8 +93,11 @@ def check_open(target: Target, *, needs_window: bool = True) -> str:
 
 async def check_theirs(conn: Connection, our_ref: UUID, body: Mapping[str, Any]) -> None:
     """Raise Conflict when what waited would go to an id that is not the person's for certain any more (F4, F5)."""
-    if not await store.is_theirs(conn, our_ref, payload.addressed_to(body)):
-        raise Conflict(NOT_THEIRS, next_step="Send it again: it goes to where they are now.")
+    if await store.is_theirs(conn, our_ref, payload.addressed_to(body)):
+        return
+    if await store.is_anothers(conn, our_ref):  # sending it again is refused, too
+        raise Conflict(ANOTHERS, next_step=ANOTHERS_STEP)
+    raise Conflict(NOT_THEIRS, next_step="Send it again: it goes to where they are now, once that is certain.")
 
 
 def _closed(window: Window) -> str:

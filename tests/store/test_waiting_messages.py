@@ -107,6 +107,8 @@ async def test_what_is_learned_late_of_a_number_gives_nobody_what_was_written_to
     assert await ask(business.pool, places, message_id) == [(2,)]
     await send_due(business, graph)
     assert (scripted.of("/messages"), await states(business)) == ([], ["failed"])
+    said = await problem(business)
+    assert ("somebody else" in said, "Send it again" in said) == (True, False)
     with pytest.raises(Conflict, match="somebody else"):
         await retry(business, message_id)
     await send_due(business, graph)
