@@ -145,3 +145,14 @@ async def test_on_a_desk_the_pages_of_a_number_stand_in_a_line(busy: Site, open_
     assert await links.evaluate_all("all => new Set(all.map(each => each.getBoundingClientRect().top)).size") == 1
     await links.filter(has_text="Doctor").click()
     await expect(page).to_have_url(f"{busy.url}/inboxes/1/doctor")
+
+
+async def test_the_open_sheet_of_pages_stays_one_when_the_screen_is_turned(busy: Site, open_page: OpenPage) -> None:
+    page = await open_page("/inboxes/1/sync", size=(768, 1024))
+    await page.locator(".tabs-open").click()
+    await page.set_viewport_size({"width": 1024, "height": 768})
+    links = page.get_by_role("navigation", name="Pages of this number").get_by_role("link")
+    await expect(links).to_have_count(7)
+    assert await links.evaluate_all("all => new Set(all.map(each => each.getBoundingClientRect().left)).size") == 1
+    await page.keyboard.press("Escape")
+    assert await links.evaluate_all("all => new Set(all.map(each => each.getBoundingClientRect().top)).size") == 1
