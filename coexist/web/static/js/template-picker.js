@@ -28,7 +28,8 @@ class TemplatePicker extends HTMLElement {
 
   pick() {
     const choices = this.querySelector("#choices");
-    if (choices.dataset.words !== this.querySelector("form.search").elements.q.value.trim()) return;
+    const typed = this.querySelector("form.search").elements.q.value.trim().replace(/\s+/g, " "); // as the server reads it
+    if (choices.dataset.words !== typed) return;
     this.isEntered = false;
     choices.querySelector(".pick")?.click();
   }
