@@ -48,7 +48,7 @@ SIGNALS: Final[dict[str, tuple[str, ...]]] = {
 }
 """What an event makes every open page of the account fetch again."""
 
-Render = Callable[[Message, tzinfo], str]
+Render = Callable[[Message, tzinfo, int], str]
 
 
 def frame(name: str, data: str, event_id: int) -> bytes:
@@ -233,7 +233,7 @@ class Hub:
                 for message_id, event_id in of_stream.items():
                     key = (message_id, stream.zone)
                     if key not in rendered:
-                        rendered[key] = self._partial(found.get(message_id), message_id, stream)
+                        rendered[key] = self._partial(found.get(message_id), message_id, stream, event_id)
                     stream.push(rendered[key], event_id)
                 _signal(stream, events)
 
@@ -244,11 +244,11 @@ class Hub:
         async with database.transaction(self._pool) as conn:
             return {message.id: message for message in await store.messages(conn, account_id, ids)}
 
-    def _partial(self, message: Message | None, message_id: int, stream: Stream) -> str:
+    def _partial(self, message: Message | None, message_id: int, stream: Stream, event_id: int) -> str:
         """The bubble to put in place, or the order to take one away that was removed or moved elsewhere."""
         if message is None or message.conversation_id != stream.conversation_id:
             return f'<hx-partial hx-target="#message-{message_id}" hx-swap="delete"></hx-partial>'
-        bubble = self._render(message, stream.zone)
+        bubble = self._render(message, stream.zone, event_id)
         return f'<hx-partial hx-target="#messages" hx-swap="place">{bubble}</hx-partial>'
 
 

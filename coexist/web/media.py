@@ -26,8 +26,8 @@ from coexist.inbox import store
 from coexist.inbox.model import Message
 from coexist.media import actions, kinds, thumbnails
 from coexist.media.model import Name
-from coexist.web.access import Viewer, is_partial, redirect
-from coexist.web.render import bubble_renderer
+from coexist.web.access import Viewer
+from coexist.web.messages import bubble_answer
 from coexist.web.state import Web
 from coexist.web.transfer import attachment, ranged
 
@@ -75,10 +75,7 @@ async def fetch_file(request: Request, web: Web, viewer: Viewer) -> Response:
     """Try once more to fetch a file; answers with the bubble, which says that it is on its way."""
     message_id: int = request.path_params["message_id"]
     await in_transaction(web.pool, lambda conn: actions.fetch_again(conn, viewer.member, message_id))
-    message = await _message(request, web, viewer)
-    if is_partial(request):
-        return Response(bubble_renderer(web.templates)(message, viewer.zone), media_type="text/html")
-    return redirect(f"/conversations/{message.conversation_id}")
+    return await bubble_answer(request, web, viewer, message_id)
 
 
 async def _message(request: Request, web: Web, viewer: Viewer) -> Message:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from coexist.base.database import Connection, in_transaction, transaction
 from coexist.base.errors import Invalid
+from coexist.events import feed
 from coexist.inbox import actions, store
 from coexist.inbox.model import Message
 from coexist.outbound import actions as sending
@@ -54,9 +55,10 @@ async def discard_message(request: Request, web: Web, viewer: Viewer) -> Respons
         conversation_id = (await store.message(conn, viewer.account_id, message_id)).conversation_id
     await in_transaction(web.pool, lambda conn: sending.discard(conn, viewer.member, message_id))
     async with transaction(web.pool) as conn:
+        as_of = await feed.last_id(conn, viewer.account_id)
         left = await store.messages(conn, viewer.account_id, [message_id])
     if left:
-        return _bubble(request, web, viewer, left[0])
+        return _bubble(request, web, viewer, left[0], as_of)
     if is_partial(request):
         return Response(
             f'<hx-partial hx-target="#message-{message_id}" hx-swap="delete"></hx-partial>', media_type="text/html"
@@ -67,14 +69,18 @@ async def discard_message(request: Request, web: Web, viewer: Viewer) -> Respons
 async def bubble_answer(request: Request, web: Web, viewer: Viewer, message_id: int) -> Response:
     """Answer with a message's bubble, to be put in place; with the conversation for a browser without scripts."""
     async with transaction(web.pool) as conn:
+        as_of = await feed.last_id(conn, viewer.account_id)
         message = await store.message(conn, viewer.account_id, message_id)
-    return _bubble(request, web, viewer, message)
+    return _bubble(request, web, viewer, message, as_of)
 
 
-def _bubble(request: Request, web: Web, viewer: Viewer, message: Message) -> Response:
-    """The bubble to be put in place; a page for a browser without scripts."""
+def _bubble(request: Request, web: Web, viewer: Viewer, message: Message, as_of: int) -> Response:
+    """The bubble to be put in place; a page for a browser without scripts.
+
+    ``as_of`` is the newest event before the message was read: what was told of it since is not taken back.
+    """
     if is_partial(request):
-        return Response(bubble_renderer(web.templates)(message, viewer.zone), media_type="text/html")
+        return Response(bubble_renderer(web.templates)(message, viewer.zone, as_of), media_type="text/html")
     return redirect(f"/conversations/{message.conversation_id}")
 
 

@@ -108,11 +108,14 @@ def html(web: Web, template: str, *, status: int = 200, **context: Any) -> Respo
     return HTMLResponse(web.templates.get_template(template).render(context), status_code=status)
 
 
-def bubble_renderer(templates: Environment) -> Callable[[Message, tzinfo], str]:
-    """The one way a bubble becomes HTML: the page, the answer to a form and the stream share it."""
+def bubble_renderer(templates: Environment) -> Callable[[Message, tzinfo, int], str]:
+    """The one way a bubble becomes HTML: the page, the answer to a form and the stream share it.
+
+    The number is the newest event that the message was surely read after: of two bubbles the later one stays.
+    """
     template = templates.get_template("parts/bubble.html")
 
-    def render(message: Message, zone: tzinfo) -> str:
-        return template.render(bubble=bubble_of(message, zone, clock.now()), opens_day=False)
+    def render(message: Message, zone: tzinfo, as_of: int) -> str:
+        return template.render(bubble=bubble_of(message, zone, clock.now()), opens_day=False, as_of=as_of)
 
     return render

@@ -121,6 +121,39 @@ async def test_a_reply_is_sent_once_and_its_ticks_move(site: Site, open_page: Op
     await expect(mine).to_have_count(1)
 
 
+ANSWERED = """document.addEventListener("htmx:after:swap", event => {
+  if (event.target.matches("message-composer form")) document.body.dataset.isAnswered = true;
+})"""
+
+
+async def test_an_answer_that_was_long_on_its_way_takes_nothing_back(site: Site, open_page: OpenPage) -> None:
+    """The line tells that WhatsApp refused a message before the answer to its form, which says that it is queued."""
+    await site.deliver(inbound("wamid.A", "Bom dia"))
+    page = await open_page(await talk(site))
+    is_written, may_come = asyncio.Event(), asyncio.Event()
+
+    async def late(route: Route) -> None:
+        answer = await route.fetch()
+        is_written.set()
+        await may_come.wait()
+        await route.fulfill(response=answer)
+
+    await page.route("**/messages", late)
+    await page.locator("#text").fill("Chegou!")
+    await page.locator("#text").press("Enter")
+    await is_written.wait()
+    async with transaction(site.pool) as conn:
+        row = await (await conn.execute("SELECT our_ref::text FROM outbox")).fetchone()
+    assert row is not None
+    errors = [{"code": 131026, "title": "Message undeliverable"}]
+    await site.deliver(status("wamid.OURS", "failed", our_ref=f"cx:{row[0]}", errors=errors))
+    await expect(page.locator(".from-api .problem")).to_have_count(1)
+    await page.evaluate(ANSWERED)
+    may_come.set()
+    await expect(page.locator("body")).to_have_attribute("data-is-answered", "true")
+    await expect(page.locator(".from-api .problem")).to_have_count(1)
+
+
 async def test_answering_quotes_the_message_and_a_click_leads_to_it(site: Site, open_page: OpenPage) -> None:
     await older_messages(site, 20)
     await site.deliver(inbound("wamid.A", "Qual o preço?"))

@@ -193,9 +193,9 @@ async def test_a_bubble_is_rendered_once_for_a_team(site: Site, monkeypatch: pyt
     rendered: list[int] = []
     original = site.web.hub._render
 
-    def counting(message: object, zone: object) -> str:
+    def counting(message: object, zone: object, as_of: int) -> str:
         rendered.append(1)
-        return original(message, zone)  # type: ignore[arg-type]
+        return original(message, zone, as_of)  # type: ignore[arg-type]
 
     monkeypatch.setattr(site.web.hub, "_render", counting)
     path = f"/live?conversation={conversation_id}&after={after}"
@@ -229,7 +229,7 @@ def test_signals_wait_once_and_behind_the_bubbles() -> None:
 
 
 async def test_an_account_without_streams_is_not_followed(site: Site, database_url: str) -> None:
-    hub = Hub(database_url, site.pool, lambda message, zone: "")
+    hub = Hub(database_url, site.pool, lambda message, zone, as_of: "")
     assert site.member is not None
     streams = [Stream(site.member.account_id, UTC, None, None) for _ in range(3)]
     for each in streams:

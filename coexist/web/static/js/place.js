@@ -5,6 +5,7 @@ function place(list, fragment) {
   const placed = [];
   for (const fresh of [...fragment.children]) {
     const known = document.getElementById(fresh.id);
+    if (Number(known?.dataset.asOf) > Number(fresh.dataset.asOf)) continue; // an answer that the line has overtaken
     if (known) {
       fresh.classList.toggle("opens-day", known.classList.contains("opens-day"));
       const only = document.createDocumentFragment();
