@@ -232,6 +232,7 @@ async def show_messages(request: Request, web: Web, viewer: Viewer) -> Response:
     return html(
         web,
         "parts/messages.html",
+        **shell(viewer),
         bubbles=run_of(page, viewer, clock.now()),
         conversation_id=conversation_id,
         older=older,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from typing import Final
 from unittest.mock import AsyncMock
 from uuid import UUID
@@ -35,6 +37,9 @@ VALUES: Final = {
     "webhook_id": 1, "template_id": 1,
 }  # fmt: skip
 """What stands in the paths: the site's own rows, which are the first of their tables."""
+
+LINKS_MAX: Final = 200
+"""Pages that are opened one from another: pages of lists have no end."""
 
 FIELDS: Final = {
     "text": "Mallory was here", "our_ref": str(UUID(int=9)), "up_to": "1", "name": "Mallory", "typed": "5511985500100",
@@ -136,6 +141,26 @@ async def test_agents_answer_and_decide_nothing_else(site: Site) -> None:
         if not path.startswith((*FOR_EVERYBODY, *ANSWERING)):
             expected = 404 if path.startswith("/quarantine") else 403
             assert (await site.post(path, method, **FIELDS)).status == expected, (method, path)
+
+
+async def test_no_link_leads_an_agent_to_what_they_may_not(site: Site) -> None:
+    await site.deliver(inbound("wamid.1", "Olá"))
+    assert site.member is not None
+    async with transaction(site.pool) as conn:
+        agent = await people.add_user(conn, site.member.account_id, name="Rui", email="r@example.com", role=Role.AGENT)
+    await site.sign_in(agent)
+    refused, met, ahead = set(), set(), ["/"]
+    while ahead:
+        path = ahead.pop()
+        met.add(path)
+        status, page = await site.get(path)
+        refused |= {path} if status >= 400 else set()
+        links = {html.unescape(link).partition("#")[0] for link in re.findall(r'(?:href|hx-get)="(/[^"]*)"', page)}
+        links |= {"/conversations/1/messages", "/inboxes/1/receipt"}
+        new = (each for each in links - met if not each.startswith(("/static", "/live")) and each not in ahead)
+        ahead += sorted(new) if len(met) < LINKS_MAX else ()
+    assert refused == set()
+    assert {"/conversations/1", "/inboxes/1/coverage"} <= met
 
 
 async def test_the_token_of_a_link_stays_out_of_the_log(
