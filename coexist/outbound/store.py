@@ -37,11 +37,12 @@ async def scope_of(conn: Connection, account_id: int, conversation_id: int) -> i
 
 
 # An id of a contact, from identities i, at which they can be written to: not a phone that they left, nor one that
-# several BSUIDs had, which is nobody's for certain.
+# several people had, by their BSUIDs, which is nobody's for certain. Somebody's old and new BSUID are one person's.
 USABLE: Final = """(
         i.kind = 'bsuid'
         OR i.kind = 'phone' AND (NOT i.is_contested OR 2 > (
-           SELECT count(DISTINCT s.bsuid) FROM identity_sightings s
+           SELECT count(DISTINCT coalesce(b.contact_id::text, s.bsuid)) FROM identity_sightings s
+             LEFT JOIN identities b ON (b.scope_id, b.kind, b.value) = (s.scope_id, 'bsuid', s.bsuid)
             WHERE s.scope_id = i.scope_id AND s.match_key = i.match_key)))"""
 
 # A reply goes to an id of this contact exactly as WhatsApp told it, never to a match key (requirement F4). Of those the

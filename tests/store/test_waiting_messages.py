@@ -94,6 +94,22 @@ async def test_what_waits_for_a_number_that_is_somebody_elses_by_now_does_not_re
     assert [asked.body["recipient"] for asked in scripted.of("/messages")] == ["PT.1"]
 
 
+@pytest.mark.requirement("F5")
+async def test_what_waits_goes_on_when_the_person_has_another_user_id_at_the_same_number(
+    pool: Pool, graphs: Scripted
+) -> None:
+    scripted, graph = graphs
+    business, now = await open_business(pool), clock.now()
+    await deliver(pool, inbound("wamid.1", "Ana", bsuid="PT.1", at=now - timedelta(minutes=50)))
+    await write(business)
+    rotated = {"user_id": {"previous": "PT.1", "current": "PT.5"}, "timestamp": int(now.timestamp()) - 60}
+    await deliver(pool, change("user_id_update", user_id_update=[rotated | {"wa_id": PHONE}]))
+    await send_due(business, graph)
+    await write(business)
+    await send_due(business, graph)
+    assert [asked.body.get("to") for asked in scripted.of("/messages")] == [f"+{PHONE}"] * 2
+
+
 @pytest.mark.requirement("F4")
 async def test_what_is_learned_late_of_a_number_gives_nobody_what_was_written_to_another(
     business: Business, graphs: Scripted
