@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -132,7 +132,7 @@ async def diagnose(conn: Connection, keyring: Keyring, settings: Settings, accou
             for kind, sync in syncs.items()
         ),
         *_sightings(inbox, syncs, seen, now),
-        _signed(unnamed.get(checks.REFUSED[1]), await checks_store.last_from_meta(conn), now),
+        _signed(unnamed.get(checks.REFUSED[1]), [await checks_store.last_from_meta(conn), *seen.values()], now),
         _unrouted(await checks_evidence.waiting(conn, inbox), now),
         _media(await checks_evidence.lacks(conn, inbox_id), inbox, now),
         _outbox(await checks_evidence.line(conn, inbox_id), inbox, now),
@@ -288,13 +288,16 @@ def _sightings(
     return made
 
 
-def _signed(refused_at: datetime | None, last_at: datetime | None, now: datetime) -> Check:
-    """Whether what came last was signed with our secret. Anybody can sign with another, so it is amber at most."""
+def _signed(refused_at: datetime | None, came_at: Collection[datetime | None], now: datetime) -> Check:
+    """Whether what came last was signed with our secret. Anybody can sign with another, so it is amber at most.
+
+    ``came_at``: when deliveries with our signature came. The journal does not keep all of them.
+    """
     title = "Signature of deliveries"
     if refused_at is None:
         return Check(Name.SIGNED, Level.GREEN, title, "None came that was signed with another secret than ours.", now)
     seen = f"One that was signed with another secret than ours was refused at {_at(refused_at)}"
-    if last_at is not None and last_at > refused_at:
+    if any(at is not None and at > refused_at for at in came_at):
         return Check(Name.SIGNED, Level.GREEN, title, f"{seen}; signed ones have come since.", now)
     step = (
         "If it was Meta's, the app secret was changed: give COEXIST_APP_SECRET the new one and the old one "
