@@ -83,7 +83,7 @@ async def bring_in(pool: Pool, settings: Settings, keyring: Keyring, keep: Keep,
     async with transaction(pool) as conn:
         inbox = (await inboxes.get(conn, chat.account_id, choices.inbox_id)).within(allowed(settings))
         await check_public(conn, keyring, inbox, choices.person)
-        to = await told_again.compared_to(conn, chat.id)
+        to = await told_again.compared_to(conn, chat.id, inbox.scope_id)
     check_wanted(settings, inbox)
     found, _ = await asyncio.to_thread(planning.survey, path)
     people = await resolve(pool, inbox.scope_id, [Mention(choices.person, now, inbox.id)])
@@ -95,6 +95,7 @@ async def bring_in(pool: Pool, settings: Settings, keyring: Keyring, keep: Keep,
         while batch := await asyncio.to_thread(next, batches, None):
             await _write(work, batch)
     async with transaction(pool) as conn:
+        await told_again.begin(conn, chat.id, inbox.scope_id)
         here = await made.counts(conn, chat.id)
         would = plan.report()
         report = replace(
@@ -105,7 +106,6 @@ async def bring_in(pool: Pool, settings: Settings, keyring: Keyring, keep: Keep,
         if here.new or here.filled:
             place = (chat.account_id, EventKind.CONVERSATION_CHANGED, inbox.id, conversation_id)
             events.append(NewEvent(*place, is_import=True))
-        await told_again.begin(conn, chat.id)
         await coverage.forget(conn, inbox.id)
         await feed.append(conn, events)
     path.unlink(missing_ok=True)

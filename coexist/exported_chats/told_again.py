@@ -27,7 +27,7 @@ from coexist.exported_chats.matching import Known, Told, key_of
 from coexist.exported_chats.model import Kind, Verdict
 from coexist.exported_chats.planning import MINUTE_S, SECOND_S
 from coexist.inbox import locks, purge, summary
-from coexist.meta.model import FROM_EXPORT
+from coexist.meta.model import FROM_EXPORT, FROM_HISTORY
 
 QUIET: Final = timedelta(seconds=15)
 """So long nothing more must have come of the past: a history is compared once, not with each of its chunks."""
@@ -43,15 +43,23 @@ UPDATE exported_chats SET compared_to = coalesce(compared_to, (SELECT coalesce(m
 BEGIN: Final = "UPDATE exported_chats SET compare_wanted_at = %s WHERE id = %s"
 
 
-async def compared_to(conn: Connection, chat_id: int) -> int:
-    """Return the last message with which an import compares itself: the newest there was when it was first begun."""
+async def compared_to(conn: Connection, chat_id: int, scope_id: int) -> int:
+    """Return the last message with which an import compares itself: the newest there was when it was first begun.
+
+    Waits for whoever is writing messages at this moment: theirs may have earlier ids, and nobody sees them yet.
+    """
+    await locks.own_apply(conn, scope_id)
     row = await (await conn.execute(COMPARED_TO, (chat_id,))).fetchone()
     assert row is not None
     return int(row[0])
 
 
-async def begin(conn: Connection, chat_id: int) -> None:
-    """Have a chat that was just brought in compared with what came while it was."""
+async def begin(conn: Connection, chat_id: int, scope_id: int) -> None:
+    """Have a chat compared with what came while it was brought in, from the commit that says it was.
+
+    Waits for whoever is writing messages at this moment: they do not know that there is something to compare.
+    """
+    await locks.own_apply(conn, scope_id)
     await conn.execute(BEGIN, (clock.now(), chat_id))
 
 
@@ -162,14 +170,15 @@ def _pairs(told: Sequence[Told], known: Sequence[Known]) -> list[Pair]:
     ]
 
 
-STILL: Final = """
+STILL: Final = f"""
 SELECT p.ours, p.theirs, p.fills, o.id AS our_id, t.id AS their_id,
        ARRAY[o.conversation_id, t.conversation_id] AS conversation_ids
   FROM json_to_recordset(%(pairs)s::json) AS p (ours text, theirs text, fills boolean)
   JOIN exported_messages x ON x.inbox_id = %(inbox_id)s AND x.wamid = p.ours AND x.exported_chat_id = %(chat_id)s
   JOIN messages o ON o.inbox_id = x.inbox_id AND o.wamid = p.ours
   JOIN messages t ON t.inbox_id = x.inbox_id AND t.wamid = p.theirs
- WHERE NOT EXISTS (SELECT FROM exported_messages other WHERE other.inbox_id = x.inbox_id AND other.wamid = p.theirs)
+ WHERE NOT (p.fills AND t.content_rank >= {FROM_HISTORY})
+   AND NOT EXISTS (SELECT FROM exported_messages other WHERE other.inbox_id = x.inbox_id AND other.wamid = p.theirs)
    AND NOT EXISTS (SELECT FROM message_changes c WHERE c.inbox_id = x.inbox_id AND c.target = p.ours)
 """
 PAIRS: Final = """
@@ -205,7 +214,7 @@ UPDATE media o SET wamid = p.theirs FROM {PAIRS}
 
 
 async def _give_way(pool: Pool, chat: Wanted, pairs: Sequence[Pair]) -> int:
-    """Let the export's copies give way, as far as both are still here; return how many did."""
+    """Let the export's copies give way, as far as both are still here and as they were; return how many did."""
     async with transaction(pool) as conn:
         await locks.own_apply(conn, chat.scope_id)
         values = {"inbox_id": chat.inbox_id, "chat_id": chat.id}
