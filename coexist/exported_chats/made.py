@@ -116,7 +116,7 @@ async def counts(conn: Connection, chat_id: int) -> Made:
 
 
 # What somebody edited, revoked or reacted to since is not the import's alone any more, nor what Meta has told better or
-# a later import has filled in.
+# another import has filled in. Of what Meta told as well, to which the import added no words, none are put back.
 TAKE_BACK: Final = f"""
 WITH part AS (
     SELECT inbox_id, wamid, replaced FROM exported_messages WHERE exported_chat_id = %(chat_id)s
@@ -124,7 +124,7 @@ WITH part AS (
 untouched AS (
     SELECT s.*, m.id FROM part s JOIN messages m ON m.inbox_id = s.inbox_id AND m.wamid = s.wamid
      WHERE NOT EXISTS (SELECT FROM message_changes c WHERE c.inbox_id = s.inbox_id AND c.target = s.wamid)
-       AND (s.replaced IS NULL OR m.content_rank = {FROM_EXPORT})
+       AND (s.replaced IS NULL OR (s.replaced ? 'type' AND m.content_rank = {FROM_EXPORT}))
        AND NOT EXISTS (SELECT FROM exported_messages x WHERE x.inbox_id = s.inbox_id AND x.wamid = s.wamid
                           AND x.exported_chat_id > %(chat_id)s)),
 gone AS (DELETE FROM messages m USING untouched u WHERE m.id = u.id AND u.replaced IS NULL RETURNING m.conversation_id),

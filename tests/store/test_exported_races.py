@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
 
 from coexist.exported_chats import bringing, planning, told_again
+from coexist.exported_chats.model import State
 from coexist.inbox import apply as inbox_apply
 from coexist.inbox import told_again as wanting
 from tests.store.test_exported_told_again import FILE_AT, HISTORY, compare
@@ -124,3 +126,17 @@ async def test_what_whatsapp_tells_better_while_chats_are_compared_stays(
     await compare(desk)
     told = await desk.rows("SELECT type, text, content_rank FROM messages WHERE wamid = 'wamid.P'")
     assert told == [("text", "Afinal era isto", 20)]
+
+
+@pytest.mark.requirement("D7")
+async def test_an_import_of_which_another_has_filled_a_message_in_is_taken_back(desk: Desk) -> None:
+    """The first that was given, with its files, is decided about last."""
+    whole = await desk.give(zip_bytes(BR, CHAT, FILES))
+    await desk.bring_in([*CHAT[:5], replace(CHAT[5], text="", file=None, is_omitted=True)], {})
+    bare = (await desk.last()).id
+    await deliver(desk.pool, HISTORY[2])
+    await compare(desk)
+    await desk.start(whole, desk.choices())
+    await desk.work()
+    await desk.undo(bare)
+    assert (await desk.chat(bare)).state is State.UNDONE
