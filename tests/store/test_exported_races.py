@@ -12,7 +12,6 @@ import pytest
 
 from coexist.exported_chats import bringing, planning, told_again
 from coexist.exported_chats.model import State
-from coexist.inbox import apply as inbox_apply
 from coexist.inbox import told_again as wanting
 from tests.store.test_exported_told_again import FILE_AT, HISTORY, compare
 from tests.support.business import deliver, inbound
@@ -33,7 +32,7 @@ async def held_before_its_commit(monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     want, reached, released = wanting.want, asyncio.Event(), asyncio.Event()
 
     async def held(*args: Any) -> None:
-        monkeypatch.setattr(inbox_apply.told_again, "want", want)
+        monkeypatch.setattr(wanting, "want", want)
         await want(*args)
         reached.set()
         await released.wait()
@@ -41,7 +40,7 @@ async def held_before_its_commit(monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     async def wait() -> None:
         await reached.wait()
 
-    monkeypatch.setattr(inbox_apply.told_again, "want", held)
+    monkeypatch.setattr(wanting, "want", held)
     try:
         yield wait
     finally:
@@ -132,7 +131,7 @@ async def test_what_whatsapp_tells_better_while_chats_are_compared_stays(
 async def test_an_import_of_which_another_has_filled_a_message_in_is_taken_back(desk: Desk) -> None:
     """The first that was given, with its files, is decided about last."""
     whole = await desk.give(zip_bytes(BR, CHAT, FILES))
-    await desk.bring_in([*CHAT[:5], replace(CHAT[5], text="", file=None, is_omitted=True)], {})
+    await desk.bring_in([*CHAT[:5], replace(CHAT[5], text="", file="", is_omitted=True)], {})
     bare = (await desk.last()).id
     await deliver(desk.pool, HISTORY[2])
     await compare(desk)
