@@ -279,10 +279,10 @@ async def drafts_of(conn: Connection, account_id: int) -> list[tuple[int, int, s
     return list(await (await conn.execute(DRAFTS, (account_id, ALONE_CHARS))).fetchall())
 
 
-async def forget_drafts(conn: Connection, drafts: Iterable[tuple[int, int]]) -> None:
-    """Remove drafts of (conversation id, user id)."""
+async def forget_drafts(conn: Connection, drafts: Iterable[tuple[int, int, str]]) -> None:
+    """Remove drafts of (conversation id, user id) that are still this text: whoever types may be further by now."""
     for one in drafts:
-        await conn.execute("DELETE FROM drafts WHERE conversation_id = %s AND user_id = %s", one)
+        await conn.execute("DELETE FROM drafts WHERE conversation_id = %s AND user_id = %s AND text = %s", one)
 
 
 NOTES: Final = """
@@ -297,15 +297,20 @@ async def notes_of(conn: Connection, account_id: int, after: int) -> list[tuple[
     return list(await (await conn.execute(NOTES, (account_id, ALONE_CHARS, after, ROWS_COUNT))).fetchall())
 
 
-async def forget_notes(conn: Connection, account_id: int, scope_ids: Collection[int], ids: Sequence[int]) -> Slice:
-    """Remove the notes about these contacts; return the events."""
-    if not ids:
+FORGET_NOTE: Final = "UPDATE contacts SET note = NULL WHERE id = %s AND note = %s"
+
+
+async def forget_notes(
+    conn: Connection, account_id: int, scope_ids: Collection[int], notes: Sequence[tuple[int, str]]
+) -> Slice:
+    """Remove these notes (contact id, note), unless somebody has written another one since; return the events."""
+    if not notes:
         return Slice()
     for scope_id in sorted(scope_ids):
         await locks.own_people(conn, scope_id)
         await locks.own_apply(conn, scope_id)
-    await conn.execute("UPDATE contacts SET note = NULL WHERE id = ANY(%s)", (list(ids),))
-    return Slice(events=[NewEvent(account_id, Kind.CONTACT_CHANGED, contact_id=id_) for id_ in ids])
+    gone = [one[0] for one in notes if (await conn.execute(FORGET_NOTE, one)).rowcount]
+    return Slice(events=[NewEvent(account_id, Kind.CONTACT_CHANGED, contact_id=id_) for id_ in gone])
 
 
 TIMELINE: Final = """

@@ -272,14 +272,14 @@ async def _forget_shown(conn: Connection, wanted: Purge, is_theirs: IsPrivate) -
 
 async def _forget_drafts(conn: Connection, wanted: Purge, is_theirs: IsPrivate) -> tuple[Slice, int | None]:
     drafts = await purge.drafts_of(conn, wanted.account_id)
-    await purge.forget_drafts(conn, [(talk, user_id) for talk, user_id, text in drafts if names(text, is_theirs)])
+    await purge.forget_drafts(conn, [draft for draft in drafts if names(draft[2], is_theirs)])
     return Slice(), None
 
 
 async def _forget_notes(conn: Connection, wanted: Purge, is_theirs: IsPrivate) -> tuple[Slice, int | None]:
     notes = await purge.notes_of(conn, wanted.account_id, wanted.rest_after)
     scopes = {inbox.scope_id for inbox in await inboxes.of_account(conn, wanted.account_id)}
-    found = [id_ for id_, note in notes if names(note, is_theirs)]
+    found = [(id_, note) for id_, note in notes if names(note, is_theirs)]
     return await purge.forget_notes(conn, wanted.account_id, scopes, found), notes[-1][0] if notes else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -116,6 +116,43 @@ async def test_drafts_and_notes_about_others_that_are_nothing_but_their_number_g
     await team(f"É o {PHONE}")
     await purged()
     assert await rows(pool, written, talk, contact) == [(f"É o {PHONE}",) * 2], "a sentence is somebody's words"
+
+
+@pytest.mark.requirement("G11")
+async def test_what_somebody_writes_over_it_while_it_is_looked_for_stays(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    business = await open_business(pool)
+    await deliver(pool, inbound("wamid.1", "Tem o número dela?", phone=private.OTHER))
+    talk, contact = (await rows(pool, "SELECT id, contact_id FROM conversations"))[0]
+
+    async def team(text: str) -> None:
+        async with transaction(pool) as conn:
+            await actions.save_draft(conn, KEYRING, business.member, talk, text)
+            await actions.write_note(conn, KEYRING, business.member, contact, text)
+
+    def overtaken(look: Any) -> Any:
+        async def looked(*args: Any) -> Any:
+            found = await look(*args)
+            if found:
+                await team(f"É o {PHONE}")
+            return found
+
+        return looked
+
+    for before_it in ("drafts_of", "notes_of"):
+        await team(PHONE)
+        with monkeypatch.context() as patched:
+            patched.setattr(here, before_it, overtaken(getattr(here, before_it)))
+            number_id = await put_on_list(pool, f"+{PHONE}", business.inbox.account_id)
+            async with transaction(pool) as conn:
+                await listing.want_purge(conn, KEYRING, business.inbox.account_id, number_id, typed=PHONE)
+            while await purging.step(pool, KEYRING):
+                pass
+        kept = await rows(pool, "SELECT d.text, k.note FROM contacts k LEFT JOIN drafts d ON true")
+        assert kept == [(f"É o {PHONE}", f"É o {PHONE}")], before_it
+        async with transaction(pool) as conn:
+            await listing.remove(conn, business.inbox.account_id, number_id)
 
 
 @pytest.mark.requirement("G11")
