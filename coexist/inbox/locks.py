@@ -7,9 +7,9 @@
 
 Taken in this order only: people, then apply; several scopes in ascending order. Both end with the transaction.
 
-Rows are locked after these, and in this order: questions to Meta, inboxes, outbox, conversations, contacts, templates;
-of one table in the order of their ids. Whoever learns something of a number besides a message writes down the former
-first.
+Rows are locked after these, and in this order: questions to Meta, inboxes, outbox, conversations, contacts, templates,
+exported chats; of one table in the order of their ids. Whoever learns something of a number besides a message writes
+down the former first.
 """
 
 from __future__ import annotations

@@ -11,11 +11,15 @@ from typing import Final
 from coexist.base import clock
 from coexist.base.database import Connection
 
+# Several workers apply a history at once, and each of them tells what it brought of the same conversations.
 WANT: Final = """
-UPDATE exported_chats e SET compare_wanted_at = %(now)s
- WHERE e.state = 'applied'
-   AND (e.conversation_id = ANY(%(ids)s)
-        OR EXISTS (SELECT FROM folded_conversations f WHERE f.id = e.conversation_id AND f.kept_id = ANY(%(ids)s)))
+WITH compared AS MATERIALIZED (
+    SELECT e.id FROM exported_chats e
+     WHERE e.state = 'applied'
+       AND (e.conversation_id = ANY(%(ids)s)
+            OR EXISTS (SELECT FROM folded_conversations f WHERE f.id = e.conversation_id AND f.kept_id = ANY(%(ids)s)))
+     ORDER BY e.id FOR NO KEY UPDATE)
+UPDATE exported_chats e SET compare_wanted_at = %(now)s FROM compared c WHERE e.id = c.id
 """
 
 

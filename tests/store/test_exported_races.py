@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pytest
 
+from coexist.base.database import transaction
 from coexist.exported_chats import bringing, planning, told_again
 from coexist.exported_chats.model import State
 from coexist.inbox import told_again as wanting
@@ -21,8 +22,8 @@ from tests.support.waiting import until
 
 OTHER: Final = "351910559222"
 WAITS: Final = """
-SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database
- WHERE d.datname = current_database() AND l.locktype = 'advisory' AND NOT l.granted
+SELECT FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+ WHERE a.datname = current_database() AND l.locktype = 'advisory' AND NOT l.granted
 """
 
 
@@ -139,3 +140,31 @@ async def test_an_import_of_which_another_has_filled_a_message_in_is_taken_back(
     await desk.work()
     await desk.undo(bare)
     assert (await desk.chat(bare)).state is State.UNDONE
+
+
+async def test_workers_that_bring_more_into_the_same_conversation_do_not_lock_each_other_out(desk: Desk) -> None:
+    """Two chats of one conversation, the first of which lies behind the second."""
+    await desk.bring_in(CHAT)
+    await desk.bring_in([replace(CHAT[1], text="Outra coisa")], {})
+    behind = "SELECT FROM exported_chats a, exported_chats b WHERE a.id = 1 AND b.id = 2 AND a.ctid > b.ctid"
+    while not await desk.rows(behind):
+        await desk.rows("UPDATE exported_chats SET error = NULL WHERE id = 1 RETURNING id")
+    conversation_id = (await desk.rows("SELECT id FROM conversations"))[0][0]
+
+    async def bring_more() -> None:
+        async with transaction(desk.pool) as conn:
+            await wanting.want(conn, [conversation_id])
+
+    async def waits() -> bool:
+        return bool(
+            await desk.rows(
+                "SELECT FROM pg_stat_activity WHERE wait_event = 'transactionid' AND datname = current_database()"
+            )
+        )
+
+    async with asyncio.TaskGroup() as tasks, transaction(desk.pool) as conn:
+        await conn.execute("UPDATE exported_chats SET compare_wanted_at = NULL WHERE id = 1")
+        tasks.create_task(bring_more())
+        await until(waits, "the other worker waits for the first chat")
+        await conn.execute("UPDATE exported_chats SET compare_wanted_at = NULL WHERE id = 2")
+    assert await desk.rows("SELECT count(*) FROM exported_chats WHERE compare_wanted_at IS NOT NULL") == [(2,)]
