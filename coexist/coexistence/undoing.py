@@ -28,6 +28,8 @@ STEP_CONVERSATIONS: Final = 50
 STEP_CONTACTS: Final = 1_000
 LOOKED_COUNT: Final = 5_000
 """Conversations, or contacts, that one step looks at, however few of them go."""
+REST_S: Final = 0.05
+"""How long to rest between two steps: what waited for one finds its people changed, and asks again whom it is about."""
 CONTACTS_FROM: Final = 5 * 10**17
 """Added to a contact's id in ``Step.last_id``: the conversations are done, and the contacts up to this one."""
 

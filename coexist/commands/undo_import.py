@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,6 +70,7 @@ async def _undo(pool: Pool, inbox: Inbox, plan: Plan, typed: str) -> None:
                 await undoing.note(conn, inbox, undoing.UNDONE, operator())
             await feed.append(conn, step.events)
         after = step.last_id
+        await asyncio.sleep(undoing.REST_S)
         conversations, messages = conversations + step.conversations, messages + step.messages
         contacts += step.contacts
         if step.conversations:

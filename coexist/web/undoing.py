@@ -6,6 +6,7 @@ breaks it off between two steps; coming back goes on.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from typing import Any, Final
@@ -90,6 +91,7 @@ async def _some(web: Web, inbox: Inbox, after: int, by: str | None) -> tuple[und
         by = None if step.conversations or step.contacts else by
         some.conversations, some.contacts = some.conversations + step.conversations, some.contacts + step.contacts
         last_id = step.last_id
+        await asyncio.sleep(undoing.REST_S)
     return some, last_id
 
 

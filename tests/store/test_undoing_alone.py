@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any, Final
 
@@ -10,7 +11,9 @@ import pytest
 from coexist.base.database import Pool, transaction
 from coexist.base.errors import Conflict
 from coexist.coexistence import undoing
+from coexist.commands import undo_import
 from coexist.inbox import apply as inbox_apply
+from coexist.inbox import inboxes
 from coexist.inbox.resolution import People, resolve
 from coexist.intake.replay import replay_import
 from tests.store.test_applying import rows
@@ -62,6 +65,27 @@ async def test_a_message_that_comes_while_its_conversation_is_removed_is_applied
     )
     assert await rows(pool, "SELECT error FROM quarantine") == []
     assert await rows(pool, "SELECT wamid FROM messages ORDER BY 1") == [("wamid.b1",), ("wamid.now",)]
+
+
+@pytest.mark.requirement("C4")
+async def test_what_comes_while_much_is_undone_is_applied_between_two_steps(
+    pool: Pool, account_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each step changes people, and so each makes whatever waited for it ask again whom it is about."""
+    people = [f"351910{n:06}" for n in range(60)]
+    await intake.deliver(pool, [past(said(phone, 9, phone), phone=phone, order=n) for n, phone in enumerate(people)])
+    monkeypatch.setattr(undoing, "STEP_MESSAGES", 1)
+    async with transaction(pool) as conn:
+        inbox = (await inboxes.of_account(conn, account_id))[0]
+        plan = await undoing.plan(conn, account_id, inbox.id)
+    count = 0
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(undo_import._undo(pool, inbox, plan, inbox.display_phone_number))
+        while not running.done():
+            count += 1
+            message = wire.message(f"wamid.b{count}", count, wire.text("Olá"), phone=ANA, number=BRANCH)
+            await intake.deliver(pool, [body_of(message)])
+    assert await rows(pool, "SELECT count(*) FROM messages") == [(count,)]
 
 
 @pytest.mark.requirement("F3")
