@@ -26,7 +26,7 @@ STEP_MESSAGES: Final = 5_000
 """Messages removed in one transaction, unless a single conversation has more."""
 STEP_CONVERSATIONS: Final = 50
 STEP_CONTACTS: Final = 1_000
-LOOKED_COUNT: Final = 5_000
+LOOKED_COUNT: Final = 1_000
 """Conversations, or contacts, that one step looks at, however few of them go."""
 REST_S: Final = 0.05
 """How long to rest between two steps: what waited for one finds its people changed, and asks again whom it is about."""
