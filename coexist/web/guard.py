@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Final
 from urllib.parse import urlsplit
@@ -11,7 +12,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coexist.base.config import Settings
-from coexist.base.errors import AppError, Forbidden, TooLarge
+from coexist.base.errors import AppError, Forbidden, TooLarge, Unavailable
 from coexist.exported_chats.archive import PACKAGE_BYTES_MAX
 from coexist.outbound import template_files
 from coexist.web.access import comes_from_us
@@ -27,6 +28,10 @@ TEMPLATE: Final = re.compile(r"/conversations/\d+/templates/\d+")
 TEMPLATE_BYTES_MAX: Final = max(template_files.BYTES_MAX.values()) + FORM_BYTES_MAX
 """Where a template is sent, whose head can be a file. It is kept outside of memory while it comes."""
 
+STOPPED: Final = Unavailable(
+    "The inbox was stopped while this was being done, so it was most likely not done.",
+    next_step="Wait a moment, load the page again, and if it does not show there, send it once more.",
+)
 SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 
 
@@ -86,7 +91,11 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        is_begun = False
+
         async def send_with_headers(message: Message) -> None:
+            nonlocal is_begun
+            is_begun = True
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in self._headers.items():
@@ -97,8 +106,14 @@ class Guard:
         if refusal is not None:
             response = failure_response(Request(scope), refusal)
             await response(scope, receive, send_with_headers)
-        else:
+            return
+        try:
             await self._app(scope, receive, send_with_headers)
+        except asyncio.CancelledError:  # a server that stops ends so what takes longer than it may wait
+            if is_begun:
+                raise
+            response = failure_response(Request(scope), STOPPED)
+            await response(scope, receive, send_with_headers)
 
     def _refusal(self, headers: Headers, path: str) -> AppError | None:
         if not comes_from_us(headers, self._settings):

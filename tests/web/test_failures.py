@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import pytest
 from playwright.async_api import expect
 
-from tests.support.business import DISPLAY
+from coexist.base.database import transaction
+from tests.support.business import DISPLAY, conversation_of, inbound
 from tests.support.outbox import execute
+from tests.support.waiting import until
 from tests.web.conftest import OpenPage, Site
 from tests.web.test_imports import chunk, past, text
 
@@ -85,3 +88,24 @@ async def test_a_refusal_stays_in_sight_until_it_is_done_or_closed(site: Site, o
     await expect(page.locator("main")).to_contain_text("Done.")
     await expect(failure).to_be_hidden()
     await expect(page.get_by_text("would be removed")).to_be_hidden()  # it is
+
+
+WAITING = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
+async def test_what_is_being_done_when_the_inbox_is_stopped_is_answered_calmly(site: Site) -> None:
+    await site.deliver(inbound("wamid.1", "Olá"))
+    talk = await conversation_of(site.pool)
+
+    async def is_waiting() -> bool:
+        async with site.pool.connection() as conn:
+            return (await conn.execute(WAITING)).rowcount > 0
+
+    async with transaction(site.pool) as conn:
+        await conn.execute("SELECT FROM conversations WHERE id = %s FOR UPDATE", (talk,))
+        sending = asyncio.create_task(site.post(f"/conversations/{talk}/resolve"))
+        await until(is_waiting, "the form waits for the conversation")
+        site.server.should_exit = True
+        answer = await sending
+    assert answer.status == 503
+    assert answer.headers["Retry-After"]
