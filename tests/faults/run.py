@@ -241,9 +241,9 @@ async def _healed(made: Machine, load: Load, limit_s: float) -> float:
 
 
 def _crashes(made: Machine) -> list[str]:
-    """Why pages answered 500, each as the product logged it."""
+    """Why pages answered 500, each as the product, or the server it runs on, logged it."""
     lines = made.unit.log.read_text("utf-8", "replace").splitlines()
-    return [line for line in lines if '"page_crashed"' in line]
+    return [line for line in lines if '"page_crashed"' in line or "Exception in ASGI" in line]
 
 
 def _last_lines(made: Machine) -> str:
