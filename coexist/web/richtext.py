@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Final
+from urllib.parse import urlsplit
 
 from markupsafe import Markup, escape
 
@@ -80,14 +81,24 @@ def _linked(text: str) -> str:
     end = 0
     for found in URL.finditer(text):
         address = _without_trailing(found.group())
-        parts.append(_emphasised(text[end : found.start()]))
         target = address if "://" in address[:8] else f"https://{address}"
+        if not _leads_somewhere(target):
+            continue
+        parts.append(_emphasised(text[end : found.start()]))
         parts.append(
             f'<a href="{escape(target)}" target="_blank" rel="noopener noreferrer nofollow">{escape(address)}</a>'
         )
         end = found.start() + len(address)
     parts.append(_emphasised(text[end:]))
     return "".join(parts)
+
+
+def _leads_somewhere(address: str) -> bool:
+    """Whether it names a place at all: ``http://[`` begins like an address, and nothing can be opened by it."""
+    try:
+        return bool(urlsplit(address).hostname)
+    except ValueError:
+        return False
 
 
 def _without_trailing(address: str) -> str:

@@ -90,6 +90,18 @@ def test_other_schemes_are_never_links(text: str) -> None:
     assert seen(str(rich(text))).tags == []
 
 
+@pytest.mark.parametrize("text", ["http://0[", "http://[x", "see http:///a", "https://x\u2100.example/", "http://@:"])
+def test_what_names_no_place_is_text(text: str) -> None:
+    html = seen(str(rich(text)))
+    assert (html.tags, html.text) == ([], text)
+
+
+def test_a_link_after_what_is_none_is_one() -> None:
+    html = seen(str(rich("*a* http://0[ https://x.example *b*")))
+    assert [tag for tag, _ in html.tags] == ["b", "a", "b"]
+    assert html.text == "a http://0[ https://x.example b"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
