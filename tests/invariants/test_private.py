@@ -235,15 +235,20 @@ class World:
         assert found == [], f"in {place}; schedule: {self.steps}"
 
 
-@pytest.mark.requirement("G11")
-async def test_nothing_is_left_of_somebody_who_becomes_private_at_any_moment(
-    pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a removal take many steps, between which anything can happen."""
     monkeypatch.setattr(purge, "SLICE_MESSAGES", 3)
     monkeypatch.setattr(purge, "SHOWN_ROWS", 7)
     monkeypatch.setattr(purge, "ROWS_COUNT", 2)
     monkeypatch.setattr(purging, "WINDOW_ROWS", 5)
     monkeypatch.setattr(purging, "vacuum", _nothing)  # the files of the database are another test's
+
+
+@pytest.mark.requirement("G11")
+async def test_nothing_is_left_of_somebody_who_becomes_private_at_any_moment(
+    pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_small_steps(monkeypatch)
     settings = replace(Settings(), data_dir=tmp_path)
     first = random.Random().randrange(2**32) if "SCHEDULES" in os.environ else 1
     async with aclosing(open_storage(settings)) as storage:

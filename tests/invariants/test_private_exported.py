@@ -26,13 +26,12 @@ from coexist.base.errors import AppError, Unavailable
 from coexist.exported_chats import actions, store, told_again, worker
 from coexist.exported_chats.model import Choices
 from coexist.exported_chats.stamps import DateOrder
-from coexist.inbox import inboxes, purge
-from coexist.intake import purging
+from coexist.inbox import inboxes
 from coexist.media.keeping import open_keep
 from coexist.media.storage import open_storage
 from coexist.media.sweep import sweep
 from coexist.meta.model import Person
-from tests.invariants.test_private import STEPS_COUNT, World, _nothing
+from tests.invariants.test_private import STEPS_COUNT, World, in_small_steps
 from tests.support import private, wire
 from tests.support.exported import PHONES, US, Line, zip_bytes
 from tests.support.intake import KEYRING
@@ -141,11 +140,7 @@ class Exporting(World):
 async def test_nothing_is_left_of_somebody_private_in_or_of_exported_chats(
     pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(purge, "SLICE_MESSAGES", 3)
-    monkeypatch.setattr(purge, "SHOWN_ROWS", 7)
-    monkeypatch.setattr(purge, "ROWS_COUNT", 2)
-    monkeypatch.setattr(purging, "WINDOW_ROWS", 5)
-    monkeypatch.setattr(purging, "vacuum", _nothing)
+    in_small_steps(monkeypatch)
     settings = replace(Settings(), data_dir=tmp_path)
     first = random.Random().randrange(2**32) if "SCHEDULES" in os.environ else 1
     async with aclosing(open_storage(settings)) as storage:
